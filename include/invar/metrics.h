@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file
+ * Metrics: how good predictions are. Definitions, averages and the zero-division rule are scikit-learn's.
+ *
+ * Labels are class indices 0 .. n_classes-1 in doubles, as ml_model_predict() gives them. Weights may be NULL (all 1).
+ * All functions: any thread; ML_E_ARGUMENT (NULL, n = 0, unknown option), ML_E_DATA (a label outside the classes, NaN, a
+ * negative weight or none positive: the row is named), ML_E_MEMORY.
+ */
+#ifndef INVAR_METRICS_H
+#define INVAR_METRICS_H
+
+#include "context.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Precision, recall and F of one class or average; support is the weight of the true labels. */
+typedef struct ml_prf {
+    double precision, recall, f_score, support;
+} ml_prf;
+
+typedef struct ml_classification_options {
+    size_t struct_size;    /**< sizeof(ml_classification_options) */
+    double beta;           /**< of F-beta, > 0; 0 means 1 */
+    double zero_division;  /**< value of 0/0: 0 or 1 */
+    const double *weights; /**< n sample weights, or NULL */
+} ml_classification_options;
+
+typedef struct ml_classification_metrics {
+    size_t struct_size;  /**< sizeof(ml_classification_metrics), set by the caller */
+    double accuracy;     /**< for multilabel: share of rows with every decision right */
+    double hamming_loss; /**< share of single label decisions that are wrong */
+    ml_prf micro;        /**< from the sums of true positives, false positives and false negatives over classes */
+    ml_prf macro;        /**< unweighted mean over classes that occur in y_true or y_pred */
+    ml_prf weighted;     /**< mean over classes weighted by support */
+} ml_classification_metrics;
+
+/**
+ * Metrics of single-label predictions.
+ *
+ * @param y_true, y_pred  n class indices
+ * @param options         NULL: beta 1, zero_division 0, no weights
+ * @param out             filled; as much as out->struct_size says
+ * @param per_class       NULL, or n_classes entries, classes that never occur included
+ * Cost: O(n + n_classes). @since 0.1
+ */
+ML_API ml_status ml_metrics_classification(ml_context *context, const double *y_true, const double *y_pred, size_t n,
+                                           size_t n_classes, const ml_classification_options *options,
+                                           ml_classification_metrics *out, ml_prf *per_class);
+
+/**
+ * Metrics of multilabel decisions: y_true and y_pred are n x n_labels of 0 and 1. Every (row, label) is one decision;
+ * micro averages run over all of them. NaN in y_true: that decision is missing and left out. Macro and weighted
+ * averages are over all labels. `samples` (NULL allowed): mean over rows of each row's own P, R, F.
+ */
+ML_API ml_status ml_metrics_multilabel(ml_context *context, const double *y_true, const double *y_pred, size_t n,
+                                       size_t n_labels, const ml_classification_options *options,
+                                       ml_classification_metrics *out, ml_prf *per_label, ml_prf *samples);
+
+/**
+ * Micro-averaged metrics over several class outputs: y_true and y_pred are n x n_outputs class indices, n_classes one
+ * number per output. True positives, false positives and false negatives of all classes of all outputs are summed;
+ * NaN in y_true is a missing label. accuracy is over label decisions; macro is the mean of the outputs' macro averages.
+ */
+ML_API ml_status ml_metrics_multioutput(ml_context *context, const double *y_true, const double *y_pred, size_t n,
+                                        size_t n_outputs, const size_t *n_classes,
+                                        const ml_classification_options *options, ml_classification_metrics *out);
+
+/** Confusion matrix: out[t * n_classes + p] = weight of rows of class t predicted as p. @since 0.1 */
+ML_API ml_status ml_metrics_confusion(const double *y_true, const double *y_pred, const double *weights, size_t n,
+                                      size_t n_classes, double *out);
+
+/**
+ * Log-loss −Σ w_i ln p(i, y_i) / Σ w_i; `proba` is n x n_classes, rows are divided by their sums and clipped to
+ * [2.2e-16, 1 − 2.2e-16] as scikit-learn does. ML_E_DATA for a probability outside [0, 1]. @since 0.1
+ */
+ML_API ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const double *weights, size_t n,
+                                     size_t n_classes, double *out);
+
+typedef struct ml_regression_metrics {
+    size_t struct_size; /**< sizeof(ml_regression_metrics), set by the caller */
+    double mse, rmse, mae;
+    double r2; /**< 1 − Σ w (y − ŷ)² / Σ w (y − ȳ)²; when the denominator is 0: 1 if all errors are 0, else 0 */
+} ml_regression_metrics;
+
+/** Metrics of real predictions; several outputs are n x n_outputs, metrics are the mean over outputs. @since 0.1 */
+ML_API ml_status ml_metrics_regression(const double *y_true, const double *y_pred, const double *weights, size_t n,
+                                       size_t n_outputs, ml_regression_metrics *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file
+ * Models: everything that fits and predicts, from a scaler to an ensemble of pipelines.
+ *
+ * A model is a kind ("random_forest"), parameters, members (models inside it), and, once fitted, named tensors.
+ * Life cycle: create by kind, set parameters, add members, fit, predict, save; free it.
+ *
+ * Threads: a fitted model reached through `const ml_model *` may be used by any number of threads at once, without a
+ * lock. Setting, adding and fitting need the model alone (ML_E_BUSY otherwise, where it can be noticed).
+ *
+ * Determinism: same data, parameters and build give the same bits for any number of threads, and a row's prediction
+ * does not depend on the rows around it.
+ */
+#ifndef INVAR_MODEL_H
+#define INVAR_MODEL_H
+
+#include "dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ml_model ml_model;
+
+/* ---- kinds and their parameters, as data ---- */
+
+/** Number of kinds in this build, and the name of one (NULL when out of range). @since 0.1 */
+ML_API size_t ml_kind_count(void);
+ML_API const char *ml_kind_name(size_t kind);
+/** One sentence about a kind; NULL for an unknown name. @since 0.1 */
+ML_API const char *ml_kind_doc(const char *kind);
+
+enum {
+    ML_PARAM_INT = 1,  /**< whole number */
+    ML_PARAM_REAL = 2, /**< real number */
+    ML_PARAM_BOOL = 3, /**< 0 or 1; as text false or true */
+    ML_PARAM_CHOICE = 4, /**< one of the texts in `choices` */
+    ML_PARAM_INTS = 5, /**< comma-separated whole numbers, "64,32" */
+    ML_PARAM_SIZE = 6  /**< a choice, a whole number (a count) or a real (a fraction) */
+};
+
+typedef struct ml_param_info {
+    size_t struct_size;        /**< sizeof(ml_param_info), set by the caller */
+    const char *name;          /**< as scikit-learn has it where it has it */
+    int32_t type;              /**< ML_PARAM_… */
+    const char *default_value; /**< as text */
+    double min, max;           /**< of numbers */
+    int32_t min_open, max_open; /**< 1: the bound itself is not allowed */
+    const char *choices;       /**< separated by '|'; "" when there are none */
+    const char *doc;
+    const char *since;
+} ml_param_info;
+
+/**
+ * Describe parameter number `i` of a kind. All texts have static storage.
+ * @return ML_OK; ML_E_ARGUMENT (unknown kind, i out of range, info NULL or of unknown size). @since 0.1
+ */
+ML_API size_t ml_kind_param_count(const char *kind);
+ML_API ml_status ml_kind_param(const char *kind, size_t i, ml_param_info *info);
+
+/* ---- create, set, compose ---- */
+
+/**
+ * A model of the given kind with default parameters and no members.
+ * @return ML_OK; ML_E_ARGUMENT (NULL; unknown kind: the message lists all kinds); ML_E_MEMORY. @since 0.1
+ */
+ML_API ml_status ml_model_create(ml_context *context, const char *kind, ml_model **out);
+
+/** Free a model with its members. NULL is allowed. Not for a model that has become a member. @since 0.1 */
+ML_API void ml_model_free(ml_model *model);
+
+/** A copy: kind, parameters, members and what they learned. ML_E_ARGUMENT, ML_E_MEMORY. @since 0.1 */
+ML_API ml_status ml_model_clone(const ml_model *model, ml_model **out);
+
+/** The kind's name. Static storage; NULL for NULL. @since 0.1 */
+ML_API const char *ml_model_kind(const ml_model *model);
+
+/**
+ * Set one parameter. `name` may be a path through members: "net__net__alpha" is parameter alpha of member net of
+ * member net. A wrong name, type or value changes nothing. A fitted model keeps what it learned until the next fit.
+ *
+ * ml_model_set_text() accepts every type in its text form ("0.5", "true", "64,32", "sqrt").
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_PARAMETER (the message lists the allowed names, type, range or choices);
+ *         ML_E_BUSY. @since 0.1
+ */
+ML_API ml_status ml_model_set_int(ml_model *model, const char *name, int64_t value);
+ML_API ml_status ml_model_set_real(ml_model *model, const char *name, double value);
+ML_API ml_status ml_model_set_text(ml_model *model, const char *name, const char *value);
+
+/**
+ * Read one parameter as text, NUL-terminated; a number reads back to the same bits.
+ * @param needed  NULL, or receives the bytes needed including the NUL
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_PARAMETER; ML_E_SHAPE (buffer too small; *needed is set). @since 0.1
+ */
+ML_API ml_status ml_model_get_text(const ml_model *model, const char *name, char *buffer, size_t n_bytes,
+                                   size_t *needed);
+
+/** Let the ensemble find the weight of this member by cross-validation. */
+#define ML_AUTO_WEIGHT (-1.0)
+
+/**
+ * Put a model into a composite ("pipeline", "weighted_average", "adaboost"). On success the composite owns `member`;
+ * on failure the caller still does. The pointer stays valid for setting parameters while the composite lives.
+ *
+ * @param name    unique among the members; letters, digits, '-', '_' but not "__"; at most 63 bytes
+ * @return ML_OK; ML_E_ARGUMENT (name, NULL, a member of something already, the composite itself);
+ *         ML_E_UNSUPPORTED (this kind takes no, or no further, members); ML_E_LIMIT (nested deeper than 4);
+ *         ML_E_BUSY; ML_E_MEMORY. @since 0.1
+ */
+ML_API ml_status ml_model_add_member(ml_model *model, const char *name, ml_model *member);
+
+/** Members as they were added; fitted ones once the composite is fitted. Borrowed; NULL when out of range. @since 0.1 */
+ML_API size_t ml_model_member_count(const ml_model *model);
+ML_API const char *ml_model_member_name(const ml_model *model, size_t i);
+ML_API const ml_model *ml_model_member(const ml_model *model, size_t i);
+
+/* ---- fit ---- */
+
+typedef struct ml_progress {
+    size_t struct_size;    /**< sizeof(ml_progress) of the library */
+    const char *stage;     /**< path of what is being fitted: "weighted_average/forest" */
+    uint64_t done, total;  /**< steps: trees, rounds, epochs, iterations, folds */
+    const char *metric;    /**< name of `value`, or "" */
+    double value;          /**< loss, log-likelihood, …; NaN when there is none */
+} ml_progress;
+
+/** Called after each step, on the thread that called fit. Non-zero cancels the fit. */
+typedef int32_t (*ml_monitor)(void *user, const ml_progress *progress);
+
+typedef struct ml_fit_options {
+    size_t struct_size;           /**< sizeof(ml_fit_options) */
+    ml_monitor monitor;           /**< or NULL */
+    void *monitor_user;
+    double deadline_seconds;      /**< from the start of the fit; loops end after the step in which it passes, with a
+                                       smaller but usable model and stop reason ML_STOP_DEADLINE. 0: none */
+    const ml_dataset *validation; /**< NULL, or data for early stopping where a kind has it */
+} ml_fit_options;
+
+enum {
+    ML_STOP_NONE = 0,       /**< not fitted */
+    ML_STOP_COMPLETE = 1,   /**< all the work there was */
+    ML_STOP_CONVERGED = 2,  /**< the kind's tolerance was reached */
+    ML_STOP_MAX_ITER = 3,   /**< the iteration limit came first */
+    ML_STOP_EARLY = 4,      /**< no improvement on held-out data, or a boosting round that could not help */
+    ML_STOP_DEADLINE = 5    /**< time ran out */
+};
+
+/**
+ * Train `model` on `data`, replacing what it had learned.
+ *
+ * The data's output decides the task: labels make a classifier, reals a regressor, none an unsupervised fit.
+ * On any failure, and on cancel, the model keeps the state it had before the call.
+ *
+ * @param model    a model of any kind, with its members; its parameters are checked together here
+ * @param data     n x d, n >= 1, d >= 1; only read, and not kept after return
+ * @param options  NULL, or monitor, deadline, validation set
+ * @return ML_OK           trained; ml_model_stop_reason() says why the loop ended
+ *         ML_E_ARGUMENT   model or data is NULL; options->struct_size is unknown
+ *         ML_E_PARAMETER  parameters that do not go together
+ *         ML_E_DATA       the data cannot train this kind; the message names row, column and reason
+ *         ML_E_UNSUPPORTED  this kind cannot learn this task
+ *         ML_E_MEMORY     allocation failed, or the context's limit was reached
+ *         ML_E_NUMERIC    a value became NaN or infinite; the message names the step
+ *         ML_E_CANCELLED  the monitor asked to stop
+ *         ML_E_BUSY       another call is changing this model
+ * Threads: one fit per model at a time; other models and any number of predictions elsewhere may run. @since 0.1
+ */
+ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options);
+
+/** 1 when fitted or loaded. @since 0.1 */
+ML_API int32_t ml_model_is_fitted(const ml_model *model);
+/** Why the last successful fit ended (ML_STOP_…). @since 0.1 */
+ML_API int32_t ml_model_stop_reason(const ml_model *model);
+/** What the fit saw: features and outputs with their names and classes; 0 or NULL when not fitted. @since 0.1 */
+ML_API size_t ml_model_n_features(const ml_model *model);
+ML_API const char *ml_model_feature_name(const ml_model *model, size_t feature);
+ML_API size_t ml_model_n_outputs(const ml_model *model);
+ML_API const char *ml_model_output_name(const ml_model *model, size_t output);
+/** Classes of an output (0: reals); for a mixture, its components, unnamed. @since 0.1 */
+ML_API size_t ml_model_n_classes(const ml_model *model, size_t output);
+ML_API const char *ml_model_class_name(const ml_model *model, size_t output, size_t class_index);
+
+/* ---- predict ---- */
+
+/** What a prediction call computes; its width is the number of values per row. */
+enum {
+    ML_PREDICT = 1,       /**< width n_outputs: class index, value, or component */
+    ML_PREDICT_PROBA = 2, /**< width sum of n_classes: class probabilities, each output's sum to 1 */
+    ML_DECISION = 3,      /**< width sum of n_classes: unnormalised scores, larger is likelier */
+    ML_TRANSFORM = 4,     /**< width of the new features */
+    ML_SCORE_SAMPLES = 5  /**< width 1: log-density */
+};
+
+/** Values per row of a call on this fitted model, 0 when it does not offer it or is not fitted. @since 0.1 */
+ML_API size_t ml_model_width(const ml_model *model, int32_t what);
+
+/**
+ * Predict every row of `data` into `out`, row-major n_rows x width.
+ *
+ * @param data  same number of features as in training; named features and categories must match in order
+ * @param n     size of `out` in elements: n_rows * width
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not offered by this kind);
+ *         ML_E_SHAPE (features, or n: both numbers are named; `out` is untouched); ML_E_DATA (missing values where the
+ *         kind takes none, a feature that has another name); ML_E_MEMORY (workspace, one allocation).
+ * @since 0.1
+ */
+ML_API ml_status ml_model_predict(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+ML_API ml_status ml_model_predict_proba(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+ML_API ml_status ml_model_decision(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+
+/** Bytes of scratch memory that ml_model_predict_row() needs; 0 when not fitted. @since 0.1 */
+ML_API size_t ml_model_scratch_size(const ml_model *model);
+
+/**
+ * Any of the above for one row in the caller's memory: no allocation, no lock.
+ *
+ * @param x        n_features values
+ * @param out      ml_model_width(model, what) values
+ * @param scratch  ml_model_scratch_size() bytes, aligned to 16, or NULL when that is at most 8192: the stack is used
+ * @return as above; ML_E_SHAPE also when scratch_nbytes is too small. @since 0.1
+ */
+ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double *x, size_t n_features,
+                                      double *out, size_t n_out, void *scratch, size_t scratch_nbytes);
+
+/**
+ * One number for how well the model does on `data`: "accuracy", "log_loss", "precision_micro", "recall_micro",
+ * "f1_micro", "f1_macro", "f1_weighted", …, "rmse", "mae", "r2", "log_likelihood".
+ * @param metric  NULL: accuracy for labels, r2 for reals, log_likelihood for a density
+ * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs). @since 0.1
+ */
+ML_API ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric, double *out);
+
+/* ---- what was learned ---- */
+
+typedef struct ml_tensor {
+    size_t struct_size; /**< sizeof(ml_tensor), set by the caller */
+    const char *name;
+    ml_dtype dtype;
+    uint32_t rank;      /**< 0 to 4 */
+    uint64_t shape[4];
+    const void *data;   /**< row-major, aligned for its type; borrowed until the next fit or free */
+} ml_tensor;
+
+/** Tensors of a fitted model (not those of its members): by number or by name. ML_E_ARGUMENT, ML_E_STATE. @since 0.1 */
+ML_API size_t ml_model_tensor_count(const ml_model *model);
+ML_API ml_status ml_model_tensor_at(const ml_model *model, size_t i, ml_tensor *out);
+ML_API ml_status ml_model_tensor(const ml_model *model, const char *name, ml_tensor *out);
+
+/**
+ * A readable text about the model: kind, parameters, what it was fitted on, tensors, members.
+ * As ml_model_get_text(): needed size including the NUL; ML_E_SHAPE when the buffer is too small. @since 0.1
+ */
+ML_API ml_status ml_model_describe(const ml_model *model, char *buffer, size_t n_bytes, size_t *needed);
+
+/* ---- files (safetensors layout, see docs/model-file.md) ---- */
+
+/**
+ * Write a fitted model. The file appears complete or not at all: a temporary file in the same directory is synced
+ * and renamed over `path`, whose permission bits are kept.
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_IO (with the system's reason); ML_E_MEMORY. @since 0.1
+ */
+ML_API ml_status ml_model_save(const ml_model *model, const char *path);
+
+typedef struct ml_load_options {
+    size_t struct_size;        /**< sizeof(ml_load_options) */
+    uint64_t max_bytes;        /**< refuse larger files; 0: 4 GiB */
+    uint64_t max_header_bytes; /**< 0: 8 MiB; at most 100 000 000 */
+} ml_load_options;
+
+/**
+ * Read a model. Any bytes give a model that is safe to use, or an error: sizes, layout, roles, values and
+ * cross-references are all checked before the handle exists.
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_IO; ML_E_FORMAT (names tensor and offset); ML_E_VERSION; ML_E_UNSUPPORTED (element
+ *         type, or a kind this build lacks); ML_E_LIMIT; ML_E_MEMORY. @since 0.1
+ */
+ML_API ml_status ml_model_load(ml_context *context, const char *path, const ml_load_options *options, ml_model **out);
+
+/**
+ * The same to and from memory. `buffer` NULL: only *needed is set. ML_E_SHAPE when it is too small.
+ * Loading copies: the bytes may go after return, and may be unaligned. @since 0.1
+ */
+ML_API ml_status ml_model_save_memory(const ml_model *model, void *buffer, size_t n_bytes, size_t *needed);
+ML_API ml_status ml_model_load_memory(ml_context *context, const void *bytes, size_t n_bytes,
+                                      const ml_load_options *options, ml_model **out);
+
+/** Describe a model file from its header, without loading its tensors. As ml_model_describe() and load. @since 0.1 */
+ML_API ml_status ml_file_describe(const char *path, char *buffer, size_t n_bytes, size_t *needed);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Datasets as the rest of the library reads them: a schema, rows in the wanted precision, outputs, weights. */
+#ifndef ML__DATA_DATASET_H
+#define ML__DATA_DATASET_H
+
+#include <invar/dataset.h>
+
+#include "base/memory.h"
+
+typedef struct ml__feature {
+    char *name;
+    size_t n_categories; /* 0: numeric */
+    char **categories;   /* ascending in byte order unless given otherwise */
+} ml__feature;
+
+typedef struct ml__output {
+    char *name;
+    size_t n_classes; /* 0: reals */
+    char **classes;
+} ml__output;
+
+/* What the columns mean; shared shape of datasets and fitted models. */
+typedef struct ml__schema {
+    size_t n_features, n_outputs;
+    ml__feature *features; /* n_features */
+    ml__output *outputs;   /* n_outputs */
+} ml__schema;
+
+/* Deep copy into an arena. */
+ml_status ml__schema_copy(ml__arena *arena, const ml__schema *from, ml__schema *to);
+size_t ml__schema_width(const ml__schema *schema); /* sum of n_classes over the outputs */
+/* Features of `data` can be used where `expected` was learned: same number (ML_E_SHAPE), names and categories
+ * (ML_E_DATA); default names "x0", "x1", … on either side match anything. */
+ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data);
+
+const ml__schema *ml__dataset_schema(const ml_dataset *dataset);
+ml_context *ml__dataset_context(const ml_dataset *dataset);
+
+/* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64). */
+void ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out);
+/* The whole matrix when it is already dense row-major of that dtype and the rows are in order; else NULL. */
+const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype);
+/* First missing cell; false when there is none. */
+bool ml__dataset_find_missing(const ml_dataset *dataset, size_t *row, size_t *feature);
+
+/* All n_rows class indices (-1 missing) of a label output, or values (NaN missing) of a real one. */
+void ml__dataset_read_labels(const ml_dataset *dataset, size_t output, int32_t *out);
+void ml__dataset_read_targets(const ml_dataset *dataset, size_t output, double *out);
+bool ml__dataset_has_weights(const ml_dataset *dataset);
+void ml__dataset_read_weights(const ml_dataset *dataset, double *out); /* 1 when there are none */
+
+/* A view of the same rows with other weights (n_rows, copied; NULL: none). */
+ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights, ml_dataset **out);
+/* The same rows, outputs and weights with other features: x is n_rows x schema->n_features doubles, copied; outputs of
+ * `features` are ignored. */
+ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
+                                    ml_dataset **out);
+/* The rows that have every output; `dataset` itself is not changed. *out is a view, or NULL when no row lacks one. */
+ml_status ml__dataset_labelled(const ml_dataset *dataset, ml_dataset **out);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The learners: one ml__kind each. */
+#ifndef ML__LEARN_LEARN_H
+#define ML__LEARN_LEARN_H
+
+#include "model/model.h"
+
+extern const ml__kind ml__standard_scaler, ml__simple_imputer, ml__one_hot_encoder;
+extern const ml__kind ml__decision_tree, ml__random_forest, ml__adaboost;
+extern const ml__kind ml__mlp;
+extern const ml__kind ml__gmm;
+extern const ml__kind ml__linear_regression, ml__logistic_regression;
+
+#endif

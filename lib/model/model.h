@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The model layer: what a kind is, what a model holds, and the services that fits and predictions get.
+ *
+ * A learner is one file with a parameter table, a tensor table and a few functions, gathered in an ml__kind. Threads,
+ * files, labels, output buffers, missing labels, parameter parsing and validation of files are done here, once.
+ */
+#ifndef ML__MODEL_MODEL_H
+#define ML__MODEL_MODEL_H
+
+#include <invar/model.h>
+#include <stdatomic.h>
+
+#include "base/context.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "base/random.h"
+#include "data/dataset.h"
+#include "kernel/kernel.h"
+#include "model/params.h"
+
+typedef struct ml__kind ml__kind;
+typedef struct ml__learned ml__learned;
+typedef struct ml__fit ml__fit;
+
+/* ---- what a kind can do ---- */
+
+enum { /* tasks; the data's output chooses between the first two, else the third is used */
+    ML__CLASSIFY = 1,
+    ML__REGRESS = 2,
+    ML__UNSUPERVISED = 4
+};
+
+enum { /* what the data may have; anything else is refused before `fit` is called */
+    ML__WEIGHTS = 1,
+    ML__MISSING = 2,       /* NaN in X */
+    ML__CATEGORIES = 4,    /* categorical features; others see an error that names the feature */
+    ML__MULTI_OUTPUT = 8,  /* several outputs */
+    ML__MISSING_LABELS = 16 /* otherwise rows without label are left out of the fit */
+};
+
+/* Rules for the values of a tensor, checked after every fit and load. */
+enum { ML__ANY = 0, ML__FINITE = 1, ML__POSITIVE = 2, ML__NON_NEGATIVE = 4, ML__OPTIONAL = 8 };
+
+/*
+ * One tensor of a kind. `shape` has one letter per dimension: d features, o outputs, K classes of the first output
+ * (1 for reals), C sum of classes over outputs; any other lower-case letter is a free size that must be the same
+ * wherever the letter occurs in the table; '*' is any size. `name` ending in ".*" stands for name.0, name.1, … (any
+ * number, numbered without gaps; free letters are then not bound).
+ */
+typedef struct ml__tensor_rule {
+    const char *name;
+    ml_dtype dtype;
+    const char *shape;
+    uint32_t values; /* ML__FINITE | … */
+} ml__tensor_rule;
+
+/* A block of rows as a prediction function gets it, dense row-major: f64 or f32 by the kind's `real`. */
+typedef struct ml__block {
+    size_t n, d;
+    const double *f64;
+    const float *f32;
+} ml__block;
+
+/* Workspace of a prediction. Passed by value: what a callee takes is free again when it returns. */
+typedef struct ml__scratch {
+    char *next;
+    size_t left;
+} ml__scratch;
+
+/* count * size bytes aligned to 64; the kind's `scratch` function promised them, so this cannot fail for a right kind
+ * (it returns NULL and the caller passes ML_E_MEMORY on). */
+void *ml__scratch_take(ml__scratch *scratch, size_t count, size_t size);
+/* What such a piece costs, rounded up; saturates. */
+size_t ml__scratch_bytes(size_t count, size_t size);
+
+/* out is n x width doubles. */
+typedef ml_status (*ml__predictor)(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+
+struct ml__kind {
+    const char *name, *doc;
+    uint32_t tasks, accepts;
+    ml_dtype real;               /* precision of the blocks that predictors get: ML_FLOAT32 or ML_FLOAT64 */
+    const ml__param *params;
+    size_t params_size;
+    const ml__tensor_rule *tensors; /* ends with name NULL */
+    size_t min_members, max_members; /* 0, 0: not a composite */
+
+    /* Required: learn, and publish tensors and fitted members into f->learned. */
+    ml_status (*fit)(ml__fit *f);
+    /* Optional: parameters that do not go together (ML_E_PARAMETER). */
+    ml_status (*check)(const ml_model *model);
+    /* Optional: after the tensor rules hold, check what they cannot say (ML_E_FORMAT) and build what predictors read
+     * into learned->arena (learned->state). Called after every fit and every load. */
+    ml_status (*prepare)(const ml_model *model, ml__learned *learned);
+
+    /* Predictors; NULL: not offered. predict of a classifier is the arg-max of `proba` (ties to the lowest class). */
+    ml__predictor proba;         /* n x sum of classes */
+    ml__predictor values;        /* n x n_outputs, regression */
+    ml__predictor decision;      /* n x sum of classes */
+    ml__predictor transform;     /* n x width(model, ML_TRANSFORM) */
+    ml__predictor score_samples; /* n */
+    /* Bytes of scratch any predictor needs for n rows; NULL: none. */
+    size_t (*scratch)(const ml_model *model, size_t n);
+    /* Width of a call, 0 when not offered; NULL: from the schema. Needed for `transform` and for components. */
+    size_t (*width)(const ml_model *model, int32_t what);
+    /* Composites: what they can do and take depends on their members; NULL: the fields above. */
+    uint32_t (*tasks_of)(const ml_model *model);
+    uint32_t (*accepts_of)(const ml_model *model);
+    /* Transformers: names of the new features into `features` (n_features = width, from `arena`); NULL:
+     * "<kind>0", "<kind>1", … */
+    ml_status (*name_features)(const ml_model *model, ml__arena *arena, ml__schema *features);
+};
+
+/* ---- a model ---- */
+
+typedef struct ml__member {
+    char *name;
+    ml_model *model;
+    double weight; /* ensembles; ML_AUTO_WEIGHT otherwise */
+} ml__member;
+
+typedef struct ml__members {
+    size_t n, capacity;
+    ml__member *items;
+} ml__members;
+
+struct ml_model {
+    ml_context *context;
+    const ml__kind *kind;
+    void *params;
+    ml__members members; /* as added: never fitted by us, only copies of them are */
+    ml__learned *learned; /* NULL until fitted */
+    bool is_member;
+    atomic_bool busy;
+};
+
+typedef struct ml__named_tensor {
+    char *name;
+    ml_dtype dtype;
+    uint32_t rank;
+    uint64_t shape[4];
+    void *data;
+} ml__named_tensor;
+
+/* What a fit produced; immutable once it belongs to a model. */
+struct ml__learned {
+    ml__arena arena; /* everything below but the members */
+    ml_context *context;
+    ml__schema schema;
+    int32_t task; /* ML__CLASSIFY, … */
+    int32_t stop_reason;
+    size_t n_tensors, tensor_capacity;
+    ml__named_tensor *tensors;
+    ml__members members; /* fitted models, owned */
+    void *state;         /* from `prepare` */
+};
+
+/* ---- creating and walking models (model.c) ---- */
+
+ml_status ml__model_new(ml_context *context, const ml__kind *kind, ml_model **out);
+/* Kind, parameters and members, without what was learned. */
+ml_status ml__model_blank_copy(const ml_model *model, ml_model **out);
+ml_status ml__members_add(ml_context *context, ml__members *members, const char *name, ml_model *model, double weight);
+void ml__members_free(ml__members *members);
+const ml__member *ml__members_find(const ml__members *members, const char *name);
+size_t ml__model_depth(const ml_model *model); /* 1 for a model without members */
+uint32_t ml__model_tasks(const ml_model *model);
+uint32_t ml__model_accepts(const ml_model *model);
+/* Fitted members when fitted, else the templates. */
+const ml__members *ml__model_members(const ml_model *model);
+/* Weight of the last member added (ml_ensemble_add). */
+void ml__model_set_member_weight(ml_model *model, size_t i, double weight);
+
+/* ---- learned state (learned.c): used by fits and by the loader alike ---- */
+
+ml_status ml__learned_create(ml_context *context, ml__learned **out);
+void ml__learned_free(ml__learned *learned);
+/* A new tensor, cleared; NULL with message when out of memory. Names are unique. */
+void *ml__learned_add(ml__learned *learned, const char *name, ml_dtype dtype, uint32_t rank, const uint64_t *shape);
+const ml__named_tensor *ml__learned_find(const ml__learned *learned, const char *name);
+size_t ml__dtype_size(ml_dtype dtype);
+/* Check every rule of the kind, then call `prepare`. Failures are ML_E_FORMAT (tensor and element are named); a value
+ * that is not finite after a fit is ML_E_NUMERIC (`after_fit`). */
+ml_status ml__learned_validate(const ml_model *model, ml__learned *learned, bool after_fit);
+
+/* Data pointer of a tensor that the rules guarantee. */
+static inline const void *ml__tensor_data(const ml__learned *learned, const char *name)
+{
+    const ml__named_tensor *t = ml__learned_find(learned, name);
+    return t ? t->data : NULL;
+}
+
+/* ---- fitting (fit.c) ---- */
+
+/* Shared by a fit and all fits nested in it. */
+typedef struct ml__run {
+    ml_monitor monitor;
+    void *monitor_user;
+    double deadline; /* monotonic seconds; 0: none */
+    char path[512];
+    size_t path_length;
+} ml__run;
+
+struct ml__fit {
+    const ml_model *model; /* parameters and member templates */
+    const void *params;
+    ml_context *context;
+    const ml_dataset *data;       /* rows without label already left out, see ML__MISSING_LABELS */
+    const ml_dataset *validation; /* or NULL */
+    const ml__schema *schema;     /* of data */
+    size_t n, d;                  /* rows, features */
+    size_t n_outputs;
+    size_t K;                     /* classes of the first output; 0 for reals */
+    int32_t task;
+    uint64_t seed;                /* from random_state and the place in the composite */
+    ml__arena *scratch;           /* freed after the fit */
+    ml__learned *learned;         /* schema, task already set; stop_reason starts as ML_STOP_COMPLETE */
+    ml__run *run;
+};
+
+/* All rows as dense row-major n x d in the wanted precision: the dataset's own memory when it is so, else a copy in
+ * f->scratch. NULL with message when out of memory. */
+const double *ml__fit_matrix_f64(ml__fit *f);
+const float *ml__fit_matrix_f32(ml__fit *f);
+/* Outputs of all rows, in f->scratch: labels of output o (n; -1 only with ML__MISSING_LABELS), targets (n x n_outputs,
+ * row-major), weights (n; all 1 when there are none). NULL with message when out of memory. */
+const int32_t *ml__fit_labels(ml__fit *f, size_t o);
+const double *ml__fit_targets(ml__fit *f);
+const double *ml__fit_weights(ml__fit *f);
+
+/* Publish a tensor and leave through `done:` when that fails:
+ *     ML__PUBLISH(f, theta, "theta", ML_FLOAT64, K, d);                                                             */
+#define ML__PUBLISH(f, pointer, name, dtype, ...)                                                                      \
+    do {                                                                                                               \
+        const uint64_t ml__shape[] = {__VA_ARGS__};                                                                    \
+        (pointer) = ml__learned_add((f)->learned, (name), (dtype), (uint32_t)(sizeof ml__shape / sizeof *ml__shape),   \
+                                    ml__shape);                                                                        \
+        if (!(pointer)) {                                                                                              \
+            st = ML_E_MEMORY;                                                                                          \
+            goto done;                                                                                                 \
+        }                                                                                                              \
+    } while (0)
+
+/* Report a finished step: `metric` may be "" with value NaN. ML_E_CANCELLED when the monitor says so. Call it on the
+ * thread that called fit only. */
+ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value);
+/* After a step: has the deadline passed? Then end the loop and set learned->stop_reason = ML_STOP_DEADLINE. */
+bool ml__fit_late(const ml__fit *f);
+
+/* Fit a copy of `member` on `data` as part of this fit: same monitor (stage "<path>/<name>"), same deadline; its seed is
+ * made from f->seed and `label`. The caller owns *fitted. */
+ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, uint64_t label, const ml_dataset *data,
+                         ml_model **fitted);
+/* Make a fitted model a fitted member of this fit's result; takes it over also on failure. */
+ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight);
+
+/* The core of ml_model_fit(), for nested fits and cross-validation: trains a copy-free `learned` for `model`. */
+ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
+                          uint64_t seed, ml__learned **out);
+
+/* ---- predicting (predict.c) ---- */
+
+/* What a fitted model computes for n rows of x [n x n_features doubles], into out [n x width]. Members of composites
+ * are called through it. Input is taken as valid: width offered, values finite where the kind asks for it. */
+ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, size_t n, double *out,
+                       ml__scratch scratch);
+/* Scratch for that, for the dearest of all calls. */
+size_t ml__evaluate_scratch(const ml_model *model, size_t n);
+/* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */
+ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n);
+
+/* Out-of-fold predictions (out_of_fold.c): `what` is ML_PREDICT or ML_PREDICT_PROBA; out is n_rows x width. When `f` is
+ * not NULL monitor, deadline and seed are those of that fit, and the stage is "<path>/<name>". */
+typedef struct ml__folds {
+    size_t n_folds;
+    uint64_t seed;
+    uint32_t flags;
+} ml__folds;
+ml_status ml__out_of_fold(ml__run *run, const ml_model *model, const ml_dataset *data, const ml__folds *folds,
+                          uint64_t seed, int32_t what, double *out);
+
+#endif

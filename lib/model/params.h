@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parameters: one table per kind drives setting, validation, defaults, documentation, files and bindings.
+ *
+ * A kind's parameters are a plain struct that can be copied with memcpy; the table says where each field lies. Field
+ * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; SIZE ml__size.
+ */
+#ifndef ML__MODEL_PARAMS_H
+#define ML__MODEL_PARAMS_H
+
+#include <invar/model.h>
+#include <math.h>
+
+#include "base/text.h"
+
+enum { ML__MAX_INTS = 32 };
+typedef struct ml__ints {
+    size_t n;
+    int64_t values[ML__MAX_INTS];
+} ml__ints;
+
+enum { ML__SIZE_CHOICE = 0, ML__SIZE_COUNT = 1, ML__SIZE_FRACTION = 2 };
+typedef struct ml__size {
+    int64_t form;    /* ML__SIZE_… */
+    int64_t count;   /* the count, or the position in `choices` */
+    double fraction;
+} ml__size;
+
+typedef struct ml__param {
+    const char *name;
+    int32_t type;
+    size_t offset;
+    const char *default_value;
+    double min, max;
+    int32_t min_open, max_open;
+    const char *choices; /* "gini|entropy", "" when there are none */
+    const char *doc;
+} ml__param;
+
+/* Ranges: closed, open below, open above, open on both sides. INTS and SIZE counts are checked against them too; SIZE
+ * fractions are always in (0, 1]. */
+#define ML__RANGE(low, high) low, high, 0, 0
+#define ML__RANGE_OPEN_LOW(low, high) low, high, 1, 0
+#define ML__RANGE_OPEN_HIGH(low, high) low, high, 0, 1
+#define ML__RANGE_OPEN(low, high) low, high, 1, 1
+
+/* ML__INT(params, max_iter, "100", ML__RANGE(1, 1e9), "doc") and so on; the field has the parameter's name. */
+#define ML__INT(S, field, value, range, doc) {#field, ML_PARAM_INT, offsetof(S, field), value, range, "", doc}
+#define ML__REAL(S, field, value, range, doc) {#field, ML_PARAM_REAL, offsetof(S, field), value, range, "", doc}
+#define ML__BOOL(S, field, value, doc) {#field, ML_PARAM_BOOL, offsetof(S, field), value, 0, 1, 0, 0, "", doc}
+#define ML__CHOICE(S, field, value, choices, doc) \
+    {#field, ML_PARAM_CHOICE, offsetof(S, field), value, 0, 0, 0, 0, choices, doc}
+#define ML__INTS(S, field, value, range, doc) {#field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc}
+#define ML__SIZE(S, field, value, range, choices, doc) \
+    {#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc}
+/* Every kind that draws random numbers has this one; f->seed is made from it. */
+#define ML__RANDOM_STATE(S)                       \
+    ML__INT(S, random_state, "0", ML__RANGE(0, 9007199254740992.0), "seed of every random choice")
+#define ML__PARAMS_END {NULL, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL}
+
+/* All take the table and the struct; `kind` is for messages. */
+ml_status ml__params_defaults(const ml__param *table, void *params);
+const ml__param *ml__params_find(const ml__param *table, const char *name);
+ml_status ml__params_set_int(const char *kind, const ml__param *table, void *params, const char *name, int64_t value);
+ml_status ml__params_set_real(const char *kind, const ml__param *table, void *params, const char *name, double value);
+ml_status ml__params_set_text(const char *kind, const ml__param *table, void *params, const char *name,
+                              const char *value);
+/* Appends the value as ml_model_set_text() would take it. */
+void ml__param_print(const ml__param *param, const void *params, ml__text *out);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+typedef struct test_case {
+    const char *suite, *name;
+    test_function function;
+} test_case;
+
+static test_case *cases;
+static size_t n_cases, capacity;
+static jmp_buf leave_test;
+
+void test_register(const char *suite, const char *name, test_function function)
+{
+    if (n_cases == capacity) {
+        capacity = capacity ? 2 * capacity : 256;
+        cases = realloc(cases, capacity * sizeof *cases);
+        if (!cases)
+            abort();
+    }
+    cases[n_cases++] = (test_case){suite, name, function};
+}
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+
+    printf("    %s:%d: ", file, line);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+    longjmp(leave_test, 1);
+}
+
+void test_close(const char *file, int line, const char *what, double got, double want, double tolerance)
+{
+    if (isnan(want) ? isnan(got) : got == want)
+        return;
+    if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))))
+        test_fail(file, line, "%s is %.17g, expected %.17g within %g", what, got, want, tolerance);
+}
+
+void test_fails(const char *file, int line, const char *what, ml_status got, ml_status want, const char *text)
+{
+    if (got != want)
+        test_fail(file, line, "%s: %s (%s), expected %s", what, ml_status_text(got), got ? ml_last_error() : "",
+                  ml_status_text(want));
+    if (!strstr(ml_last_error(), text))
+        test_fail(file, line, "%s: message '%s' lacks '%s'", what, ml_last_error(), text);
+}
+
+/* ---- allocations ---- */
+
+static atomic_flag allocator_lock = ATOMIC_FLAG_INIT;
+
+static void *count_allocate(void *user, size_t n_bytes)
+{
+    test_allocator *a = user;
+    void *block = NULL;
+
+    while (atomic_flag_test_and_set(&allocator_lock))
+        ;
+    a->n_allocations++;
+    if (!(a->fail_at && (a->n_allocations == a->fail_at || (a->fail_all_later && a->n_allocations > a->fail_at))))
+        block = malloc(n_bytes);
+    if (block)
+        a->n_live++;
+    atomic_flag_clear(&allocator_lock);
+    return block;
+}
+
+static void count_release(void *user, void *block)
+{
+    test_allocator *a = user;
+
+    while (atomic_flag_test_and_set(&allocator_lock))
+        ;
+    a->n_live--;
+    atomic_flag_clear(&allocator_lock);
+    free(block);
+}
+
+ml_context *test_context(test_allocator *allocator, uint32_t n_threads)
+{
+    const ml_context_options options = {
+        .struct_size = sizeof options,
+        .n_threads = n_threads,
+        .allocator = {count_allocate, count_release, allocator},
+    };
+    ml_context *context;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    return context;
+}
+
+/* ---- files ---- */
+
+static const char *joined(const char *directory, const char *file_name)
+{
+    static char paths[8][512];
+    static int next;
+    char *path = paths[next = (next + 1) % 8];
+
+    snprintf(path, sizeof paths[0], "%s/%s", directory, file_name);
+    return path;
+}
+
+static const char *source_directory(void)
+{
+    const char *directory = getenv("INVAR_SOURCE");
+    return directory ? directory : ".";
+}
+
+const char *test_data_path(const char *file_name)
+{
+    return joined(joined(source_directory(), "examples/data"), file_name);
+}
+
+const char *test_expected_path(const char *file_name)
+{
+    return joined(joined(source_directory(), "tests/expected"), file_name);
+}
+
+const char *test_temporary_path(const char *file_name)
+{
+    static char directory[64];
+
+    if (!directory[0]) {
+        strcpy(directory, "/tmp/invar-test-XXXXXX");
+        if (!mkdtemp(directory))
+            test_fail(__FILE__, __LINE__, "no temporary directory");
+    }
+    return joined(directory, file_name);
+}
+
+ml_dataset *test_table(ml_context *context, const char *name)
+{
+    const bool real = !strcmp(name, "boston") || !strcmp(name, "diabetes");
+    const ml_csv_options options = {
+        .struct_size = sizeof options,
+        .target = "target",
+        .task = real ? ML_TASK_REGRESS : ML_TASK_CLASSIFY,
+    };
+    char file_name[64];
+    ml_dataset *table;
+
+    snprintf(file_name, sizeof file_name, "%s.csv", name);
+    CHECK_OK(ml_dataset_from_csv(context, test_data_path(file_name), &options, &table));
+    return table;
+}
+
+void *test_saved(const ml_model *model, size_t *n_bytes)
+{
+    void *bytes;
+
+    CHECK_OK(ml_model_save_memory(model, NULL, 0, n_bytes));
+    bytes = malloc(*n_bytes);
+    CHECK_OK(ml_model_save_memory(model, bytes, *n_bytes, n_bytes));
+    return bytes;
+}
+
+double *test_read_numbers(const char *path, size_t *n)
+{
+    FILE *file = fopen(path, "r");
+    double *numbers = NULL;
+    size_t room = 0;
+    char word[64];
+    int c, length = 0;
+
+    if (!file)
+        test_fail(__FILE__, __LINE__, "cannot open %s", path);
+    *n = 0;
+    do {
+        c = fgetc(file);
+        if (c == '#')
+            while (c != '\n' && c != EOF)
+                c = fgetc(file);
+        if (c != EOF && !strchr(", \t\r\n", c)) {
+            if (length < (int)sizeof word - 1)
+                word[length++] = (char)c;
+            continue;
+        }
+        if (!length)
+            continue;
+        word[length] = 0;
+        length = 0;
+        if (*n == room)
+            numbers = realloc(numbers, (room = room ? 2 * room : 1024) * sizeof *numbers);
+        numbers[(*n)++] = strtod(word, NULL);
+    } while (c != EOF);
+    fclose(file);
+    return numbers;
+}
+
+/* ---- running ---- */
+
+static bool selected(const test_case *t, int argc, char **argv)
+{
+    char full[256];
+
+    if (argc < 2)
+        return true;
+    snprintf(full, sizeof full, "%s.%s", t->suite, t->name);
+    for (int a = 1; a < argc; a++)
+        if (!strncmp(full, argv[a], strlen(argv[a])))
+            return true;
+    return false;
+}
+
+static int in_order(const void *a, const void *b)
+{
+    const test_case *s = a, *t = b;
+    const int by_suite = strcmp(s->suite, t->suite);
+    return by_suite ? by_suite : strcmp(s->name, t->name);
+}
+
+/* Arguments: prefixes of suite.name to run; none: all. */
+int main(int argc, char **argv)
+{
+    static volatile size_t n_passed, n_failed;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    qsort(cases, n_cases, sizeof *cases, in_order);
+    for (volatile size_t i = 0; i < n_cases; i++) {
+        if (!selected(&cases[i], argc, argv))
+            continue;
+        if (setjmp(leave_test) == 0) {
+            cases[i].function();
+            n_passed++;
+        } else {
+            printf("FAILED %s.%s\n", cases[i].suite, cases[i].name);
+            n_failed++;
+        }
+    }
+    printf("%zu passed, %zu failed\n", n_passed, n_failed);
+    free(cases);
+    return n_failed || !n_passed;
+}
