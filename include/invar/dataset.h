@@ -166,8 +166,8 @@ ML_API ml_status ml_dataset_split(const ml_dataset *dataset, double test_size, u
                                   ml_dataset **train, ml_dataset **test);
 
 /** Fold `fold` of `n_folds` (2 <= n_folds <= n_rows) as `test`, all other rows as `train`. As ml_dataset_split(). */
-ML_API ml_status ml_dataset_fold(const ml_dataset *dataset, size_t n_folds, size_t fold, uint64_t seed,
-                                 uint32_t flags, ml_dataset **train, ml_dataset **test);
+ML_API ml_status ml_dataset_fold(const ml_dataset *dataset, size_t n_folds, size_t fold, uint64_t seed, uint32_t flags,
+                                 ml_dataset **train, ml_dataset **test);
 
 /** The given rows, in the given order; repetitions are allowed. ML_E_ARGUMENT names a row out of range. @since 0.1 */
 ML_API ml_status ml_dataset_subset(const ml_dataset *dataset, const size_t *rows, size_t n_rows, ml_dataset **out);

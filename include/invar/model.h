@@ -32,22 +32,22 @@ ML_API const char *ml_kind_name(size_t kind);
 ML_API const char *ml_kind_doc(const char *kind);
 
 enum {
-    ML_PARAM_INT = 1,  /**< whole number */
-    ML_PARAM_REAL = 2, /**< real number */
-    ML_PARAM_BOOL = 3, /**< 0 or 1; as text false or true */
+    ML_PARAM_INT = 1,    /**< whole number */
+    ML_PARAM_REAL = 2,   /**< real number */
+    ML_PARAM_BOOL = 3,   /**< 0 or 1; as text false or true */
     ML_PARAM_CHOICE = 4, /**< one of the texts in `choices` */
-    ML_PARAM_INTS = 5, /**< comma-separated whole numbers, "64,32" */
-    ML_PARAM_SIZE = 6  /**< a choice, a whole number (a count) or a real (a fraction) */
+    ML_PARAM_INTS = 5,   /**< comma-separated whole numbers, "64,32" */
+    ML_PARAM_SIZE = 6    /**< a choice, a whole number (a count) or a real (a fraction) */
 };
 
 typedef struct ml_param_info {
-    size_t struct_size;        /**< sizeof(ml_param_info), set by the caller */
-    const char *name;          /**< as scikit-learn has it where it has it */
-    int32_t type;              /**< ML_PARAM_… */
-    const char *default_value; /**< as text */
-    double min, max;           /**< of numbers */
+    size_t struct_size;         /**< sizeof(ml_param_info), set by the caller */
+    const char *name;           /**< as scikit-learn has it where it has it */
+    int32_t type;               /**< ML_PARAM_… */
+    const char *default_value;  /**< as text */
+    double min, max;            /**< of numbers */
     int32_t min_open, max_open; /**< 1: the bound itself is not allowed */
-    const char *choices;       /**< separated by '|'; "" when there are none */
+    const char *choices;        /**< separated by '|'; "" when there are none */
     const char *doc;
     const char *since;
 } ml_param_info;
@@ -118,19 +118,19 @@ ML_API const ml_model *ml_model_member(const ml_model *model, size_t i);
 /* ---- fit ---- */
 
 typedef struct ml_progress {
-    size_t struct_size;    /**< sizeof(ml_progress) of the library */
-    const char *stage;     /**< path of what is being fitted: "weighted_average/forest" */
-    uint64_t done, total;  /**< steps: trees, rounds, epochs, iterations, folds */
-    const char *metric;    /**< name of `value`, or "" */
-    double value;          /**< loss, log-likelihood, …; NaN when there is none */
+    size_t struct_size;   /**< sizeof(ml_progress) of the library */
+    const char *stage;    /**< path of what is being fitted: "weighted_average/forest" */
+    uint64_t done, total; /**< steps: trees, rounds, epochs, iterations, folds */
+    const char *metric;   /**< name of `value`, or "" */
+    double value;         /**< loss, log-likelihood, …; NaN when there is none */
 } ml_progress;
 
 /** Called after each step, on the thread that called fit. Non-zero cancels the fit. */
 typedef int32_t (*ml_monitor)(void *user, const ml_progress *progress);
 
 typedef struct ml_fit_options {
-    size_t struct_size;           /**< sizeof(ml_fit_options) */
-    ml_monitor monitor;           /**< or NULL */
+    size_t struct_size; /**< sizeof(ml_fit_options) */
+    ml_monitor monitor; /**< or NULL */
     void *monitor_user;
     double deadline_seconds;      /**< from the start of the fit; loops end after the step in which it passes, with a
                                        smaller but usable model and stop reason ML_STOP_DEADLINE. 0: none */
@@ -138,12 +138,12 @@ typedef struct ml_fit_options {
 } ml_fit_options;
 
 enum {
-    ML_STOP_NONE = 0,       /**< not fitted */
-    ML_STOP_COMPLETE = 1,   /**< all the work there was */
-    ML_STOP_CONVERGED = 2,  /**< the kind's tolerance was reached */
-    ML_STOP_MAX_ITER = 3,   /**< the iteration limit came first */
-    ML_STOP_EARLY = 4,      /**< no improvement on held-out data, or a boosting round that could not help */
-    ML_STOP_DEADLINE = 5    /**< time ran out */
+    ML_STOP_NONE = 0,      /**< not fitted */
+    ML_STOP_COMPLETE = 1,  /**< all the work there was */
+    ML_STOP_CONVERGED = 2, /**< the kind's tolerance was reached */
+    ML_STOP_MAX_ITER = 3,  /**< the iteration limit came first */
+    ML_STOP_EARLY = 4,     /**< no improvement on held-out data, or a boosting round that could not help */
+    ML_STOP_DEADLINE = 5   /**< time ran out */
 };
 
 /**
@@ -239,9 +239,9 @@ typedef struct ml_tensor {
     size_t struct_size; /**< sizeof(ml_tensor), set by the caller */
     const char *name;
     ml_dtype dtype;
-    uint32_t rank;      /**< 0 to 4 */
+    uint32_t rank; /**< 0 to 4 */
     uint64_t shape[4];
-    const void *data;   /**< row-major, aligned for its type; borrowed until the next fit or free */
+    const void *data; /**< row-major, aligned for its type; borrowed until the next fit or free */
 } ml_tensor;
 
 /** Tensors of a fitted model (not those of its members): by number or by name. ML_E_ARGUMENT, ML_E_STATE. @since 0.1 */

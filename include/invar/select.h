@@ -13,11 +13,11 @@ extern "C" {
 #endif
 
 typedef struct ml_cv_options {
-    size_t struct_size;    /**< sizeof(ml_cv_options) */
-    size_t n_folds;        /**< 2 or more; 0: 5 */
-    uint64_t seed;         /**< of the shuffle */
-    uint32_t flags;        /**< ML_STRATIFY | ML_ORDERED; labels are stratified by default when flags is 0 */
-    ml_monitor monitor;    /**< or NULL */
+    size_t struct_size; /**< sizeof(ml_cv_options) */
+    size_t n_folds;     /**< 2 or more; 0: 5 */
+    uint64_t seed;      /**< of the shuffle */
+    uint32_t flags;     /**< ML_STRATIFY | ML_ORDERED; labels are stratified by default when flags is 0 */
+    ml_monitor monitor; /**< or NULL */
     void *monitor_user;
 } ml_cv_options;
 

@@ -34,17 +34,17 @@ void ml__arena_free(ml__arena *arena);
 /* count * size bytes, cleared, aligned to ML__ALIGNMENT when >= 64 bytes and to 16 otherwise; never NULL for count 0;
  * NULL sets the message (ML_E_MEMORY). */
 void *ml__arena_take(ml__arena *arena, size_t count, size_t size);
-char *ml__arena_text(ml__arena *arena, const char *text);                    /* copy */
+char *ml__arena_text(ml__arena *arena, const char *text);                   /* copy */
 char *ml__arena_text_n(ml__arena *arena, const char *text, size_t n_bytes); /* copy, NUL added */
 
 /* pointer = count elements of its type, or leave through `done:` with ML_E_MEMORY */
-#define ML__NEW(arena, pointer, count)                                            \
-    do {                                                                          \
-        (pointer) = ml__arena_take((arena), (count), sizeof *(pointer));          \
-        if (!(pointer)) {                                                         \
-            st = ML_E_MEMORY;                                                     \
-            goto done;                                                            \
-        }                                                                         \
+#define ML__NEW(arena, pointer, count)                                   \
+    do {                                                                 \
+        (pointer) = ml__arena_take((arena), (count), sizeof *(pointer)); \
+        if (!(pointer)) {                                                \
+            st = ML_E_MEMORY;                                            \
+            goto done;                                                   \
+        }                                                                \
     } while (0)
 
 #endif

@@ -28,19 +28,19 @@ size_t ml__format(char *buffer, size_t n_bytes, const char *format, ...) ML__PRI
 size_t ml__format_list(char *buffer, size_t n_bytes, const char *format, va_list arguments);
 
 /* Leave through `done:` with the status in `st` when an expression fails or a condition does not hold. */
-#define ML__TRY(expression)           \
-    do {                              \
-        st = (expression);            \
-        if (st != ML_OK)              \
-            goto done;                \
+#define ML__TRY(expression) \
+    do {                    \
+        st = (expression);  \
+        if (st != ML_OK)    \
+            goto done;      \
     } while (0)
 
-#define ML__CHECK(condition, ...)     \
-    do {                              \
-        if (!(condition)) {           \
+#define ML__CHECK(condition, ...)       \
+    do {                                \
+        if (!(condition)) {             \
             st = ml__fail(__VA_ARGS__); \
-            goto done;                \
-        }                             \
+            goto done;                  \
+        }                               \
     } while (0)
 
 #endif

@@ -55,6 +55,9 @@ ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights,
  * `features` are ignored. */
 ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
                                     ml_dataset **out);
+/* The fold of each row, 0 .. n_folds-1: what ml_dataset_fold() is made of, with its checks. */
+ml_status ml__dataset_assign_folds(const ml_dataset *dataset, size_t n_folds, uint64_t seed, uint32_t flags,
+                                   uint32_t *fold_of_row);
 /* The rows that have every output; `dataset` itself is not changed. *out is a view, or NULL when no row lacks one. */
 ml_status ml__dataset_labelled(const ml_dataset *dataset, ml_dataset **out);
 

@@ -26,17 +26,17 @@ typedef struct ml__fit ml__fit;
 /* ---- what a kind can do ---- */
 
 enum { /* tasks; the data's output chooses between the first two, else the third is used */
-    ML__CLASSIFY = 1,
-    ML__REGRESS = 2,
-    ML__UNSUPERVISED = 4
+       ML__CLASSIFY = 1,
+       ML__REGRESS = 2,
+       ML__UNSUPERVISED = 4
 };
 
 enum { /* what the data may have; anything else is refused before `fit` is called */
-    ML__WEIGHTS = 1,
-    ML__MISSING = 2,       /* NaN in X */
-    ML__CATEGORIES = 4,    /* categorical features; others see an error that names the feature */
-    ML__MULTI_OUTPUT = 8,  /* several outputs */
-    ML__MISSING_LABELS = 16 /* otherwise rows without label are left out of the fit */
+       ML__WEIGHTS = 1,
+       ML__MISSING = 2,        /* NaN in X */
+       ML__CATEGORIES = 4,     /* categorical features; others see an error that names the feature */
+       ML__MULTI_OUTPUT = 8,   /* several outputs */
+       ML__MISSING_LABELS = 16 /* otherwise rows without label are left out of the fit */
 };
 
 /* Rules for the values of a tensor, checked after every fit and load. */
@@ -80,10 +80,10 @@ typedef ml_status (*ml__predictor)(const ml_model *model, const ml__block *x, do
 struct ml__kind {
     const char *name, *doc;
     uint32_t tasks, accepts;
-    ml_dtype real;               /* precision of the blocks that predictors get: ML_FLOAT32 or ML_FLOAT64 */
+    ml_dtype real; /* precision of the blocks that predictors get: ML_FLOAT32 or ML_FLOAT64 */
     const ml__param *params;
     size_t params_size;
-    const ml__tensor_rule *tensors; /* ends with name NULL */
+    const ml__tensor_rule *tensors;  /* ends with name NULL */
     size_t min_members, max_members; /* 0, 0: not a composite */
 
     /* Required: learn, and publish tensors and fitted members into f->learned. */
@@ -129,9 +129,9 @@ struct ml_model {
     ml_context *context;
     const ml__kind *kind;
     void *params;
-    ml__members members; /* as added: never fitted by us, only copies of them are */
+    ml__members members;  /* as added: never fitted by us, only copies of them are */
     ml__learned *learned; /* NULL until fitted */
-    bool is_member;
+    ml_model *parent;     /* of a member; NULL otherwise */
     atomic_bool busy;
 };
 
@@ -164,13 +164,13 @@ ml_status ml__model_blank_copy(const ml_model *model, ml_model **out);
 ml_status ml__members_add(ml_context *context, ml__members *members, const char *name, ml_model *model, double weight);
 void ml__members_free(ml__members *members);
 const ml__member *ml__members_find(const ml__members *members, const char *name);
-size_t ml__model_depth(const ml_model *model); /* 1 for a model without members */
+size_t ml__model_depth(const ml_model *model); /* levels of composites: 0 for a learner, 1 for a pipeline of them */
 uint32_t ml__model_tasks(const ml_model *model);
 uint32_t ml__model_accepts(const ml_model *model);
 /* Fitted members when fitted, else the templates. */
 const ml__members *ml__model_members(const ml_model *model);
-/* Weight of the last member added (ml_ensemble_add). */
-void ml__model_set_member_weight(ml_model *model, size_t i, double weight);
+/* ml_model_add_member() with a weight, for ensembles and the loader. */
+ml_status ml__model_attach(ml_model *model, const char *name, ml_model *member, double weight);
 
 /* ---- learned state (learned.c): used by fits and by the loader alike ---- */
 
@@ -180,6 +180,8 @@ void ml__learned_free(ml__learned *learned);
 void *ml__learned_add(ml__learned *learned, const char *name, ml_dtype dtype, uint32_t rank, const uint64_t *shape);
 const ml__named_tensor *ml__learned_find(const ml__learned *learned, const char *name);
 size_t ml__dtype_size(ml_dtype dtype);
+/* A deep copy for `model`, validated and prepared. */
+ml_status ml__learned_copy(const ml_model *model, const ml__learned *from, ml__learned **out);
 /* Check every rule of the kind, then call `prepare`. Failures are ML_E_FORMAT (tensor and element are named); a value
  * that is not finite after a fit is ML_E_NUMERIC (`after_fit`). */
 ml_status ml__learned_validate(const ml_model *model, ml__learned *learned, bool after_fit);
@@ -202,6 +204,10 @@ typedef struct ml__run {
     size_t path_length;
 } ml__run;
 
+/* Extend the stage path by "/name"; leave with the length that enter returned. */
+size_t ml__run_enter(ml__run *run, const char *name);
+void ml__run_leave(ml__run *run, size_t length);
+
 struct ml__fit {
     const ml_model *model; /* parameters and member templates */
     const void *params;
@@ -211,11 +217,11 @@ struct ml__fit {
     const ml__schema *schema;     /* of data */
     size_t n, d;                  /* rows, features */
     size_t n_outputs;
-    size_t K;                     /* classes of the first output; 0 for reals */
+    size_t K; /* classes of the first output; 0 for reals */
     int32_t task;
-    uint64_t seed;                /* from random_state and the place in the composite */
-    ml__arena *scratch;           /* freed after the fit */
-    ml__learned *learned;         /* schema, task already set; stop_reason starts as ML_STOP_COMPLETE */
+    uint64_t seed;        /* from random_state and the place in the composite */
+    ml__arena *scratch;   /* freed after the fit */
+    ml__learned *learned; /* schema, task already set; stop_reason starts as ML_STOP_COMPLETE */
     ml__run *run;
 };
 
@@ -231,15 +237,15 @@ const double *ml__fit_weights(ml__fit *f);
 
 /* Publish a tensor and leave through `done:` when that fails:
  *     ML__PUBLISH(f, theta, "theta", ML_FLOAT64, K, d);                                                             */
-#define ML__PUBLISH(f, pointer, name, dtype, ...)                                                                      \
-    do {                                                                                                               \
-        const uint64_t ml__shape[] = {__VA_ARGS__};                                                                    \
-        (pointer) = ml__learned_add((f)->learned, (name), (dtype), (uint32_t)(sizeof ml__shape / sizeof *ml__shape),   \
-                                    ml__shape);                                                                        \
-        if (!(pointer)) {                                                                                              \
-            st = ML_E_MEMORY;                                                                                          \
-            goto done;                                                                                                 \
-        }                                                                                                              \
+#define ML__PUBLISH(f, pointer, name, dtype, ...)                                                                    \
+    do {                                                                                                             \
+        const uint64_t ml__shape[] = {__VA_ARGS__};                                                                  \
+        (pointer) = ml__learned_add((f)->learned, (name), (dtype), (uint32_t)(sizeof ml__shape / sizeof *ml__shape), \
+                                    ml__shape);                                                                      \
+        if (!(pointer)) {                                                                                            \
+            st = ML_E_MEMORY;                                                                                        \
+            goto done;                                                                                               \
+        }                                                                                                            \
     } while (0)
 
 /* Report a finished step: `metric` may be "" with value NaN. ML_E_CANCELLED when the monitor says so. Call it on the
@@ -252,10 +258,13 @@ bool ml__fit_late(const ml__fit *f);
  * made from f->seed and `label`. The caller owns *fitted. */
 ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, uint64_t label, const ml_dataset *data,
                          ml_model **fitted);
+/* The same with data for early stopping, or NULL. */
+ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const char *name, uint64_t label,
+                                   const ml_dataset *data, const ml_dataset *validation, ml_model **fitted);
 /* Make a fitted model a fitted member of this fit's result; takes it over also on failure. */
 ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight);
 
-/* The core of ml_model_fit(), for nested fits and cross-validation: trains a copy-free `learned` for `model`. */
+/* The core of ml_model_fit(), for nested fits and cross-validation: what `model` learns from `data`. */
 ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
                           uint64_t seed, ml__learned **out);
 
@@ -270,8 +279,8 @@ size_t ml__evaluate_scratch(const ml_model *model, size_t n);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */
 ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n);
 
-/* Out-of-fold predictions (out_of_fold.c): `what` is ML_PREDICT or ML_PREDICT_PROBA; out is n_rows x width. When `f` is
- * not NULL monitor, deadline and seed are those of that fit, and the stage is "<path>/<name>". */
+/* Out-of-fold predictions (out_of_fold.c): `what` is ML_PREDICT or ML_PREDICT_PROBA; out is n_rows x width. The
+ * stage of fold i is "<path>/fold i". */
 typedef struct ml__folds {
     size_t n_folds;
     uint64_t seed;

@@ -21,8 +21,8 @@ typedef struct ml__ints {
 
 enum { ML__SIZE_CHOICE = 0, ML__SIZE_COUNT = 1, ML__SIZE_FRACTION = 2 };
 typedef struct ml__size {
-    int64_t form;    /* ML__SIZE_… */
-    int64_t count;   /* the count, or the position in `choices` */
+    int64_t form;  /* ML__SIZE_… */
+    int64_t count; /* the count, or the position in `choices` */
     double fraction;
 } ml__size;
 
@@ -45,18 +45,37 @@ typedef struct ml__param {
 #define ML__RANGE_OPEN(low, high) low, high, 1, 1
 
 /* ML__INT(params, max_iter, "100", ML__RANGE(1, 1e9), "doc") and so on; the field has the parameter's name. */
-#define ML__INT(S, field, value, range, doc) {#field, ML_PARAM_INT, offsetof(S, field), value, range, "", doc}
-#define ML__REAL(S, field, value, range, doc) {#field, ML_PARAM_REAL, offsetof(S, field), value, range, "", doc}
-#define ML__BOOL(S, field, value, doc) {#field, ML_PARAM_BOOL, offsetof(S, field), value, 0, 1, 0, 0, "", doc}
-#define ML__CHOICE(S, field, value, choices, doc) \
-    {#field, ML_PARAM_CHOICE, offsetof(S, field), value, 0, 0, 0, 0, choices, doc}
-#define ML__INTS(S, field, value, range, doc) {#field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc}
-#define ML__SIZE(S, field, value, range, choices, doc) \
-    {#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc}
+#define ML__INT(S, field, value, range, doc)                            \
+    {                                                                   \
+#field, ML_PARAM_INT, offsetof(S, field), value, range, "", doc \
+    }
+#define ML__REAL(S, field, value, range, doc)                            \
+    {                                                                    \
+#field, ML_PARAM_REAL, offsetof(S, field), value, range, "", doc \
+    }
+#define ML__BOOL(S, field, value, doc)                                        \
+    {                                                                         \
+#field, ML_PARAM_BOOL, offsetof(S, field), value, 0, 1, 0, 0, "", doc \
+    }
+#define ML__CHOICE(S, field, value, choices, doc)                                    \
+    {                                                                                \
+#field, ML_PARAM_CHOICE, offsetof(S, field), value, 0, 0, 0, 0, choices, doc \
+    }
+#define ML__INTS(S, field, value, range, doc)                            \
+    {                                                                    \
+#field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc \
+    }
+#define ML__SIZE(S, field, value, range, choices, doc)                        \
+    {                                                                         \
+#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc \
+    }
 /* Every kind that draws random numbers has this one; f->seed is made from it. */
-#define ML__RANDOM_STATE(S)                       \
+#define ML__RANDOM_STATE(S) \
     ML__INT(S, random_state, "0", ML__RANGE(0, 9007199254740992.0), "seed of every random choice")
-#define ML__PARAMS_END {NULL, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL}
+#define ML__PARAMS_END                           \
+    {                                            \
+        NULL, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL \
+    }
 
 /* All take the table and the struct; `kind` is for messages. */
 ml_status ml__params_defaults(const ml__param *table, void *params);

@@ -45,31 +45,31 @@ void *test_saved(const ml_model *model, size_t *n_bytes);
 /* Numbers of an expected file: whitespace or comma separated, '#' starts a comment line; malloc'ed. */
 double *test_read_numbers(const char *path, size_t *n);
 
-#define TEST(suite, name)                                                         \
-    static void test_##suite##_##name(void);                                      \
-    __attribute__((constructor)) static void register_##suite##_##name(void)      \
-    {                                                                             \
-        test_register(#suite, #name, test_##suite##_##name);                      \
-    }                                                                             \
+#define TEST(suite, name)                                                    \
+    static void test_##suite##_##name(void);                                 \
+    __attribute__((constructor)) static void register_##suite##_##name(void) \
+    {                                                                        \
+        test_register(#suite, #name, test_##suite##_##name);                 \
+    }                                                                        \
     static void test_##suite##_##name(void)
 
-#define CHECK(condition)                                                          \
-    do {                                                                          \
-        if (!(condition))                                                         \
-            test_fail(__FILE__, __LINE__, "%s", #condition);                      \
+#define CHECK(condition)                                     \
+    do {                                                     \
+        if (!(condition))                                    \
+            test_fail(__FILE__, __LINE__, "%s", #condition); \
     } while (0)
 
-#define CHECK_MSG(condition, ...)                                                 \
-    do {                                                                          \
-        if (!(condition))                                                         \
-            test_fail(__FILE__, __LINE__, __VA_ARGS__);                           \
+#define CHECK_MSG(condition, ...)                       \
+    do {                                                \
+        if (!(condition))                               \
+            test_fail(__FILE__, __LINE__, __VA_ARGS__); \
     } while (0)
 
 /* The call succeeds. */
-#define CHECK_OK(call)                                                                                       \
-    do {                                                                                                     \
-        const ml_status test_status = (call);                                                                \
-        if (test_status != ML_OK)                                                                            \
+#define CHECK_OK(call)                                                                                        \
+    do {                                                                                                      \
+        const ml_status test_status = (call);                                                                 \
+        if (test_status != ML_OK)                                                                             \
             test_fail(__FILE__, __LINE__, "%s: %s: %s", #call, ml_status_text(test_status), ml_last_error()); \
     } while (0)
 
@@ -79,11 +79,11 @@ double *test_read_numbers(const char *path, size_t *n);
 /* |got - want| <= tolerance * max(1, |want|); NaN equals NaN. */
 #define CHECK_CLOSE(got, want, tolerance) test_close(__FILE__, __LINE__, #got, (got), (want), (tolerance))
 
-#define CHECK_SAME_BYTES(a, n_a, b, n_b)                                                              \
-    do {                                                                                              \
-        if ((n_a) != (n_b) || memcmp((a), (b), (n_a)) != 0)                                           \
+#define CHECK_SAME_BYTES(a, n_a, b, n_b)                                                                 \
+    do {                                                                                                 \
+        if ((n_a) != (n_b) || memcmp((a), (b), (n_a)) != 0)                                              \
             test_fail(__FILE__, __LINE__, "%s and %s differ (%zu and %zu bytes)", #a, #b, (size_t)(n_a), \
-                      (size_t)(n_b));                                                                 \
+                      (size_t)(n_b));                                                                    \
     } while (0)
 
 #endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What lies behind a dataset; for the files of this folder only.
+ *
+ * A table holds the matrix, the schema, outputs and weights. It is counted: an ml_dataset is a list of rows of a table,
+ * and any number of them share one. Only a dataset that is alone with its table, and not a view, may change it.
+ */
+#ifndef ML__DATA_TABLE_H
+#define ML__DATA_TABLE_H
+
+#include <stdatomic.h>
+
+#include "base/context.h"
+#include "data/dataset.h"
+
+enum { ML__MAX_NAME_BYTES = 255 };
+
+/* One output: its meaning, and its values for all rows of the table. The arena owns everything else in here. */
+typedef struct ml__column {
+    ml__arena arena;
+    ml__output output;
+    int32_t *codes; /* labels, -1 missing; NULL for reals */
+    double *values; /* reals, NaN missing; NULL for labels */
+} ml__column;
+
+typedef struct ml__table {
+    ml_context *context;
+    atomic_size_t n_references;
+    size_t n_rows;
+    const void *x; /* row i, feature j is element i * row_stride + j * col_stride */
+    ml_dtype dtype;
+    size_t row_stride, col_stride;
+    void *owned;       /* the matrix, unless it is borrowed */
+    bool may_miss;     /* false: no cell is NaN */
+    ml__arena arena;   /* schema.features and what they point to */
+    ml__schema schema; /* outputs[o] is a copy of columns[o].output */
+    ml__column *columns;
+    double *weights; /* n_rows, or NULL */
+} ml__table;
+
+struct ml_dataset {
+    ml__table *table;
+    bool is_view;
+    bool has_own_weights; /* `weights` stands for those of the table, also when it is NULL: then there are none */
+    size_t n_rows;
+    size_t *rows; /* of the table; NULL: all, in order */
+    double *weights;
+};
+
+/* The table's row behind row i of the dataset. */
+static inline size_t ml__dataset_row_of(const ml_dataset *dataset, size_t i)
+{
+    return dataset->rows ? dataset->rows[i] : i;
+}
+
+/* ---- making datasets (dataset.c) ---- */
+
+/* A dataset that takes over x, n_rows x features->n_features dense doubles from ml__alloc, also on failure. No cell is
+ * infinite. Features are copied; features->features NULL: default names. */
+ml_status ml__dataset_own(ml_context *context, double *x, size_t n_rows, const ml__schema *features, ml_dataset **out);
+/* A view of `rows` (counted in rows of `dataset`, valid), which it takes over, also on failure. */
+ml_status ml__dataset_view(const ml_dataset *dataset, size_t *rows, size_t n_rows, ml_dataset **out);
+/* ML_E_ARGUMENT, ML_E_STATE unless outputs, weights and names of this dataset may be set. */
+ml_status ml__dataset_check_writable(const ml_dataset *dataset);
+/* Weights of all rows: finite, >= 0, with a positive and finite sum. */
+ml_status ml__check_weights(const double *weights, size_t n_rows);
+/* Non-empty UTF-8 of at most ML__MAX_NAME_BYTES; `what` is for the message. */
+ml_status ml__check_name(const char *what, const char *name);
+/* No two of the names are equal; columns are counted from `first` in the message. */
+ml_status ml__check_unique(ml_context *context, const char *what, const char *const *names, size_t n, size_t first);
+
+/* A column with an arena of its own, cleared values and a copy of the name. */
+ml_status ml__column_init(ml__column *column, ml_context *context, const char *name, size_t n_rows, bool is_label);
+/* Room for n_classes names, to be filled by the caller. */
+ml_status ml__column_reserve_classes(ml__column *column, size_t n_classes);
+void ml__column_free(ml__column *column);
+/* Append a column of n_rows values, or put it in place of all outputs; it is taken over, also on failure. */
+ml_status ml__dataset_put(ml_dataset *dataset, ml__column *column, bool append);
+
+/* ---- names (schema.c) ---- */
+
+/* "x0", "x1", …: n names in the arena. */
+ml_status ml__schema_default_features(ml__arena *arena, size_t n_features, ml__schema *schema);
+/* The part of ml__schema_match() that looks at number and names only. */
+ml_status ml__schema_match_names(const ml__schema *expected, const ml__schema *data);
+
+/* ---- distinct values (labels.c) ---- */
+
+/* Order of items a and b of a source: negative, 0, positive. */
+typedef int (*ml__compare)(const void *source, size_t a, size_t b);
+/* Sort items and keep the first of equal ones; returns how many are left. scratch has room for n. */
+size_t ml__distinct(const void *source, ml__compare compare, size_t *items, size_t n, size_t *scratch);
+/* Position of the equal of `item` among n distinct items; n when there is none. */
+size_t ml__rank(const void *source, ml__compare compare, const size_t *items, size_t n, size_t item);
+/* The column of whole-number labels: codes of n_rows values, `is_missing` (or NULL) tells which to leave out. */
+ml_status ml__column_from_integers(ml__column *column, ml_context *context, const char *name, const int64_t *labels,
+                                   const bool *is_missing, size_t n_rows);
+
+#endif

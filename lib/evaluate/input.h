@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all metrics check in the same way, and the one kind of sum they use. */
+#ifndef ML__EVALUATE_INPUT_H
+#define ML__EVALUATE_INPUT_H
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+/* A compensated sum (Neumaier 1974): whole numbers stay exact, and the error does not grow with the number of terms. */
+typedef struct ml__sum {
+    double value, lost;
+} ml__sum;
+
+static inline void ml__sum_add(ml__sum *sum, double x)
+{
+    const double next = sum->value + x;
+
+    sum->lost += fabs(sum->value) >= fabs(x) ? (sum->value - next) + x : (x - next) + sum->value;
+    sum->value = next;
+}
+
+static inline double ml__sum_total(ml__sum sum)
+{
+    return sum.value + sum.lost;
+}
+
+/* Weight of a row: 1 without weights. */
+static inline double ml__row_weight(const double *weights, size_t row)
+{
+    return weights ? weights[row] : 1;
+}
+
+/* Finite, none negative, with a positive and finite total; NULL is n ones. `total` may be NULL. */
+ml_status ml__check_weights(const double *weights, size_t n, double *total);
+
+/* n >= 1, width >= 1, and n * width is a size; the names are for the message. */
+ml_status ml__check_extent(size_t n, size_t width, const char *width_name);
+
+#endif

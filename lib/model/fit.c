@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fitting: checks shared by all kinds, the services of ml__fit, and the swap.
+ *
+ * A fit builds a fresh ml__learned and never touches the old one; only when it is complete and valid by the same rules
+ * as a loaded file does it take the old one's place.
+ */
+#include "model/model.h"
+
+#include <float.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- time, monitor, path ---- */
+
+static double monotonic_seconds(void)
+{
+    struct timespec now;
+
+    return clock_gettime(CLOCK_MONOTONIC, &now) ? 0 : (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+size_t ml__run_enter(ml__run *run, const char *name)
+{
+    const size_t length = run->path_length, left = sizeof run->path - length;
+    const size_t wanted = ml__format(run->path + length, left, "%s%s", length ? "/" : "", name);
+
+    run->path_length += wanted < left ? wanted : left - 1;
+    return length;
+}
+
+void ml__run_leave(ml__run *run, size_t length)
+{
+    run->path_length = length;
+    run->path[length] = 0;
+}
+
+ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value)
+{
+    const ml_progress progress = {.struct_size = sizeof progress,
+                                  .stage = f->run->path,
+                                  .done = done,
+                                  .total = total,
+                                  .metric = metric,
+                                  .value = value};
+
+    if (f->run->monitor && f->run->monitor(f->run->monitor_user, &progress))
+        return ml__fail(ML_E_CANCELLED, "the monitor stopped the fit at %s, step %llu of %llu", f->run->path,
+                        (unsigned long long)done, (unsigned long long)total);
+    return ML_OK;
+}
+
+bool ml__fit_late(const ml__fit *f)
+{
+    return f->run->deadline > 0 && monotonic_seconds() >= f->run->deadline;
+}
+
+/* ---- data for learners ---- */
+
+static const void *fit_matrix(ml__fit *f, ml_dtype dtype)
+{
+    const void *dense = ml__dataset_dense(f->data, dtype);
+    size_t count;
+    void *copy;
+
+    if (dense)
+        return dense;
+    if (!ml__size_mul(f->n, f->d, &count)) {
+        (void)ml__fail(ML_E_MEMORY, "%zu x %zu values do not fit in memory", f->n, f->d);
+        return NULL;
+    }
+    copy = ml__arena_take(f->scratch, count, ml__dtype_size(dtype));
+    if (copy)
+        ml__dataset_read(f->data, 0, f->n, dtype, copy);
+    return copy;
+}
+
+const double *ml__fit_matrix_f64(ml__fit *f)
+{
+    return fit_matrix(f, ML_FLOAT64);
+}
+
+const float *ml__fit_matrix_f32(ml__fit *f)
+{
+    return fit_matrix(f, ML_FLOAT32);
+}
+
+const int32_t *ml__fit_labels(ml__fit *f, size_t o)
+{
+    int32_t *labels = ml__arena_take(f->scratch, f->n, sizeof *labels);
+
+    if (labels)
+        ml__dataset_read_labels(f->data, o, labels);
+    return labels;
+}
+
+const double *ml__fit_targets(ml__fit *f)
+{
+    double *targets = ml__arena_take(f->scratch, f->n * f->n_outputs, sizeof *targets);
+    double *column = ml__arena_take(f->scratch, f->n, sizeof *column);
+
+    if (!targets || !column)
+        return NULL;
+    for (size_t o = 0; o < f->n_outputs; o++) {
+        ml__dataset_read_targets(f->data, o, column);
+        for (size_t i = 0; i < f->n; i++)
+            targets[i * f->n_outputs + o] = column[i];
+    }
+    return targets;
+}
+
+const double *ml__fit_weights(ml__fit *f)
+{
+    double *weights = ml__arena_take(f->scratch, f->n, sizeof *weights);
+
+    if (weights)
+        ml__dataset_read_weights(f->data, weights);
+    return weights;
+}
+
+/* ---- checks before a fit ---- */
+
+/* Members in the right number and parameters that go together, through all levels. */
+static ml_status check_model(const ml_model *model)
+{
+    const ml__kind *kind = model->kind;
+    ml_status st = ML_OK;
+
+    ML__CHECK(model->members.n >= kind->min_members, ML_E_PARAMETER, "%s needs at least %zu member%s, it has %zu",
+              kind->name, kind->min_members, kind->min_members == 1 ? "" : "s", model->members.n);
+    if (kind->check)
+        ML__TRY(kind->check(model));
+    for (size_t i = 0; i < model->members.n; i++) {
+        st = check_model(model->members.items[i].model);
+        if (st != ML_OK)
+            return ml__blame(st, "member '%s': ", model->members.items[i].name);
+    }
+done:
+    return st;
+}
+
+static ml_status check_outputs(const ml_model *model, const ml__schema *schema, int32_t task, uint32_t accepts)
+{
+    if (task == ML__UNSUPERVISED)
+        return ML_OK;
+    if (schema->n_outputs > 1 && !(accepts & ML__MULTI_OUTPUT))
+        return ml__fail(ML_E_UNSUPPORTED, "%s learns one output, the data has %zu", model->kind->name,
+                        schema->n_outputs);
+    for (size_t o = 1; o < schema->n_outputs; o++)
+        if (!schema->outputs[o].n_classes != !schema->outputs[0].n_classes)
+            return ml__fail(ML_E_UNSUPPORTED, "outputs '%s' and '%s' mix labels and reals", schema->outputs[0].name,
+                            schema->outputs[o].name);
+    return ML_OK;
+}
+
+static ml_status choose_task(const ml_model *model, const ml__schema *schema, int32_t *task)
+{
+    const uint32_t tasks = ml__model_tasks(model);
+    const int32_t wanted = !schema->n_outputs             ? ML__UNSUPERVISED
+                           : schema->outputs[0].n_classes ? ML__CLASSIFY
+                                                          : ML__REGRESS;
+
+    if (tasks & (uint32_t)wanted)
+        *task = wanted;
+    else if (tasks & ML__UNSUPERVISED)
+        *task = ML__UNSUPERVISED;
+    else if (!schema->n_outputs)
+        return ml__fail(ML_E_DATA, "%s needs an output to learn, the data has none", model->kind->name);
+    else
+        return ml__fail(ML_E_UNSUPPORTED, "%s does not learn %s such as output '%s'", model->kind->name,
+                        wanted == ML__CLASSIFY ? "labels" : "reals", schema->outputs[0].name);
+    return ML_OK;
+}
+
+static ml_status check_cells(const ml_model *model, const ml_dataset *data, uint32_t accepts)
+{
+    const ml__schema *schema = ml__dataset_schema(data);
+    size_t row, feature;
+
+    for (size_t j = 0; j < schema->n_features; j++)
+        if (schema->features[j].n_categories && !(accepts & ML__CATEGORIES))
+            return ml__fail(ML_E_DATA,
+                            "%s takes numbers only, feature '%s' is categorical (a one_hot_encoder before it helps)",
+                            model->kind->name, schema->features[j].name);
+    if (!(accepts & ML__MISSING) && ml__dataset_find_missing(data, &row, &feature))
+        return ml__fail(ML_E_DATA,
+                        "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it "
+                        "helps)",
+                        model->kind->name, row, schema->features[feature].name);
+    return ML_OK;
+}
+
+/* Kinds that work in single precision cannot see larger values. */
+static ml_status check_single_precision(const ml_model *model, const ml_dataset *data)
+{
+    const ml__schema *schema = ml__dataset_schema(data);
+    ml__arena arena;
+    double *row;
+    ml_status st = ML_OK;
+
+    if (model->kind->real != ML_FLOAT32 || ml__dataset_dense(data, ML_FLOAT32))
+        return ML_OK;
+    ml__arena_init(&arena, model->context);
+    ML__NEW(&arena, row, schema->n_features);
+    for (size_t i = 0; i < ml_dataset_n_rows(data); i++) {
+        ml__dataset_read(data, i, 1, ML_FLOAT64, row);
+        for (size_t j = 0; j < schema->n_features; j++)
+            ML__CHECK(!(fabs(row[j]) > FLT_MAX), ML_E_DATA,
+                      "%s works in single precision, %g in row %zu of feature '%s' is too large", model->kind->name,
+                      row[j], i, schema->features[j].name);
+    }
+done:
+    ml__arena_free(&arena);
+    return st;
+}
+
+static ml_status check_data(const ml_model *model, const ml_dataset *data, int32_t *task)
+{
+    const uint32_t accepts = ml__model_accepts(model);
+    ml_status st;
+
+    ML__TRY(choose_task(model, ml__dataset_schema(data), task));
+    ML__TRY(check_outputs(model, ml__dataset_schema(data), *task, accepts));
+    ML__CHECK((accepts & ML__WEIGHTS) || !ml__dataset_has_weights(data), ML_E_UNSUPPORTED,
+              "%s does not use sample weights, the data has them", model->kind->name);
+    ML__TRY(check_cells(model, data, accepts));
+    ML__TRY(check_single_precision(model, data));
+done:
+    return st;
+}
+
+static ml_status check_validation(const ml_dataset *data, const ml_dataset *validation)
+{
+    const ml__schema *a = ml__dataset_schema(data), *b = ml__dataset_schema(validation);
+    ml_status st;
+
+    ML__TRY(ml__schema_match(a, b));
+    ML__CHECK(a->n_outputs == b->n_outputs, ML_E_SHAPE, "%zu outputs, the training data has %zu", b->n_outputs,
+              a->n_outputs);
+    for (size_t o = 0; o < a->n_outputs; o++)
+        ML__CHECK(a->outputs[o].n_classes == b->outputs[o].n_classes, ML_E_SHAPE,
+                  "output '%s' has %zu classes, in training %zu", b->outputs[o].name, b->outputs[o].n_classes,
+                  a->outputs[o].n_classes);
+done:
+    return st == ML_OK ? st : ml__blame(st, "validation data: ");
+}
+
+/* ---- the fit ---- */
+
+/* random_state and the place in the composite make the seed. */
+static uint64_t make_seed(const ml_model *model, uint64_t seed)
+{
+    const ml__param *p = ml__params_find(model->kind->params, "random_state");
+
+    return p ? ml__seed_mix(seed, (uint64_t) * (const int64_t *)((const char *)model->params + p->offset)) : seed;
+}
+
+static void fill(ml__fit *f, const ml_model *model, int32_t task, uint64_t seed)
+{
+    f->schema = ml__dataset_schema(f->data);
+    f->model = model;
+    f->params = model->params;
+    f->context = model->context;
+    f->n = ml_dataset_n_rows(f->data);
+    f->d = f->schema->n_features;
+    f->n_outputs = f->schema->n_outputs;
+    f->K = f->n_outputs ? f->schema->outputs[0].n_classes : 0;
+    f->task = task;
+    f->seed = make_seed(model, seed);
+}
+
+ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
+                          uint64_t seed, ml__learned **out)
+{
+    ml_status st;
+    ml__arena scratch;
+    ml__learned *learned = NULL;
+    ml_dataset *labelled = NULL;
+    ml__fit f = {.data = data, .validation = validation, .scratch = &scratch, .run = run};
+    int32_t task;
+
+    *out = NULL;
+    ml__arena_init(&scratch, model->context);
+    ML__TRY(check_data(model, data, &task));
+    if (validation)
+        ML__TRY(check_validation(data, validation));
+    if (task != ML__UNSUPERVISED && !(ml__model_accepts(model) & ML__MISSING_LABELS)) {
+        ML__TRY(ml__dataset_labelled(data, &labelled));
+        f.data = labelled ? labelled : data;
+    }
+    fill(&f, model, task, seed);
+    ML__TRY(ml__learned_create(model->context, &learned));
+    ML__TRY(ml__schema_copy(&learned->arena, f.schema, &learned->schema));
+    learned->task = task;
+    f.learned = learned;
+    ML__TRY(model->kind->fit(&f));
+    ML__TRY(ml__learned_validate(model, learned, true));
+    *out = learned;
+    learned = NULL;
+done:
+    ml__learned_free(learned);
+    ml_dataset_free(labelled);
+    ml__arena_free(&scratch);
+    return st;
+}
+
+ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const char *name, uint64_t label,
+                                   const ml_dataset *data, const ml_dataset *validation, ml_model **fitted)
+{
+    ml_status st;
+    ml_model *copy = NULL;
+    const size_t length = ml__run_enter(f->run, name);
+
+    ML__TRY(ml__model_blank_copy(member, &copy));
+    st = ml__model_train(copy, data, validation, f->run, ml__seed_mix(f->seed, label), &copy->learned);
+    if (st != ML_OK && st != ML_E_CANCELLED)
+        (void)ml__blame(st, "%s: ", name);
+done:
+    ml__run_leave(f->run, length);
+    if (st != ML_OK) {
+        ml_model_free(copy);
+        copy = NULL;
+    }
+    *fitted = copy;
+    return st;
+}
+
+ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, uint64_t label, const ml_dataset *data,
+                         ml_model **fitted)
+{
+    return ml__fit_member_validated(f, member, name, label, data, NULL, fitted);
+}
+
+ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight)
+{
+    const ml_status st = ml__members_add(f->context, &f->learned->members, name, fitted, weight);
+
+    if (st != ML_OK)
+        ml_model_free(fitted);
+    return st;
+}
+
+static ml_status fit_and_swap(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+{
+    ml__run run = {.monitor = options->monitor, .monitor_user = options->monitor_user};
+    ml__learned *learned;
+    ml_status st;
+
+    if (options->deadline_seconds > 0)
+        run.deadline = monotonic_seconds() + options->deadline_seconds;
+    (void)ml__run_enter(&run, model->kind->name);
+    ML__TRY(check_model(model));
+    ML__TRY(ml__model_train(model, data, options->validation, &run, 0, &learned));
+    ml__learned_free(model->learned);
+    model->learned = learned;
+done:
+    return st;
+}
+
+ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+{
+    ml_fit_options o = {.struct_size = sizeof o};
+    ml_status st;
+
+    if (!model || !data)
+        return ml__fail(ML_E_ARGUMENT, "%s is NULL", model ? "data" : "model");
+    if (options) {
+        st = ml__read_options(&o, sizeof o, options, "ml_fit_options");
+        if (st != ML_OK)
+            return st;
+    }
+    if (!(o.deadline_seconds >= 0))
+        return ml__fail(ML_E_ARGUMENT, "deadline_seconds is %g, it cannot be negative", o.deadline_seconds);
+    if (atomic_exchange(&model->busy, true))
+        return ml__fail(ML_E_BUSY, "the model is in use by another call");
+    st = fit_and_swap(model, data, &o);
+    atomic_store(&model->busy, false);
+    return st;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameter tables: parsing, checking and printing of values. */
+#include "model/params.h"
+
+#include <string.h>
+
+#include "base/number.h"
+
+const ml__param *ml__params_find(const ml__param *table, const char *name)
+{
+    for (; table->name; table++)
+        if (!strcmp(table->name, name))
+            return table;
+    return NULL;
+}
+
+/* ---- messages ---- */
+
+enum { LIST_BYTES = 384 };
+
+static const char *list_names(const ml__param *table, char out[LIST_BYTES])
+{
+    size_t n = 0;
+
+    out[0] = 0;
+    for (const ml__param *p = table; p->name && n < LIST_BYTES; p++)
+        n += ml__format(out + n, LIST_BYTES - n, "%s%s", p == table ? "" : ", ", p->name);
+    return out;
+}
+
+static ml_status no_such_param(const char *kind, const ml__param *table, const char *name)
+{
+    char names[LIST_BYTES];
+
+    return ml__fail(ML_E_PARAMETER, "%s has no parameter '%s'; it has: %s", kind, name, list_names(table, names));
+}
+
+/* "a whole number in [1, 100]": what a parameter takes, in words */
+static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
+{
+    static const char *const NOUNS[] = {"",
+                                        "a whole number",
+                                        "a number",
+                                        "true or false",
+                                        "one of",
+                                        "a comma-separated list of whole numbers",
+                                        "a whole number"};
+    char range[96] = "";
+
+    if (p->type == ML_PARAM_CHOICE) {
+        ml__format(out, LIST_BYTES, "one of %s", p->choices);
+        return out;
+    }
+    if (p->type != ML_PARAM_BOOL)
+        ml__format(range, sizeof range, " in %c%g, %g%c", p->min_open ? '(' : '[', p->min, p->max,
+                   p->max_open ? ')' : ']');
+    if (p->type == ML_PARAM_SIZE)
+        ml__format(out, LIST_BYTES, "%s%s, a fraction in (0, 1]%s%s", NOUNS[p->type], range,
+                   p->choices[0] ? ", or one of " : "", p->choices);
+    else
+        ml__format(out, LIST_BYTES, "%s%s", NOUNS[p->type], range);
+    return out;
+}
+
+static ml_status wrong_value(const char *kind, const ml__param *p, const char *got)
+{
+    char type[LIST_BYTES];
+
+    return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes %s, got '%s'", kind, p->name, describe_type(p, type),
+                    got);
+}
+
+static ml_status wrong_number(const char *kind, const ml__param *p, double got)
+{
+    char text[ML__NUMBER_BYTES];
+
+    ml__print_real(got, text);
+    return wrong_value(kind, p, text);
+}
+
+/* ---- values ---- */
+
+static bool in_range(const ml__param *p, double value)
+{
+    return (p->min_open ? value > p->min : value >= p->min) && (p->max_open ? value < p->max : value <= p->max);
+}
+
+static void *field(const ml__param *p, void *params)
+{
+    return (char *)params + p->offset;
+}
+
+/* Position of text[0, n) among "a|b|c", or -1. */
+static int64_t find_choice(const char *choices, const char *text, size_t n)
+{
+    int64_t position = 0;
+
+    for (const char *c = choices; *c; position++) {
+        const size_t length = strcspn(c, "|");
+        if (length == n && !memcmp(c, text, n))
+            return position;
+        c += length;
+        c += *c == '|';
+    }
+    return -1;
+}
+
+static ml_status set_number(const char *kind, const ml__param *p, void *params, double value, bool whole)
+{
+    void *at = field(p, params);
+
+    if (p->type == ML_PARAM_SIZE && !whole) {
+        if (!(value > 0 && value <= 1))
+            return wrong_number(kind, p, value);
+        *(ml__size *)at = (ml__size){.form = ML__SIZE_FRACTION, .fraction = value};
+        return ML_OK;
+    }
+    if (!in_range(p, value) || (p->type != ML_PARAM_REAL && !whole))
+        return wrong_number(kind, p, value);
+    switch (p->type) {
+    case ML_PARAM_REAL:
+        *(double *)at = value;
+        return ML_OK;
+    case ML_PARAM_INT:
+    case ML_PARAM_BOOL:
+        *(int64_t *)at = (int64_t)value;
+        return ML_OK;
+    case ML_PARAM_SIZE:
+        *(ml__size *)at = (ml__size){.form = ML__SIZE_COUNT, .count = (int64_t)value};
+        return ML_OK;
+    case ML_PARAM_INTS:
+        *(ml__ints *)at = (ml__ints){.n = 1, .values = {(int64_t)value}};
+        return ML_OK;
+    default:
+        return wrong_number(kind, p, value);
+    }
+}
+
+ml_status ml__params_set_int(const char *kind, const ml__param *table, void *params, const char *name, int64_t value)
+{
+    const ml__param *p = ml__params_find(table, name);
+
+    if (!p)
+        return no_such_param(kind, table, name);
+    return set_number(kind, p, params, (double)value, true);
+}
+
+ml_status ml__params_set_real(const char *kind, const ml__param *table, void *params, const char *name, double value)
+{
+    const ml__param *p = ml__params_find(table, name);
+
+    if (!p)
+        return no_such_param(kind, table, name);
+    if (p->type != ML_PARAM_REAL && p->type != ML_PARAM_SIZE)
+        return wrong_number(kind, p, value);
+    return set_number(kind, p, params, value, false);
+}
+
+static ml_status set_list(const char *kind, const ml__param *p, void *params, const char *text)
+{
+    ml__ints list = {0};
+
+    for (const char *c = text + strspn(text, " "); *c;) {
+        const size_t length = strcspn(c, ",");
+        size_t n = length;
+        int64_t value;
+
+        while (n && c[n - 1] == ' ')
+            n--;
+        if (list.n == ML__MAX_INTS)
+            return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %d numbers", kind, p->name,
+                            (int)ML__MAX_INTS);
+        if (ml__parse_int(c, n, &value) != ML__NUMBER_OK || !in_range(p, (double)value))
+            return wrong_value(kind, p, text);
+        list.values[list.n++] = value;
+        c += length;
+        if (*c == ',') {
+            c += 1 + strspn(c + 1, " ");
+            if (!*c)
+                return wrong_value(kind, p, text);
+        }
+    }
+    *(ml__ints *)field(p, params) = list;
+    return ML_OK;
+}
+
+static ml_status set_text(const char *kind, const ml__param *p, void *params, const char *text)
+{
+    const size_t n = strlen(text);
+    const int64_t choice = find_choice(p->choices, text, n);
+    int64_t whole;
+    double real;
+
+    if (p->type == ML_PARAM_INTS)
+        return set_list(kind, p, params, text);
+    if (p->type == ML_PARAM_CHOICE || (p->type == ML_PARAM_SIZE && choice >= 0)) {
+        if (choice < 0)
+            return wrong_value(kind, p, text);
+        if (p->type == ML_PARAM_SIZE)
+            *(ml__size *)field(p, params) = (ml__size){.form = ML__SIZE_CHOICE, .count = choice};
+        else
+            *(int64_t *)field(p, params) = choice;
+        return ML_OK;
+    }
+    if (p->type == ML_PARAM_BOOL && (!strcmp(text, "true") || !strcmp(text, "false"))) {
+        *(int64_t *)field(p, params) = text[0] == 't';
+        return ML_OK;
+    }
+    if (ml__parse_int(text, n, &whole) == ML__NUMBER_OK)
+        return set_number(kind, p, params, (double)whole, true);
+    if ((p->type == ML_PARAM_REAL || p->type == ML_PARAM_SIZE) && ml__parse_real(text, n, &real) == ML__NUMBER_OK)
+        return set_number(kind, p, params, real, false);
+    if (p->type == ML_PARAM_REAL && !strcmp(text, "inf"))
+        return set_number(kind, p, params, INFINITY, false);
+    return wrong_value(kind, p, text);
+}
+
+ml_status ml__params_set_text(const char *kind, const ml__param *table, void *params, const char *name,
+                              const char *value)
+{
+    const ml__param *p = ml__params_find(table, name);
+
+    if (!p)
+        return no_such_param(kind, table, name);
+    return set_text(kind, p, params, value);
+}
+
+ml_status ml__params_defaults(const ml__param *table, void *params)
+{
+    ml_status st = ML_OK;
+
+    for (const ml__param *p = table; p->name && st == ML_OK; p++)
+        st = set_text("default", p, params, p->default_value);
+    return st;
+}
+
+/* ---- printing ---- */
+
+static void print_choice(const ml__param *p, int64_t position, ml__text *out)
+{
+    const char *c = p->choices;
+
+    while (position-- > 0)
+        c += strcspn(c, "|") + 1;
+    ml__text_add_bytes(out, c, strcspn(c, "|"));
+}
+
+static void print_real(double value, ml__text *out)
+{
+    char text[ML__NUMBER_BYTES];
+
+    ml__text_add_bytes(out, text, ml__print_real(value, text));
+}
+
+/* A fraction must not read back as a count: "1" becomes "1.0". */
+static void print_size(const ml__param *p, const ml__size *size, ml__text *out)
+{
+    if (size->form == ML__SIZE_CHOICE)
+        print_choice(p, size->count, out);
+    else if (size->form == ML__SIZE_COUNT)
+        ml__text_add(out, "%lld", (long long)size->count);
+    else if (size->fraction == 1)
+        ml__text_add(out, "1.0");
+    else
+        print_real(size->fraction, out);
+}
+
+void ml__param_print(const ml__param *param, const void *params, ml__text *out)
+{
+    const void *at = (const char *)params + param->offset;
+    const ml__ints *list = at;
+
+    switch (param->type) {
+    case ML_PARAM_REAL:
+        print_real(*(const double *)at, out);
+        break;
+    case ML_PARAM_INT:
+        ml__text_add(out, "%lld", (long long)*(const int64_t *)at);
+        break;
+    case ML_PARAM_BOOL:
+        ml__text_add(out, "%s", *(const int64_t *)at ? "true" : "false");
+        break;
+    case ML_PARAM_CHOICE:
+        print_choice(param, *(const int64_t *)at, out);
+        break;
+    case ML_PARAM_SIZE:
+        print_size(param, at, out);
+        break;
+    default:
+        for (size_t i = 0; i < list->n; i++)
+            ml__text_add(out, "%s%lld", i ? "," : "", (long long)list->values[i]);
+    }
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Predicting: rows are taken in blocks of a size that depends on the model only, converted to the kind's precision and
+ * given to its predictor. Every row is computed on its own, so neither blocks nor threads show in the result.
+ */
+#include "model/model.h"
+
+#include <float.h>
+#include <stdalign.h>
+#include <string.h>
+
+enum {
+    MAX_BLOCK_ROWS = 256,
+    BLOCK_VALUES = 32768, /* features and outputs of a block stay within 256 KiB */
+    STACK_SCRATCH = 8192  /* smaller workspaces live on the stack */
+};
+
+/* ---- scratch ---- */
+
+size_t ml__scratch_bytes(size_t count, size_t size)
+{
+    size_t n_bytes;
+
+    if (!ml__size_mul(count, size, &n_bytes) || n_bytes > SIZE_MAX / 4)
+        return SIZE_MAX / 4;
+    return (n_bytes + 63) / 64 * 64 + 64;
+}
+
+void *ml__scratch_take(ml__scratch *scratch, size_t count, size_t size)
+{
+    const size_t to_boundary = (64 - (uintptr_t)scratch->next % 64) % 64;
+    size_t n_bytes;
+    void *piece;
+
+    if (!ml__size_mul(count, size, &n_bytes) || n_bytes > SIZE_MAX - 127)
+        return NULL;
+    n_bytes = (n_bytes + 63) / 64 * 64;
+    if (scratch->left < to_boundary || scratch->left - to_boundary < n_bytes) {
+        (void)ml__fail(ML_E_MEMORY, "workspace of a prediction is too small by %zu bytes",
+                       to_boundary + n_bytes - scratch->left);
+        return NULL;
+    }
+    piece = scratch->next + to_boundary;
+    scratch->next += to_boundary + n_bytes;
+    scratch->left -= to_boundary + n_bytes;
+    return piece;
+}
+
+/* ---- what is offered ---- */
+
+static const char *call_name(int32_t what)
+{
+    static const char *const NAMES[] = {"?", "predict", "predict_proba", "decision", "transform", "score_samples"};
+
+    return what >= ML_PREDICT && what <= ML_SCORE_SAMPLES ? NAMES[what] : NAMES[0];
+}
+
+static ml__predictor predictor_of(const ml_model *model, int32_t what)
+{
+    const ml__kind *kind = model->kind;
+
+    switch (what) {
+    case ML_PREDICT:
+        return model->learned->task == ML__REGRESS ? kind->values : kind->proba;
+    case ML_PREDICT_PROBA:
+        return model->learned->task == ML__REGRESS ? NULL : kind->proba;
+    case ML_DECISION:
+        return model->learned->task == ML__REGRESS ? NULL : kind->decision;
+    case ML_TRANSFORM:
+        return kind->transform;
+    case ML_SCORE_SAMPLES:
+        return kind->score_samples;
+    default:
+        return NULL;
+    }
+}
+
+size_t ml_model_width(const ml_model *model, int32_t what)
+{
+    if (!model || !model->learned || !predictor_of(model, what))
+        return 0;
+    if (model->kind->width)
+        return model->kind->width(model, what);
+    switch (what) {
+    case ML_PREDICT:
+        return model->learned->schema.n_outputs;
+    case ML_PREDICT_PROBA:
+    case ML_DECISION:
+        return ml__schema_width(&model->learned->schema);
+    case ML_TRANSFORM:
+        return model->learned->schema.n_features;
+    default:
+        return 1;
+    }
+}
+
+/* ---- one block ---- */
+
+/* Arg-max of each group of probabilities; ties to the lowest class. */
+static void choose_classes(const ml_model *model, const double *proba, size_t n, double *out)
+{
+    const size_t width = ml_model_width(model, ML_PREDICT_PROBA), n_outputs = ml_model_width(model, ML_PREDICT);
+    const ml__output *outputs = model->learned->schema.outputs;
+
+    for (size_t i = 0; i < n; i++) {
+        const double *p = proba + i * width;
+        for (size_t o = 0; o < n_outputs; o++) {
+            const size_t K = model->learned->task == ML__CLASSIFY ? outputs[o].n_classes : width;
+            size_t best = 0;
+            for (size_t k = 1; k < K; k++)
+                if (p[k] > p[best])
+                    best = k;
+            out[i * n_outputs + o] = (double)best;
+            p += K;
+        }
+    }
+}
+
+/* Values that single precision cannot hold are refused; infinities cannot occur. */
+static ml_status to_single(const ml_model *model, const double *x, size_t n, float *out)
+{
+    const size_t d = model->learned->schema.n_features;
+
+    for (size_t i = 0; i < n * d; i++) {
+        if (fabs(x[i]) > FLT_MAX)
+            return ml__fail(ML_E_DATA, "%s works in single precision, %g of feature '%s' is too large",
+                            model->kind->name, x[i], model->learned->schema.features[i % d].name);
+        out[i] = (float)x[i];
+    }
+    return ML_OK;
+}
+
+ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, size_t n, double *out, ml__scratch scratch)
+{
+    const ml__predictor predictor = predictor_of(model, what);
+    ml__block block = {.n = n, .d = model->learned->schema.n_features, .f64 = x};
+    const bool choose = what == ML_PREDICT && model->learned->task != ML__REGRESS;
+    double *values = out;
+    ml_status st;
+
+    if (!predictor)
+        return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s", model->kind->name, call_name(what));
+    if (model->kind->real == ML_FLOAT32) {
+        float *single = ml__scratch_take(&scratch, n * block.d, sizeof *single);
+        if (!single)
+            return ML_E_MEMORY;
+        st = to_single(model, x, n, single);
+        if (st != ML_OK)
+            return st;
+        block.f32 = single;
+        block.f64 = NULL;
+    }
+    if (choose) {
+        values = ml__scratch_take(&scratch, n * ml_model_width(model, ML_PREDICT_PROBA), sizeof *values);
+        if (!values)
+            return ML_E_MEMORY;
+    }
+    st = predictor(model, &block, values, scratch);
+    if (st == ML_OK && choose)
+        choose_classes(model, values, n, out);
+    return st;
+}
+
+size_t ml__evaluate_scratch(const ml_model *model, size_t n)
+{
+    size_t n_bytes = ml__scratch_bytes(n * ml_model_width(model, ML_PREDICT_PROBA), sizeof(double));
+
+    if (model->kind->real == ML_FLOAT32)
+        n_bytes += ml__scratch_bytes(n * model->learned->schema.n_features, sizeof(float));
+    if (model->kind->scratch)
+        n_bytes += model->kind->scratch(model, n);
+    return n_bytes;
+}
+
+/* ---- all rows of a dataset ---- */
+
+typedef struct application {
+    const ml_model *model;
+    const ml_dataset *data;
+    double *out;
+    int32_t what;
+    bool missing_allowed;
+    size_t n_rows, width, rows_per_block, blocks_per_part;
+    char *workspace; /* n_parts pieces: a block of rows, then scratch */
+    size_t part_bytes;
+} application;
+
+static size_t block_rows(const ml_model *model, size_t width)
+{
+    const size_t values = model->learned->schema.n_features + width;
+    const size_t rows = values < BLOCK_VALUES ? BLOCK_VALUES / values : 1;
+
+    return rows < MAX_BLOCK_ROWS ? rows : MAX_BLOCK_ROWS;
+}
+
+static ml_status refuse_missing(const ml_model *model, const double *x, size_t n, size_t first_row)
+{
+    const size_t d = model->learned->schema.n_features;
+
+    for (size_t i = 0; i < n * d; i++)
+        if (isnan(x[i]))
+            return ml__fail(ML_E_DATA, "%s takes no missing values, row %zu of feature '%s' is missing",
+                            model->kind->name, first_row + i / d, model->learned->schema.features[i % d].name);
+    return ML_OK;
+}
+
+static ml_status apply_part(void *argument, size_t part)
+{
+    const application *a = argument;
+    const size_t d = a->model->learned->schema.n_features, step = a->rows_per_block;
+    const size_t begin = part * a->blocks_per_part * step;
+    const size_t span = a->blocks_per_part * step, end = a->n_rows - begin < span ? a->n_rows : begin + span;
+    ml__scratch scratch = {a->workspace + part * a->part_bytes, a->part_bytes};
+    double *x = ml__scratch_take(&scratch, step * d, sizeof *x);
+    ml_status st = x ? ML_OK : ML_E_MEMORY;
+
+    for (size_t i = begin; i < end && st == ML_OK; i += step) {
+        const size_t n = end - i < step ? end - i : step;
+
+        ml__dataset_read(a->data, i, n, ML_FLOAT64, x);
+        if (!a->missing_allowed)
+            st = refuse_missing(a->model, x, n, i);
+        if (st == ML_OK)
+            st = ml__evaluate(a->model, a->what, x, n, a->out + i * a->width, scratch);
+    }
+    return st;
+}
+
+static ml_status apply_parts(application *a)
+{
+    const size_t n_blocks = (a->n_rows + a->rows_per_block - 1) / a->rows_per_block;
+    const size_t n_threads = ml__n_threads(a->model->context);
+    size_t n_parts = n_threads < n_blocks ? n_threads : n_blocks, n_bytes;
+    alignas(64) char small[STACK_SCRATCH];
+    ml_status st;
+
+    if (!n_parts)
+        return ML_OK;
+    a->blocks_per_part = (n_blocks + n_parts - 1) / n_parts;
+    n_parts = (n_blocks + a->blocks_per_part - 1) / a->blocks_per_part;
+    if (!ml__size_mul(n_parts, a->part_bytes, &n_bytes))
+        return ml__fail(ML_E_MEMORY, "workspace of %zu parts does not fit in memory", n_parts);
+    a->workspace = n_bytes <= sizeof small ? small : ml__alloc(a->model->context, n_bytes);
+    if (!a->workspace)
+        return ML_E_MEMORY;
+    st = ml__parallel_for(a->model->context, n_parts, apply_part, a);
+    if (a->workspace != small)
+        ml__free(a->workspace);
+    return st;
+}
+
+static ml_status check_ready(const ml_model *model, int32_t what)
+{
+    if (!model->learned)
+        return ml__fail(ML_E_STATE, "%s is not fitted", model->kind->name);
+    if (!ml_model_width(model, what))
+        return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s%s", model->kind->name, call_name(what),
+                        model->learned->task == ML__REGRESS ? " as a regressor" : "");
+    return ML_OK;
+}
+
+ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n)
+{
+    application a = {.model = model, .data = data, .out = out, .what = what};
+    size_t wanted;
+    ml_status st;
+
+    if (!model || !data || !out)
+        return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !data ? "data" : "out");
+    ML__TRY(check_ready(model, what));
+    ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(data)));
+    a.n_rows = ml_dataset_n_rows(data);
+    a.width = ml_model_width(model, what);
+    ML__CHECK(ml__size_mul(a.n_rows, a.width, &wanted) && wanted == n, ML_E_SHAPE,
+              "out has %zu elements, %s of %zu rows gives %zu each", n, call_name(what), a.n_rows, a.width);
+    a.missing_allowed = ml__model_accepts(model) & ML__MISSING;
+    a.rows_per_block = block_rows(model, a.width);
+    if (a.n_rows < a.rows_per_block)
+        a.rows_per_block = a.n_rows;
+    a.part_bytes = ml__scratch_bytes(a.rows_per_block * model->learned->schema.n_features, sizeof(double)) +
+                   ml__evaluate_scratch(model, a.rows_per_block) + 64;
+    ML__TRY(apply_parts(&a));
+done:
+    return st;
+}
+
+ml_status ml_model_predict(const ml_model *model, const ml_dataset *data, double *out, size_t n)
+{
+    return ml__model_apply(model, ML_PREDICT, data, out, n);
+}
+
+ml_status ml_model_predict_proba(const ml_model *model, const ml_dataset *data, double *out, size_t n)
+{
+    return ml__model_apply(model, ML_PREDICT_PROBA, data, out, n);
+}
+
+ml_status ml_model_decision(const ml_model *model, const ml_dataset *data, double *out, size_t n)
+{
+    return ml__model_apply(model, ML_DECISION, data, out, n);
+}
+
+ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n)
+{
+    return ml__model_apply(model, ML_TRANSFORM, data, out, n);
+}
+
+ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n)
+{
+    return ml__model_apply(model, ML_SCORE_SAMPLES, data, out, n);
+}
+
+/* ---- one row ---- */
+
+size_t ml_model_scratch_size(const ml_model *model)
+{
+    return ml_model_is_fitted(model) ? ml__evaluate_scratch(model, 1) + 64 : 0;
+}
+
+static ml_status check_row(const ml_model *model, int32_t what, const double *x, size_t n_features, size_t n_out)
+{
+    const ml__schema *schema;
+    ml_status st;
+
+    ML__TRY(check_ready(model, what));
+    schema = &model->learned->schema;
+    ML__CHECK(n_features == schema->n_features, ML_E_SHAPE, "the row has %zu features, the model %zu", n_features,
+              schema->n_features);
+    ML__CHECK(n_out == ml_model_width(model, what), ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out,
+              call_name(what), ml_model_width(model, what));
+    for (size_t j = 0; j < n_features; j++)
+        ML__CHECK(!isinf(x[j]), ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
+    if (!(ml__model_accepts(model) & ML__MISSING))
+        ML__TRY(refuse_missing(model, x, 1, 0));
+done:
+    return st;
+}
+
+ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double *x, size_t n_features, double *out,
+                               size_t n_out, void *scratch, size_t scratch_nbytes)
+{
+    alignas(64) char small[STACK_SCRATCH];
+    ml__scratch s = {scratch, scratch_nbytes};
+    size_t needed;
+    ml_status st;
+
+    if (!model || !x || !out)
+        return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
+    ML__TRY(check_row(model, what, x, n_features, n_out));
+    needed = ml_model_scratch_size(model);
+    if (!scratch)
+        s = (ml__scratch){small, sizeof small};
+    ML__CHECK(s.left >= needed, ML_E_SHAPE, "scratch has %zu bytes, %zu are needed", scratch ? scratch_nbytes : s.left,
+              needed);
+    ML__TRY(ml__evaluate(model, what, x, 1, out, s));
+done:
+    return st;
+}
