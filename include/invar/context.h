@@ -29,7 +29,8 @@ typedef struct ml_allocator {
 
 /**
  * A host's thread pool. `run` calls task(argument, i) exactly once for each i < n_tasks, in any order, on any
- * threads, and returns 0 when all have returned; any other value is reported as ML_E_EXECUTOR.
+ * threads, and returns 0 when all have returned; any other value is reported as ML_E_EXECUTOR. Several threads may call
+ * `run` at the same time when they share the context; it is never called from inside a task.
  */
 typedef struct ml_executor {
     int32_t (*run)(void *user, size_t n_tasks, void (*task)(void *argument, size_t index), void *argument);

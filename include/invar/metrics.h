@@ -73,8 +73,8 @@ ML_API ml_status ml_metrics_confusion(const double *y_true, const double *y_pred
                                       size_t n_classes, double *out);
 
 /**
- * Log-loss −Σ w_i ln p(i, y_i) / Σ w_i; `proba` is n x n_classes, rows are divided by their sums and clipped to
- * [2.2e-16, 1 − 2.2e-16] as scikit-learn does. ML_E_DATA for a probability outside [0, 1]. @since 0.1
+ * Log-loss −Σ w_i ln p(i, y_i) / Σ w_i; `proba` is n x n_classes, values are clipped to [2.2e-16, 1 − 2.2e-16] and
+ * rows then divided by their sums, as scikit-learn does. ML_E_DATA for a probability outside [0, 1]. @since 0.1
  */
 ML_API ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const double *weights, size_t n,
                                      size_t n_classes, double *out);

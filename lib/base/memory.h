@@ -14,6 +14,11 @@ enum { ML__ALIGNMENT = 64 };
 bool ml__size_mul(size_t a, size_t b, size_t *out);
 bool ml__size_add(size_t a, size_t b, size_t *out);
 
+/* Below the counting, for the context's own memory: aligned blocks straight from an allocator (allocate NULL: malloc).
+ * NULL sets the message (ML_E_MEMORY). */
+void *ml__host_alloc(const ml_allocator *allocator, size_t n_bytes);
+void ml__host_free(const ml_allocator *allocator, void *block); /* NULL allowed */
+
 /* A block of n_bytes, aligned to ML__ALIGNMENT, not cleared; NULL sets the message (ML_E_MEMORY). Thread-safe. */
 void *ml__alloc(ml_context *context, size_t n_bytes);
 /* count * size bytes, overflow-checked, cleared. */

@@ -18,5 +18,6 @@ enum { ML__NUMBER_BYTES = 32 };
 /* Shortest text that reads back to the same bits ("0.1", "1e-300", "3", "inf", "nan"); returns the length. */
 size_t ml__print_real(double value, char out[ML__NUMBER_BYTES]);
 size_t ml__print_int(int64_t value, char out[ML__NUMBER_BYTES]);
+size_t ml__print_uint(uint64_t value, char out[ML__NUMBER_BYTES]);
 
 #endif

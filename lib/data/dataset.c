@@ -8,10 +8,10 @@
  */
 #include "data/dataset.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "data/table.h"
 
 /* ---- tables ---- */
@@ -272,15 +272,16 @@ done:
     return st;
 }
 
-ml_status ml__column_reserve_classes(ml__column *column, size_t n_classes)
+ml_status ml__column_copy_classes(ml__column *column, const ml__output *from)
 {
     ml_status st = ML_OK;
 
-    ML__CHECK(n_classes <= ML_MAX_CLASSES, ML_E_LIMIT, "output '%s' has %zu classes, at most %zu are allowed",
-              column->output.name, n_classes, ML_MAX_CLASSES);
-    ML__CHECK(n_classes > 0, ML_E_DATA, "output '%s' has no label at all", column->output.name);
-    ML__NEW(&column->arena, column->output.classes, n_classes);
-    column->output.n_classes = n_classes;
+    ML__NEW(&column->arena, column->output.classes, from->n_classes);
+    column->output.n_classes = from->n_classes;
+    for (size_t k = 0; k < from->n_classes; k++) {
+        column->output.classes[k] = ml__arena_text(&column->arena, from->classes[k]);
+        ML__TRY(column->output.classes[k] ? ML_OK : ML_E_MEMORY);
+    }
 done:
     return st;
 }
@@ -430,39 +431,42 @@ done:
 static int compare_names(const void *source, size_t a, size_t b)
 {
     const char *const *names = source;
-    return strcmp(names[a], names[b]);
+    const int order = strcmp(names[a], names[b]);
+
+    return order ? order : (a > b) - (a < b);
 }
 
-ml_status ml__check_unique(ml_context *context, const char *what, const char *const *names, size_t n, size_t first)
+bool ml__find_equal(const char *const *names, size_t *items, size_t n, size_t *scratch, size_t *first, size_t *second)
 {
-    size_t *items = ml__alloc_array(context, n, 2 * sizeof *items), n_distinct;
-    ml_status st = items ? ML_OK : ML_E_MEMORY;
-
-    ML__TRY(st);
-    for (size_t i = 0; i < n; i++)
-        items[i] = i;
-    n_distinct = ml__distinct(names, compare_names, items, n, items + n);
-    for (size_t i = 0; i < n && n_distinct < n; i++) {
-        const size_t other = items[ml__rank(names, compare_names, items, n_distinct, i)];
-        ML__CHECK(other == i, ML_E_DATA, "%s %zu and %zu are both named '%s'", what, first + other, first + i, names[i]);
-    }
-done:
-    ml__free(items);
-    return st;
+    ml__distinct(names, compare_names, items, n, scratch);
+    for (size_t i = 1; i < n; i++)
+        if (!strcmp(names[items[i - 1]], names[items[i]])) {
+            *first = items[i - 1];
+            *second = items[i];
+            return true;
+        }
+    return false;
 }
 
 static ml_status check_feature_names(const ml_dataset *dataset, const char *const *names, size_t n)
 {
+    size_t *items = NULL, first, second;
     char what[64];
-    ml_status st = ML_OK;
+    ml_status st;
 
     for (size_t j = 0; j < n; j++) {
         ML__CHECK(names[j], ML_E_ARGUMENT, "names[%zu] is NULL", j);
         ml__format(what, sizeof what, "feature %zu", j);
         ML__TRY(ml__check_name(what, names[j]));
     }
-    ML__TRY(ml__check_unique(dataset->table->context, "features", names, n, 0));
+    items = ml__alloc_array(dataset->table->context, n, 2 * sizeof *items);
+    ML__TRY(items ? ML_OK : ML_E_MEMORY);
+    for (size_t j = 0; j < n; j++)
+        items[j] = j;
+    ML__CHECK(!ml__find_equal(names, items, n, items + n, &first, &second), ML_E_DATA,
+              "features %zu and %zu are both named '%s'", first, second, names[first]);
 done:
+    ml__free(items);
     return st;
 }
 

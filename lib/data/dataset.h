@@ -3,6 +3,7 @@
 #ifndef ML__DATA_DATASET_H
 #define ML__DATA_DATASET_H
 
+#include <float.h>
 #include <invar/dataset.h>
 
 #include "base/memory.h"
@@ -36,7 +37,13 @@ ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data);
 const ml__schema *ml__dataset_schema(const ml_dataset *dataset);
 ml_context *ml__dataset_context(const ml_dataset *dataset);
 
-/* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64). */
+/* Nearest float; what lies beyond its range becomes the largest one, so that no finite value turns infinite. */
+static inline float ml__to_float(double value)
+{
+    return value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : (float)value;
+}
+
+/* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64, through ml__to_float). */
 void ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out);
 /* The whole matrix when it is already dense row-major of that dtype and the rows are in order; else NULL. */
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype);

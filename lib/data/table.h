@@ -66,13 +66,13 @@ ml_status ml__dataset_check_writable(const ml_dataset *dataset);
 ml_status ml__check_weights(const double *weights, size_t n_rows);
 /* Non-empty UTF-8 of at most ML__MAX_NAME_BYTES; `what` is for the message. */
 ml_status ml__check_name(const char *what, const char *name);
-/* No two of the names are equal; columns are counted from `first` in the message. */
-ml_status ml__check_unique(ml_context *context, const char *what, const char *const *names, size_t n, size_t first);
+/* Are two of the listed names equal? Sorts items; scratch has room for n. */
+bool ml__find_equal(const char *const *names, size_t *items, size_t n, size_t *scratch, size_t *first, size_t *second);
 
 /* A column with an arena of its own, cleared values and a copy of the name. */
 ml_status ml__column_init(ml__column *column, ml_context *context, const char *name, size_t n_rows, bool is_label);
-/* Room for n_classes names, to be filled by the caller. */
-ml_status ml__column_reserve_classes(ml__column *column, size_t n_classes);
+/* The class table of another output; the caller fills in the codes. */
+ml_status ml__column_copy_classes(ml__column *column, const ml__output *from);
 void ml__column_free(ml__column *column);
 /* Append a column of n_rows values, or put it in place of all outputs; it is taken over, also on failure. */
 ml_status ml__dataset_put(ml_dataset *dataset, ml__column *column, bool append);
@@ -92,8 +92,20 @@ typedef int (*ml__compare)(const void *source, size_t a, size_t b);
 size_t ml__distinct(const void *source, ml__compare compare, size_t *items, size_t n, size_t *scratch);
 /* Position of the equal of `item` among n distinct items; n when there is none. */
 size_t ml__rank(const void *source, ml__compare compare, const size_t *items, size_t n, size_t item);
-/* The column of whole-number labels: codes of n_rows values, `is_missing` (or NULL) tells which to leave out. */
-ml_status ml__column_from_integers(ml__column *column, ml_context *context, const char *name, const int64_t *labels,
-                                   const bool *is_missing, size_t n_rows);
+
+/* Items that stand for classes: their order, which are missing, and the name of a class, from any of its items. */
+typedef struct ml__labels {
+    const void *source;
+    ml__compare compare;
+    bool (*is_missing)(const void *source, size_t i);
+    char *(*name)(ml__arena *arena, const void *source, size_t i);
+} ml__labels;
+
+/* The class table of n items, into the arena: names in ascending order, and the code of each item (-1 missing). More than
+ * `max` classes are ML_E_LIMIT. */
+ml_status ml__encode(ml__arena *arena, const ml__labels *labels, size_t n, size_t max, int32_t *codes, char ***names,
+                     size_t *n_names);
+/* The same into a column that ml__column_init() made. */
+ml_status ml__column_encode(ml__column *column, const ml__labels *labels, size_t n_rows);
 
 #endif

@@ -42,7 +42,7 @@ static ml_status read_options(const ml_classification_options *given, size_t n, 
               options->beta);
     ML__CHECK(options->zero_division == 0 || options->zero_division == 1, ML_E_ARGUMENT,
               "zero_division is %g, expected 0 or 1", options->zero_division);
-    ML__TRY(ml__check_weights(options->weights, n, NULL));
+    ML__TRY(ml__metric_weights(options->weights, n, NULL));
 done:
     return st;
 }
@@ -56,8 +56,6 @@ static bool is_class(double y, size_t n_classes)
 static ml_status check_classes(const char *name, const double *y, size_t n, size_t n_outputs, const size_t *n_classes,
                                bool may_miss)
 {
-    ml_status st = ML_OK;
-
     for (size_t i = 0; i < n; i++) {
         for (size_t o = 0; o < n_outputs; o++, y++) {
             if (is_class(*y, n_classes[o]) || (may_miss && isnan(*y)))
@@ -69,7 +67,7 @@ static ml_status check_classes(const char *name, const double *y, size_t n, size
                             o, *y, n_classes[o] - 1);
         }
     }
-    return st;
+    return ML_OK;
 }
 
 static ml_status check_decisions(const char *name, const double *y, size_t n, size_t n_labels, bool may_miss)
@@ -206,7 +204,7 @@ static ml_status check_class_input(const double *y_true, const double *y_pred, s
               !y_true   ? "y_true"
               : !y_pred ? "y_pred"
                         : "n_classes");
-    ML__TRY(ml__check_extent(n, n_outputs, "n_outputs"));
+    ML__TRY(ml__metric_extent(n, n_outputs, "n_outputs"));
     *n_all = 0;
     for (size_t o = 0; o < n_outputs; o++) {
         ML__CHECK(n_classes[o] >= 1, ML_E_ARGUMENT, "n_classes is 0, expected at least 1");
@@ -276,7 +274,7 @@ ml_status ml_metrics_confusion(const double *y_true, const double *y_pred, const
 
     ML__CHECK(out, ML_E_ARGUMENT, "out is NULL");
     ML__TRY(check_class_input(y_true, y_pred, n, 1, &n_classes, false, &n_all));
-    ML__TRY(ml__check_weights(weights, n, NULL));
+    ML__TRY(ml__metric_weights(weights, n, NULL));
     ML__CHECK(ml__size_mul(n_classes, n_classes, &n_cells), ML_E_ARGUMENT,
               "a matrix of %zu x %zu is more than a size can say", n_classes, n_classes);
     for (size_t c = 0; c < n_cells; c++)
@@ -294,8 +292,8 @@ typedef struct decisions {
     size_t n, n_labels;
     const ml_classification_options *options;
     /* out */
-    tally *labels;         /* n_labels */
-    ml__sum wrong, all;    /* weight of decisions */
+    tally *labels;            /* n_labels */
+    ml__sum wrong, all;       /* weight of decisions */
     ml__sum right_rows, rows; /* weight of rows with every decision right, with any decision */
     prf_mean samples;
 } decisions;
@@ -334,7 +332,7 @@ static ml_status check_multilabel(const double *y_true, const double *y_pred, si
     ml_status st = ML_OK;
 
     ML__CHECK(y_true && y_pred && out, ML_E_ARGUMENT, "%s is NULL", !y_true ? "y_true" : !y_pred ? "y_pred" : "out");
-    ML__TRY(ml__check_extent(n, n_labels, "n_labels"));
+    ML__TRY(ml__metric_extent(n, n_labels, "n_labels"));
     ML__TRY(check_decisions("y_true", y_true, n, n_labels, true));
     ML__TRY(check_decisions("y_pred", y_pred, n, n_labels, false));
 done:
@@ -399,14 +397,14 @@ ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const d
     ml_status st;
 
     ML__CHECK(y_true && proba && out, ML_E_ARGUMENT, "%s is NULL", !y_true ? "y_true" : !proba ? "proba" : "out");
-    ML__TRY(ml__check_extent(n, n_classes, "n_classes"));
+    ML__TRY(ml__metric_extent(n, n_classes, "n_classes"));
     ML__TRY(check_classes("y_true", y_true, n, 1, &n_classes, false));
-    ML__TRY(ml__check_weights(weights, n, &total));
+    ML__TRY(ml__metric_weights(weights, n, &total));
     for (size_t i = 0; i < n; i++) {
         const double *p = proba + i * n_classes;
         for (size_t c = 0; c < n_classes; c++)
-            ML__CHECK(p[c] >= 0 && p[c] <= 1, ML_E_DATA, "proba: row %zu, class %zu has %g, expected a number in [0, 1]",
-                      i, c, p[c]);
+            ML__CHECK(p[c] >= 0 && p[c] <= 1, ML_E_DATA,
+                      "proba: row %zu, class %zu has %g, expected a number in [0, 1]", i, c, p[c]);
         ml__sum_add(&loss, ml__row_weight(weights, i) * row_loss(p, n_classes, (size_t)y_true[i]));
     }
     *out = ml__sum_total(loss) / total;

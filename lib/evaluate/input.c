@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 
-ml_status ml__check_weights(const double *weights, size_t n, double *total)
+ml_status ml__metric_weights(const double *weights, size_t n, double *total)
 {
     ml__sum sum = {0, 0};
     ml_status st = ML_OK;
@@ -21,15 +21,15 @@ done:
     return st;
 }
 
-ml_status ml__check_extent(size_t n, size_t width, const char *width_name)
+ml_status ml__metric_extent(size_t n, size_t width, const char *width_name)
 {
     size_t n_values;
     ml_status st = ML_OK;
 
     ML__CHECK(n >= 1, ML_E_ARGUMENT, "n is 0, expected at least 1 row");
     ML__CHECK(width >= 1, ML_E_ARGUMENT, "%s is 0, expected at least 1", width_name);
-    ML__CHECK(ml__size_mul(n, width, &n_values), ML_E_ARGUMENT, "%zu rows of %zu values are more than a size can say", n,
-              width);
+    ML__CHECK(ml__size_mul(n, width, &n_values), ML_E_ARGUMENT, "%zu rows of %zu values are more than a size can say",
+              n, width);
 done:
     return st;
 }

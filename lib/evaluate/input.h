@@ -33,9 +33,9 @@ static inline double ml__row_weight(const double *weights, size_t row)
 }
 
 /* Finite, none negative, with a positive and finite total; NULL is n ones. `total` may be NULL. */
-ml_status ml__check_weights(const double *weights, size_t n, double *total);
+ml_status ml__metric_weights(const double *weights, size_t n, double *total);
 
 /* n >= 1, width >= 1, and n * width is a size; the names are for the message. */
-ml_status ml__check_extent(size_t n, size_t width, const char *width_name);
+ml_status ml__metric_extent(size_t n, size_t width, const char *width_name);
 
 #endif

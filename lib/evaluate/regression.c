@@ -10,8 +10,6 @@
  */
 #include <invar/metrics.h>
 
-#include <float.h>
-
 #include "base/context.h"
 #include "evaluate/input.h"
 
@@ -21,9 +19,10 @@ typedef struct column {
     size_t n, stride, r_stride;
 } column;
 
-/* Σ w |e| = scale * absolute, Σ w e² = scale² * squares. */
+/* Σ w |e| = 2^exponent absolute, Σ w e² = 4^exponent squares. */
 typedef struct errors {
-    double scale, absolute, squares;
+    int exponent;
+    double absolute, squares;
 } errors;
 
 /* A quarter of error i: exact but for subnormal numbers, and finite whatever the two values are. */
@@ -41,23 +40,24 @@ static errors errors_of(const column *c)
     for (size_t i = 0; i < c->n; i++)
         largest = fmax(largest, fabs(quarter_error(c, i)));
     frexp(largest, &exponent);
-    exponent = exponent < -1000 ? -1000 : exponent; /* 2^-exponent stays a normal number */
+    exponent = exponent < -1000 ? -1000 : exponent; /* so that 2^-exponent is finite */
     unit = ldexp(1, -exponent);
     for (size_t i = 0; i < c->n; i++) {
         const double e = quarter_error(c, i) * unit, w = ml__row_weight(c->w, i);
         ml__sum_add(&absolute, w * fabs(e));
         ml__sum_add(&squares, w * e * e);
     }
-    return (errors){4 * ldexp(1, exponent), ml__sum_total(absolute), ml__sum_total(squares)};
+    return (errors){exponent + 2, ml__sum_total(absolute), ml__sum_total(squares)};
 }
 
 static double weighted_mean(const column *c, double total)
 {
+    const double half = 0.5 * c->y[0];
     ml__sum sum = {0, 0};
 
     for (size_t i = 0; i < c->n; i++)
-        ml__sum_add(&sum, ml__row_weight(c->w, i) / total * (0.5 * c->y[i * c->stride] - 0.5 * c->y[0]));
-    return c->y[0] + 2 * ml__sum_total(sum);
+        ml__sum_add(&sum, ml__row_weight(c->w, i) / total * (0.5 * c->y[i * c->stride] - half));
+    return 2 * (half + ml__sum_total(sum));
 }
 
 static double r2_of(const column *c, const errors *e, double total)
@@ -65,11 +65,10 @@ static double r2_of(const column *c, const errors *e, double total)
     const double mean = weighted_mean(c, total);
     const column around_mean = {c->y, &mean, c->w, c->n, c->stride, 0};
     const errors v = errors_of(&around_mean);
-    const double ratio = e->scale / v.scale;
 
     if (!(v.squares > 0))
         return e->squares > 0 ? 0 : 1;
-    return e->squares > 0 ? 1 - ratio * (ratio * (e->squares / v.squares)) : 1;
+    return 1 - ldexp(e->squares / v.squares, 2 * (e->exponent - v.exponent));
 }
 
 static ml_status check_values(const char *name, const double *y, size_t n, size_t n_outputs)
@@ -77,10 +76,9 @@ static ml_status check_values(const char *name, const double *y, size_t n, size_
     for (size_t i = 0; i < n; i++)
         for (size_t o = 0; o < n_outputs; o++, y++)
             if (!isfinite(*y))
-                return n_outputs == 1
-                           ? ml__fail(ML_E_DATA, "%s: row %zu has %g, expected a finite number", name, i, *y)
-                           : ml__fail(ML_E_DATA, "%s: row %zu, output %zu has %g, expected a finite number", name, i, o,
-                                      *y);
+                return n_outputs == 1 ? ml__fail(ML_E_DATA, "%s: row %zu has %g, expected a finite number", name, i, *y)
+                                      : ml__fail(ML_E_DATA, "%s: row %zu, output %zu has %g, expected a finite number",
+                                                 name, i, o, *y);
     return ML_OK;
 }
 
@@ -92,18 +90,18 @@ ml_status ml_metrics_regression(const double *y_true, const double *y_pred, cons
     ml_status st;
 
     ML__CHECK(y_true && y_pred && out, ML_E_ARGUMENT, "%s is NULL", !y_true ? "y_true" : !y_pred ? "y_pred" : "out");
-    ML__TRY(ml__check_extent(n, n_outputs, "n_outputs"));
+    ML__TRY(ml__metric_extent(n, n_outputs, "n_outputs"));
     ML__TRY(check_values("y_true", y_true, n, n_outputs));
     ML__TRY(check_values("y_pred", y_pred, n, n_outputs));
-    ML__TRY(ml__check_weights(weights, n, &total));
+    ML__TRY(ml__metric_weights(weights, n, &total));
     for (size_t o = 0; o < n_outputs; o++) {
         const column c = {y_true + o, y_pred + o, weights, n, n_outputs, n_outputs};
         const errors e = errors_of(&c);
-        const double rmse = e.scale * sqrt(e.squares / total), share = 1 / (double)n_outputs;
+        const double share = 1 / (double)n_outputs;
 
-        m.mse += share * (e.scale * (e.scale * (e.squares / total)));
-        m.rmse += share * rmse;
-        m.mae += share * (e.scale * (e.absolute / total));
+        m.mse += share * ldexp(e.squares / total, 2 * e.exponent);
+        m.rmse += share * ldexp(sqrt(e.squares / total), e.exponent);
+        m.mae += share * ldexp(e.absolute / total, e.exponent);
         m.r2 += share * r2_of(&c, &e, total);
     }
     ML__TRY(ml__write_result(out, &m, sizeof m, "ml_regression_metrics"));

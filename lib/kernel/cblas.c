@@ -15,8 +15,8 @@
  * gemm does the lower triangle in blocks of TILE_SYRK rows, the diagonal blocks through a square on the stack.
  *
  * Portable functions take the cases that a BLAS would refuse (and print about): no terms, a leading dimension below the
- * width or above INT_MAX. They also take products with a vector, which newer versions forward to gemv, where other
- * rules for threads hold.
+ * width or above INT_MAX. They also take products with a vector, which newer versions forward to gemv, where threads
+ * start at 9216 terms; edge tiles of one row or column have at most TILE_N TILE_K = 8192.
  */
 #include "kernel/tables.h"
 
@@ -40,6 +40,11 @@ static size_t min(size_t a, size_t b)
 static bool fits(size_t ld, size_t width)
 {
     return ld >= width && ld <= INT_MAX;
+}
+
+static bool for_blas(size_t m, size_t n, size_t k, size_t lda, size_t width_a, size_t ldb, size_t width_b, size_t ldc)
+{
+    return m > 1 && n > 1 && k > 0 && fits(lda, width_a) && fits(ldb, width_b) && fits(ldc, n);
 }
 
 #define R float

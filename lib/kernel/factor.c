@@ -30,7 +30,7 @@
 
 #include "kernel/kernel.h"
 
-enum { SWEEPS_PER_ROW = 50 };             /* 2 is usual, 30 the classical limit */
+enum { SWEEPS_PER_ROW = 50 };                     /* 2 is usual, 30 the classical limit */
 static const double TINY = DBL_MIN / DBL_EPSILON; /* squares below may be subnormal, with few digits left */
 
 static double dot(size_t n, const double *x, const double *y)

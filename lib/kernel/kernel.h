@@ -18,28 +18,28 @@
 
 /* One prototype per operation and precision: R is float or double, OP(name) the declarator: a slot of the table here, the
  * functions of one table in kernel/tables.h. */
-#define ML__KERNEL_OPS(R, OP)                                                                                          \
-    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                        \
-    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,       \
-                     size_t ldc);                                                                                      \
-    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                       \
-    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,       \
-                     size_t ldc);                                                                                      \
-    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                       \
-    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,       \
-                     size_t ldc);                                                                                      \
-    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                     \
-    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                            \
-    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                 \
-    void OP(vexp)(size_t n, const R *x, R *y);                                                                         \
-    void OP(vlog)(size_t n, const R *x, R *y);                                                                         \
-    void OP(vtanh)(size_t n, const R *x, R *y);                                                                        \
-    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                    \
+#define ML__KERNEL_OPS(R, OP)                                                                                            \
+    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                          \
+    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
+                     size_t ldc);                                                                                        \
+    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                         \
+    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
+                     size_t ldc);                                                                                        \
+    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                         \
+    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
+                     size_t ldc);                                                                                        \
+    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                       \
+    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                              \
+    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                   \
+    void OP(vexp)(size_t n, const R *x, R *y);                                                                           \
+    void OP(vlog)(size_t n, const R *x, R *y);                                                                           \
+    void OP(vtanh)(size_t n, const R *x, R *y);                                                                          \
+    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                      \
     /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL. A row of -inf only    \
-     * gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse. n = 0: nothing. */    \
-    void OP(softmax)(size_t m, size_t n, R *X, size_t ldx, R *lse);                                                    \
-    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                            \
-    double OP(sum)(size_t n, const R *x);                                                                              \
+     * gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse. n = 0: nothing. */ \
+    void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                    \
+    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                              \
+    double OP(sum)(size_t n, const R *x);                                                                                \
     double OP(dot)(size_t n, const R *x, const R *y);
 
 #define ML__KERNEL_SLOT(name) (*name)

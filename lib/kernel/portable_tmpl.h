@@ -54,9 +54,10 @@ static void NAME(product)(size_t m, size_t n, size_t k, const R *A, size_t row_s
             for (size_t i = lower ? j : 0; i < m; i++) {
                 const size_t end = lower ? i + 1 : n;
                 const size_t width = end - j < BLOCK_N ? end - j : BLOCK_N;
+                const size_t depth = k - p < BLOCK_K ? k - p : BLOCK_K;
+                const R *a = A + i * row_step + p * column_step;
 
-                NAME(add_terms)(width, k - p < BLOCK_K ? k - p : BLOCK_K, A + i * row_step + p * column_step,
-                                column_step, B + p * ldb + j, ldb, C + i * ldc + j);
+                NAME(add_terms)(width, depth, a, column_step, B + p * ldb + j, ldb, C + i * ldc + j);
             }
 }
 

@@ -245,6 +245,29 @@ done:
     return st == ML_OK ? st : ml__blame(st, "validation data: ");
 }
 
+/* Of the rows that are left: some row, and some weight. */
+static ml_status check_rows(const ml_dataset *data)
+{
+    const size_t n = ml_dataset_n_rows(data);
+    ml__arena arena;
+    double *weights, sum = 0;
+    ml_status st = ML_OK;
+
+    if (!n)
+        return ml__fail(ML_E_DATA, "no row has a label");
+    if (!ml__dataset_has_weights(data))
+        return ML_OK;
+    ml__arena_init(&arena, ml__dataset_context(data));
+    ML__NEW(&arena, weights, n);
+    ml__dataset_read_weights(data, weights);
+    for (size_t i = 0; i < n; i++)
+        sum += weights[i];
+    ML__CHECK(sum > 0 && isfinite(sum), ML_E_DATA, "the weights of the %zu rows sum to %g", n, sum);
+done:
+    ml__arena_free(&arena);
+    return st;
+}
+
 /* ---- the fit ---- */
 
 /* random_state and the place in the composite make the seed. */
@@ -288,6 +311,7 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
         ML__TRY(ml__dataset_labelled(data, &labelled));
         f.data = labelled ? labelled : data;
     }
+    ML__TRY(check_rows(f.data));
     fill(&f, model, task, seed);
     ML__TRY(ml__learned_create(model->context, &learned));
     ML__TRY(ml__schema_copy(&learned->arena, f.schema, &learned->schema));

@@ -51,16 +51,18 @@ ml_status ml__out_of_fold(ml__run *run, const ml_model *model, const ml_dataset 
     const size_t width = what == ML_PREDICT ? schema->n_outputs : ml__schema_width(schema);
     ml_model *copy = NULL;
     uint32_t *fold_of_row;
+    size_t n_values;
     double *block;
     fold_rows rows;
     ml__arena arena;
     ml_status st;
 
     ml__arena_init(&arena, model->context);
+    ML__CHECK(ml__size_mul(n, width, &n_values), ML_E_MEMORY, "%zu x %zu predictions do not fit in memory", n, width);
     ML__NEW(&arena, fold_of_row, n);
     ML__NEW(&arena, rows.train, n);
     ML__NEW(&arena, rows.test, n);
-    ML__NEW(&arena, block, n * width);
+    ML__NEW(&arena, block, n_values);
     ML__TRY(ml__dataset_assign_folds(data, folds->n_folds, folds->seed, folds->flags, fold_of_row));
     ML__TRY(ml__model_blank_copy(model, &copy));
     for (size_t fold = 0; fold < folds->n_folds; fold++) {

@@ -36,7 +36,7 @@ typedef struct ml__json_source {
 } ml__json_source;
 
 /* The text must be one value without white space around it. *root and all it refers to live in `arena`, which takes at
- * most 17 bytes for each byte of text. ML_E_FORMAT names the byte; ML_E_LIMIT; ML_E_MEMORY. */
+ * most 13 bytes for each byte of text. ML_E_FORMAT names the byte; ML_E_LIMIT; ML_E_MEMORY. */
 ml_status ml__json_read(ml__arena *arena, const ml__json_source *source, const char *text, size_t n_bytes,
                         const ml__json_node **root);
 

@@ -70,7 +70,7 @@ const NAME(activation) NAME(activations)[ML__MLP_N_ACTIVATIONS] = {
 
 /* ---- passes ---- */
 
-void NAME(net_bind)(NAME(net) *net, R *theta)
+void NAME(net_bind)(NAME(net) * net, R *theta)
 {
     const size_t *n = net->shape.n;
 
@@ -81,7 +81,7 @@ void NAME(net_bind)(NAME(net) *net, R *theta)
     }
 }
 
-void NAME(forward)(const KERNELS *k, const NAME(net) *net, size_t m, const R *X, R *const *H)
+void NAME(forward)(const KERNELS *k, const NAME(net) * net, size_t m, const R *X, R *const *H)
 {
     for (size_t l = 0; l < net->shape.L; l++) {
         const size_t n_in = net->shape.n[l], n_out = net->shape.n[l + 1];
@@ -107,8 +107,8 @@ static void scale(size_t n, R a, const R *x, R *y)
         y[i] = a * x[i];
 }
 
-double NAME(gradient)(const KERNELS *k, const NAME(net) *net, const NAME(loss) *loss, const NAME(batch) *x,
-                      const NAME(work) *work, const NAME(net) *g)
+double NAME(gradient)(const KERNELS *k, const NAME(net) * net, const NAME(loss) * loss, const NAME(batch) * x,
+                      const NAME(work) * work, const NAME(net) * g)
 {
     const size_t L = net->shape.L, *n = net->shape.n, m = x->m;
     R *D = work->H[L - 1];

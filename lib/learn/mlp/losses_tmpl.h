@@ -5,7 +5,7 @@
  */
 
 /* J = Σ_i c_i (lse_k(z_ik) - z_iy),  dJ/dz_ik = c_i (softmax(z_i)_k - [k = y_i]) */
-static double cross_entropy(const KERNELS *k, const NAME(batch) *x, size_t n_out, R *Z, R *row)
+static double cross_entropy(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row)
 {
     R *z_y = row, *lse = row + x->m;
     double J = 0;
@@ -25,7 +25,7 @@ static double cross_entropy(const KERNELS *k, const NAME(batch) *x, size_t n_out
 }
 
 /* J = Σ_i c_i Σ_j (z_ij - t_ij)² / 2,  dJ/dz_ij = c_i (z_ij - t_ij) */
-static double squared_error(const KERNELS *k, const NAME(batch) *x, size_t n_out, R *Z, R *row)
+static double squared_error(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row)
 {
     double J = 0;
 

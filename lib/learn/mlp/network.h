@@ -21,9 +21,9 @@ typedef struct NAME(activation) {
 /* Where the weights are: in one vector theta while training, in tensors when predicting. */
 typedef struct NAME(net) {
     ml__mlp_shape shape;
-    R *W[ML__MLP_MAX_LAYERS];                          /* n[l] x n[l + 1] */
-    R *b[ML__MLP_MAX_LAYERS];                          /* n[l + 1] */
-    const NAME(activation) *f[ML__MLP_MAX_LAYERS];     /* the last one is the identity */
+    R *W[ML__MLP_MAX_LAYERS];                       /* n[l] x n[l + 1] */
+    R *b[ML__MLP_MAX_LAYERS];                       /* n[l + 1] */
+    const NAME(activation) * f[ML__MLP_MAX_LAYERS]; /* the last one is the identity */
 } NAME(net);
 
 typedef struct NAME(batch) {
@@ -44,19 +44,19 @@ typedef struct NAME(work) {
 
 typedef struct NAME(loss) {
     /* From the outputs Z of the last layer: returns the mean loss (weighted by share), and Z becomes its derivative. */
-    double (*evaluate)(const KERNELS *k, const NAME(batch) *x, size_t n_out, R *Z, R *row);
+    double (*evaluate)(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row);
 } NAME(loss);
 
 extern const NAME(activation) NAME(activations)[ML__MLP_N_ACTIVATIONS];
 extern const NAME(loss) NAME(losses)[ML__MLP_N_LOSSES];
 
 /* Point the net's weights into a vector: W[0], b[0], W[1], … */
-void NAME(net_bind)(NAME(net) *net, R *theta);
+void NAME(net_bind)(NAME(net) * net, R *theta);
 
 /* Outputs of every layer for m rows X: H[l] is m x n[l + 1]; H[l] and H[l + 2] may be the same memory when only the last
  * one is wanted. */
-void NAME(forward)(const KERNELS *k, const NAME(net) *net, size_t m, const R *X, R *const *H);
+void NAME(forward)(const KERNELS *k, const NAME(net) * net, size_t m, const R *X, R *const *H);
 
 /* The objective J on a batch; its gradient goes where `g` points. */
-double NAME(gradient)(const KERNELS *k, const NAME(net) *net, const NAME(loss) *loss, const NAME(batch) *x,
-                      const NAME(work) *work, const NAME(net) *g);
+double NAME(gradient)(const KERNELS *k, const NAME(net) * net, const NAME(loss) * loss, const NAME(batch) * x,
+                      const NAME(work) * work, const NAME(net) * g);

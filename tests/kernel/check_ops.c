@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations of a table: tests/kernel/check_ops_tmpl.h compiled for float and for double. */
+#include "check.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD = 8, MAX_LENGTH = 200000 };
+
+/* How a matrix lies in memory: elements between its rows, and in front of it (malloc aligns to 16 bytes). */
+static const struct {
+    const char *name;
+    size_t padding, offset;
+} LAYOUTS[] = {{"tight", 0, 0}, {"padded", 3, 0}, {"misaligned", 0, 1}, {"padded and misaligned", 5, 1}};
+enum { N_LAYOUTS = sizeof LAYOUTS / sizeof LAYOUTS[0] };
+
+/* What is in it. Sums of products of small integers are exact, so their results must be equal to the last bit. */
+typedef enum { UNIT, INTEGER, MIXED, HUGE_VALUES, TINY_VALUES, MANY_ZEROS, N_FILLS } fill;
+static const char *const FILL_NAMES[] = {"unit",         "integers",    "mixed magnitudes",
+                                         "huge numbers", "tiny values", "many zeros"};
+
+typedef enum { NN, NT, TN, SYRK } product_op;
+static const char *const PRODUCT_NAMES[] = {"gemm_nn", "gemm_nt", "gemm_tn", "syrk_tn"};
+
+typedef enum { CLEAN, NAN_IN_A, INF_IN_A, NAN_IN_B, INF_IN_B, N_POISONS } poison;
+static const char *const POISON_NAMES[] = {"", ", NaN in A", ", Inf in A", ", NaN in B", ", Inf in B"};
+
+typedef struct {
+    product_op op;
+    size_t m, n, k;
+    double beta;
+    size_t layout;
+    fill fill;
+    poison poison;
+} product_case;
+
+static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 5, 31, 64, 65, 100};
+enum { N_SMALL = sizeof SMALL / sizeof SMALL[0], N_LARGE = sizeof LARGE / sizeof LARGE[0] };
+/* Beyond the blocks of the portable kernels and the tiles of the BLAS, in every direction. */
+static const size_t BLOCKS[][3] = {{130, 70, 300}, {33, 65, 129}, {300, 2, 1000}, {2, 300, 513}, {4500, 3, 20},
+                                   {1, 600, 130},  {600, 1, 130}, {40, 1100, 65}, {3, 5, 5000},  {97, 129, 257}};
+enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
+
+#define R float
+#define NAME(name) name##_f32
+#define TABLE ml__kernels_f32
+#define MEMBER f32
+#define PRECISION "f32"
+#define EPS FLT_EPSILON
+#define LARGEST FLT_MAX
+#define SMALLEST FLT_TRUE_MIN
+#define MIN_EXP FLT_MIN_EXP
+#define MAX_EXP FLT_MAX_EXP
+#define EXP_RANGE 110
+#include "check_ops_tmpl.h"
+#undef R
+#undef NAME
+#undef TABLE
+#undef MEMBER
+#undef PRECISION
+#undef EPS
+#undef LARGEST
+#undef SMALLEST
+#undef MIN_EXP
+#undef MAX_EXP
+#undef EXP_RANGE
+
+#define R double
+#define NAME(name) name##_f64
+#define TABLE ml__kernels_f64
+#define MEMBER f64
+#define PRECISION "f64"
+#define EPS DBL_EPSILON
+#define LARGEST DBL_MAX
+#define SMALLEST DBL_TRUE_MIN
+#define MIN_EXP DBL_MIN_EXP
+#define MAX_EXP DBL_MAX_EXP
+#define EXP_RANGE 760
+#include "check_ops_tmpl.h"

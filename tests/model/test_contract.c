@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What holds for every kind: failures change nothing, threads do not show, rows are independent, copies are equal. */
+#include "fixtures.h"
+
+#define EACH_FIXTURE(f)                    \
+    const test_fixture *f = TEST_FIXTURES; \
+    f < TEST_FIXTURES + N_TEST_FIXTURES;   \
+    f++
+
+static ml_model *fitted(ml_context *context, const test_fixture *f, const ml_dataset *data)
+{
+    ml_model *model = test_fixture_model(context, f);
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    return model;
+}
+
+static void check_saved(const ml_model *model, const void *bytes, size_t n_bytes, const char *when)
+{
+    size_t n;
+    void *now = test_saved(model, &n);
+
+    CHECK_MSG(n == n_bytes && !memcmp(now, bytes, n), "%s: the model has changed", when);
+    free(now);
+}
+
+TEST(contract, every_kind_has_a_fixture)
+{
+    for (size_t k = 0; k < ml_kind_count(); k++) {
+        bool found = false;
+
+        for (EACH_FIXTURE(f))
+            found = found || !strcmp(f->kind, ml_kind_name(k));
+        CHECK_MSG(found, "no fixture for %s", ml_kind_name(k));
+    }
+}
+
+/* ---- allocation failures ---- */
+
+/* Runs `step` with allocation 1, 2, … failing (once, then that one and all later) until it succeeds. */
+typedef ml_status (*failing_step)(void *user);
+static size_t fail_each_allocation(test_allocator *a, const char *name, failing_step step, void *user)
+{
+    size_t n_failures = 0;
+
+    for (int later = 0; later <= 1; later++) {
+        ml_status st = ML_E_MEMORY;
+
+        for (size_t k = 1; st != ML_OK; k++) {
+            const size_t n_live = a->n_live;
+
+            a->fail_at = a->n_allocations + k;
+            a->fail_all_later = later;
+            st = step(user);
+            a->fail_at = 0;
+            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "%s, allocation %zu: %s: %s", name, k, ml_status_text(st),
+                      ml_last_error());
+            CHECK_MSG(st == ML_OK || a->n_live == n_live, "%s, allocation %zu: %zd blocks leaked", name, k,
+                      (ssize_t)(a->n_live - n_live));
+            n_failures += st != ML_OK;
+        }
+    }
+    return n_failures;
+}
+
+typedef struct fit_case {
+    ml_model *model;
+    const ml_dataset *data;
+    const void *before;
+    size_t n_before;
+    test_allocator *a;
+} fit_case;
+
+static ml_status fit_again(void *user)
+{
+    fit_case *c = user;
+    const ml_status st = ml_model_fit(c->model, c->data, NULL);
+
+    c->a->fail_at = 0;
+    if (st != ML_OK)
+        check_saved(c->model, c->before, c->n_before, "after a failed fit");
+    return st;
+}
+
+TEST(contract, a_fit_that_runs_out_of_memory_changes_nothing)
+{
+    for (EACH_FIXTURE(f)) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, 1);
+        ml_dataset *first = test_fixture_data(context, f, 0), *second = test_fixture_data(context, f, 1);
+        fit_case c = {.model = fitted(context, f, first), .data = second, .a = &a};
+        void *before = test_saved(c.model, &c.n_before);
+
+        c.before = before;
+        CHECK_MSG(fail_each_allocation(&a, f->name, fit_again, &c) > 4, "%s: hardly any allocation", f->name);
+        free(before);
+        ml_model_free(c.model);
+        ml_dataset_free(first);
+        ml_dataset_free(second);
+        ml_context_free(context);
+        CHECK_MSG(a.n_live == 0, "%s: %zu blocks live at the end", f->name, a.n_live);
+    }
+}
+
+typedef struct use_case {
+    ml_context *context;
+    const ml_model *model;
+    const ml_dataset *data;
+    void *bytes;
+    size_t n_bytes;
+    double *out;
+    size_t n_out;
+    int32_t what;
+} use_case;
+
+static ml_status predict_again(void *user)
+{
+    use_case *c = user;
+
+    switch (c->what) {
+    case ML_PREDICT:
+        return ml_model_predict(c->model, c->data, c->out, c->n_out);
+    case ML_PREDICT_PROBA:
+        return ml_model_predict_proba(c->model, c->data, c->out, c->n_out);
+    case ML_DECISION:
+        return ml_model_decision(c->model, c->data, c->out, c->n_out);
+    case ML_TRANSFORM:
+        return ml_model_transform(c->model, c->data, c->out, c->n_out);
+    default:
+        return ml_model_score_samples(c->model, c->data, c->out, c->n_out);
+    }
+}
+
+static ml_status save_again(void *user)
+{
+    use_case *c = user;
+
+    return ml_model_save_memory(c->model, c->bytes, c->n_bytes, NULL);
+}
+
+static ml_status load_again(void *user)
+{
+    use_case *c = user;
+    ml_model *loaded;
+    const ml_status st = ml_model_load_memory(c->context, c->bytes, c->n_bytes, NULL, &loaded);
+
+    if (st != ML_OK && loaded)
+        return ML_E_STATE;
+    ml_model_free(loaded);
+    return st;
+}
+
+static ml_status clone_again(void *user)
+{
+    use_case *c = user;
+    ml_model *copy;
+    const ml_status st = ml_model_clone(c->model, &copy);
+
+    ml_model_free(copy);
+    return st;
+}
+
+TEST(contract, predict_save_load_and_clone_survive_every_allocation_failure)
+{
+    for (EACH_FIXTURE(f)) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, 1);
+        ml_dataset *data = test_fixture_data(context, f, 0);
+        ml_model *model = fitted(context, f, data);
+        use_case c = {.context = context, .model = model, .data = data};
+
+        for (c.what = ML_PREDICT; c.what <= ML_SCORE_SAMPLES; c.what++) {
+            c.n_out = ml_dataset_n_rows(data) * ml_model_width(model, c.what);
+            if (!c.n_out)
+                continue;
+            c.out = malloc(c.n_out * sizeof *c.out);
+            fail_each_allocation(&a, f->name, predict_again, &c);
+            free(c.out);
+        }
+        c.bytes = test_saved(model, &c.n_bytes);
+        CHECK(fail_each_allocation(&a, f->name, save_again, &c) > 0);
+        CHECK(fail_each_allocation(&a, f->name, load_again, &c) > 0);
+        CHECK(fail_each_allocation(&a, f->name, clone_again, &c) > 0);
+        free(c.bytes);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+        CHECK(a.n_live == 0);
+    }
+}
+
+/* ---- determinism ---- */
+
+TEST(contract, any_number_of_threads_gives_the_same_bytes)
+{
+    static const uint32_t THREADS[] = {1, 1, 2, 3, 7};
+
+    for (EACH_FIXTURE(f)) {
+        void *bytes[5];
+        size_t n[5];
+
+        for (int t = 0; t < 5; t++) {
+            test_allocator a = {0};
+            ml_context *context = test_context(&a, THREADS[t]);
+            ml_dataset *data = test_fixture_data(context, f, 0);
+            ml_model *model = fitted(context, f, data);
+
+            bytes[t] = test_saved(model, &n[t]);
+            CHECK_MSG(n[t] == n[0] && !memcmp(bytes[t], bytes[0], n[0]), "%s: %u threads give other bytes", f->name,
+                      THREADS[t]);
+            ml_model_free(model);
+            ml_dataset_free(data);
+            ml_context_free(context);
+            CHECK(a.n_live == 0);
+        }
+        for (int t = 0; t < 5; t++)
+            free(bytes[t]);
+    }
+}
+
+TEST(contract, a_model_larger_than_one_block_is_deterministic_too)
+{
+    static const char *const KINDS[] = {"gmm", "random_forest", "mlp", "logistic_regression", "standard_scaler"};
+
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+        void *bytes[2];
+        size_t n[2];
+
+        for (int t = 0; t < 2; t++) {
+            test_allocator a = {0};
+            ml_context *context = test_context(&a, t ? 3 : 1);
+            ml_dataset *data;
+            ml_model *model;
+
+            CHECK_OK(ml_dataset_make(context, "classification", "n_samples=3000,n_features=8,n_informative=4", &data));
+            CHECK_OK(ml_model_create(context, KINDS[k], &model));
+            if (!strcmp(KINDS[k], "gmm"))
+                CHECK_OK(ml_model_set_int(model, "n_components", 3));
+            if (!strcmp(KINDS[k], "mlp"))
+                CHECK_OK(ml_model_set_int(model, "max_iter", 3));
+            if (!strcmp(KINDS[k], "random_forest"))
+                CHECK_OK(ml_model_set_int(model, "n_estimators", 40));
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            bytes[t] = test_saved(model, &n[t]);
+            ml_model_free(model);
+            ml_dataset_free(data);
+            ml_context_free(context);
+        }
+        CHECK_MSG(n[0] == n[1] && !memcmp(bytes[0], bytes[1], n[0]), "%s: 3 threads give other bytes", KINDS[k]);
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+}
+
+TEST(contract, a_rows_prediction_does_not_depend_on_its_neighbours)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0);
+        ml_model *model = fitted(NULL, f, data);
+        const size_t n_rows = ml_dataset_n_rows(data), d = ml_dataset_n_features(data);
+        double *row = malloc(d * sizeof *row);
+
+        for (int32_t what = ML_PREDICT; what <= ML_SCORE_SAMPLES; what++) {
+            const size_t width = ml_model_width(model, what);
+            use_case c = {.model = model, .data = data, .what = what, .n_out = n_rows * width};
+            double *one;
+
+            if (!width)
+                continue;
+            c.out = malloc(c.n_out * sizeof *c.out);
+            one = malloc(width * sizeof *one);
+            CHECK_OK(predict_again(&c));
+            for (size_t i = 0; i < n_rows; i++) {
+                CHECK_OK(ml_dataset_row(data, i, row, d));
+                CHECK_OK(ml_model_predict_row(model, what, row, d, one, width, NULL, 0));
+                CHECK_MSG(!memcmp(one, c.out + i * width, width * sizeof *one), "%s: call %d, row %zu", f->name, what,
+                          i);
+            }
+            free(c.out);
+            free(one);
+        }
+        free(row);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+/* ---- cancel, deadline ---- */
+
+typedef struct stopper {
+    uint64_t n_calls, stop_at;
+} stopper;
+
+static int32_t stop_at(void *user, const ml_progress *p)
+{
+    stopper *s = user;
+
+    CHECK(p->done <= p->total && p->stage[0] && p->metric);
+    return ++s->n_calls == s->stop_at ? 7 : 0;
+}
+
+TEST(contract, a_cancelled_fit_changes_nothing)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *first = test_fixture_data(NULL, f, 0), *second = test_fixture_data(NULL, f, 1);
+        ml_model *model = fitted(NULL, f, first), *fresh = fitted(NULL, f, second);
+        stopper s = {0};
+        ml_fit_options options = {.struct_size = sizeof options, .monitor = stop_at, .monitor_user = &s};
+        size_t n, n_fresh;
+        void *before = test_saved(model, &n), *after = test_saved(fresh, &n_fresh);
+
+        CHECK_OK(ml_model_fit(fresh, second, &options));
+        check_saved(fresh, after, n_fresh, "fitted with a monitor");
+        for (uint64_t t = 1, total = s.n_calls; t <= total; t++) {
+            s = (stopper){.stop_at = t};
+            CHECK_FAILS(ml_model_fit(model, second, &options), ML_E_CANCELLED, "monitor");
+            check_saved(model, before, n, "after a cancel");
+        }
+        CHECK_OK(ml_model_fit(model, second, NULL));
+        check_saved(model, after, n_fresh, "fitted after cancels");
+        free(before);
+        free(after);
+        ml_model_free(model);
+        ml_model_free(fresh);
+        ml_dataset_free(first);
+        ml_dataset_free(second);
+    }
+}
+
+TEST(contract, a_fit_past_its_deadline_is_usable)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0);
+        ml_model *model = test_fixture_model(NULL, f);
+        const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+        size_t n;
+
+        CHECK_OK(ml_model_fit(model, data, &options));
+        free(test_all_predictions(model, data, &n));
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+/* ---- copies ---- */
+
+TEST(contract, copies_and_loaded_models_predict_the_same_bits)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0);
+        ml_model *model = fitted(NULL, f, data), *copies[2];
+        size_t n_bytes, n, n_copy;
+        void *bytes = test_saved(model, &n_bytes);
+        double *expected = test_all_predictions(model, data, &n);
+
+        CHECK_OK(ml_model_clone(model, &copies[0]));
+        CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &copies[1]));
+        ml_model_free(model);
+        for (int c = 0; c < 2; c++) {
+            double *got = test_all_predictions(copies[c], data, &n_copy);
+
+            CHECK_SAME_BYTES(got, n_copy * sizeof *got, expected, n * sizeof *expected);
+            check_saved(copies[c], bytes, n_bytes, c ? "loaded" : "cloned");
+            free(got);
+            CHECK_OK(ml_model_fit(copies[c], data, NULL));
+            check_saved(copies[c], bytes, n_bytes, c ? "loaded and fitted again" : "cloned and fitted again");
+            ml_model_free(copies[c]);
+        }
+        free(bytes);
+        free(expected);
+        ml_dataset_free(data);
+    }
+}
+
+/* ---- misuse ---- */
+
+TEST(contract, misuse_is_refused_with_a_reason)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0), *narrow;
+        ml_model *model = test_fixture_model(NULL, f);
+        const double one[2] = {1, 2};
+        double out[4];
+
+        CHECK_FAILS(ml_model_predict(model, data, out, 4), ML_E_STATE, "not fitted");
+        CHECK_FAILS(ml_model_save_memory(model, NULL, 0, NULL), ML_E_STATE, "not fitted");
+        CHECK(ml_model_width(model, ML_PREDICT) == 0 && ml_model_tensor_count(model) == 0);
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_dataset_from_matrix(NULL, one, ML_FLOAT64, 1, 2, 0, 0, ML_COPY, &narrow));
+        for (int32_t what = ML_PREDICT; what <= ML_SCORE_SAMPLES; what++) {
+            use_case c = {.model = model, .data = narrow, .what = what, .out = out, .n_out = 1};
+            const ml_status expected = ml_model_width(model, what) ? ML_E_SHAPE : ML_E_UNSUPPORTED;
+
+            CHECK_FAILS(predict_again(&c), expected, expected == ML_E_SHAPE ? "2" : "does not offer");
+        }
+        CHECK_FAILS(ml_model_predict_row(model, ML_PREDICT, one, 2, out, 1, NULL, 0),
+                    ml_model_width(model, ML_PREDICT) ? ML_E_SHAPE : ML_E_UNSUPPORTED, "");
+        ml_dataset_free(narrow);
+        ml_dataset_free(data);
+        ml_model_free(model);
+    }
+}
+
+TEST(contract, a_failed_fit_on_bad_data_changes_nothing)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0), *bad;
+        ml_model *model = fitted(NULL, f, data);
+        const double x[6] = {1, 2, NAN, 3, 4, 5};
+        size_t n;
+        void *before = test_saved(model, &n);
+
+        CHECK_OK(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, 2, 3, 0, 0, ML_COPY, &bad));
+        if (ml_model_fit(model, bad, NULL) != ML_OK)
+            check_saved(model, before, n, "after a refused fit");
+        free(before);
+        ml_dataset_free(bad);
+        ml_dataset_free(data);
+        ml_model_free(model);
+    }
+}
+
+/* One row, constant features, one class: an answer or a clean refusal, never NaN. */
+TEST(contract, degenerate_data_is_learned_or_refused)
+{
+    static const double X[6] = {1, 2, 3, 1, 2, 3};
+    static const int64_t SAME[2] = {5, 5};
+    static const double Y[2] = {3, 3};
+
+    for (EACH_FIXTURE(f))
+        for (size_t n_rows = 1; n_rows <= 2; n_rows++) {
+            ml_model *model = test_fixture_model(NULL, f);
+            ml_dataset *data;
+            ml_status st;
+
+            CHECK_OK(ml_dataset_from_matrix(NULL, X, ML_FLOAT64, n_rows, 3, 0, 0, ML_COPY, &data));
+            if (f->data == WITH_REALS)
+                CHECK_OK(ml_dataset_set_targets(data, NULL, Y, n_rows));
+            else
+                CHECK_OK(ml_dataset_set_labels(data, NULL, SAME, n_rows, -1));
+            st = ml_model_fit(model, data, NULL);
+            CHECK_MSG(st == ML_OK || ml_last_error()[0], "%s: no reason", f->name);
+            if (st == ML_OK) {
+                size_t n;
+                double *out = test_all_predictions(model, data, &n);
+
+                for (size_t i = 0; i < n; i++)
+                    CHECK_MSG(isfinite(out[i]), "%s on %zu rows: value %zu is %g", f->name, n_rows, i, out[i]);
+                free(out);
+            }
+            ml_dataset_free(data);
+            ml_model_free(model);
+        }
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test.h"
+
+static ml_model *model(const char *kind)
+{
+    ml_model *m;
+
+    CHECK_OK(ml_model_create(NULL, kind, &m));
+    return m;
+}
+
+static void check_text(const ml_model *m, const char *name, const char *expected)
+{
+    char text[128];
+
+    CHECK_OK(ml_model_get_text(m, name, text, sizeof text, NULL));
+    CHECK_MSG(!strcmp(text, expected), "%s is '%s', expected '%s'", name, text, expected);
+}
+
+TEST(params, every_default_reads_back_and_can_be_set_again)
+{
+    for (size_t k = 0; k < ml_kind_count(); k++) {
+        const char *kind = ml_kind_name(k);
+        ml_model *m = model(kind);
+
+        for (size_t i = 0; i < ml_kind_param_count(kind); i++) {
+            ml_param_info p = {.struct_size = sizeof p};
+            char text[128];
+
+            CHECK_OK(ml_kind_param(kind, i, &p));
+            CHECK_MSG(p.doc[0] && p.since[0] && p.name[0], "%s.%s is not documented", kind, p.name);
+            CHECK_OK(ml_model_get_text(m, p.name, text, sizeof text, NULL));
+            CHECK_OK(ml_model_set_text(m, p.name, text));
+            CHECK_OK(ml_model_set_text(m, p.name, p.default_value));
+            check_text(m, p.name, text);
+        }
+        ml_model_free(m);
+    }
+}
+
+TEST(params, values_out_of_range_are_refused_and_change_nothing)
+{
+    for (size_t k = 0; k < ml_kind_count(); k++) {
+        const char *kind = ml_kind_name(k);
+        ml_model *m = model(kind);
+
+        for (size_t i = 0; i < ml_kind_param_count(kind); i++) {
+            ml_param_info p = {.struct_size = sizeof p};
+            char before[128];
+
+            CHECK_OK(ml_kind_param(kind, i, &p));
+            CHECK_OK(ml_model_get_text(m, p.name, before, sizeof before, NULL));
+            CHECK_FAILS(ml_model_set_text(m, p.name, "no such value"), ML_E_PARAMETER, p.name);
+            CHECK_FAILS(ml_model_set_real(m, p.name, NAN), ML_E_PARAMETER, p.name);
+            if (p.type == ML_PARAM_INT && p.min > -1e15)
+                CHECK_FAILS(ml_model_set_int(m, p.name, (int64_t)p.min - 1), ML_E_PARAMETER, p.name);
+            if (p.type == ML_PARAM_REAL && isfinite(p.min))
+                CHECK_FAILS(ml_model_set_real(m, p.name, p.min_open ? p.min : p.min - 1), ML_E_PARAMETER, p.name);
+            if (p.type == ML_PARAM_REAL && isfinite(p.max))
+                CHECK_FAILS(ml_model_set_real(m, p.name, p.max_open ? p.max : p.max + 1), ML_E_PARAMETER, p.name);
+            if (p.type == ML_PARAM_BOOL)
+                CHECK_FAILS(ml_model_set_int(m, p.name, 2), ML_E_PARAMETER, "true or false");
+            check_text(m, p.name, before);
+        }
+        ml_model_free(m);
+    }
+}
+
+TEST(params, messages_list_what_is_allowed)
+{
+    ml_model *forest = model("random_forest"), *unset;
+
+    CHECK_FAILS(ml_model_set_int(forest, "n_trees", 3), ML_E_PARAMETER, "random_forest has no parameter 'n_trees'");
+    CHECK(strstr(ml_last_error(), "n_estimators"));
+    CHECK_FAILS(ml_model_set_text(forest, "criterion", "ginni"), ML_E_PARAMETER, "entropy");
+    CHECK_FAILS(ml_model_set_int(forest, "n_estimators", 0), ML_E_PARAMETER, "a whole number in [1, ");
+    CHECK_FAILS(ml_model_set_real(forest, "n_estimators", 2.5), ML_E_PARAMETER, "got '2.5'");
+    CHECK_FAILS(ml_model_set_int(forest, "tree__max_depth", 3), ML_E_PARAMETER, "no member 'tree'");
+    CHECK_FAILS(ml_model_create(NULL, "randomforest", &unset), ML_E_ARGUMENT, "random_forest");
+    CHECK(unset == NULL);
+    ml_model_free(forest);
+}
+
+TEST(params, sizes_are_choice_count_or_fraction)
+{
+    ml_model *forest = model("random_forest");
+
+    CHECK_OK(ml_model_set_text(forest, "max_features", "log2"));
+    check_text(forest, "max_features", "log2");
+    CHECK_OK(ml_model_set_int(forest, "max_features", 1));
+    check_text(forest, "max_features", "1");
+    CHECK_OK(ml_model_set_real(forest, "max_features", 1));
+    check_text(forest, "max_features", "1.0");
+    CHECK_OK(ml_model_set_text(forest, "max_features", "0.3"));
+    check_text(forest, "max_features", "0.3");
+    CHECK_FAILS(ml_model_set_real(forest, "max_features", 1.5), ML_E_PARAMETER, "fraction in (0, 1]");
+    CHECK_FAILS(ml_model_set_text(forest, "max_features", "0.0"), ML_E_PARAMETER, "fraction in (0, 1]");
+    ml_model_free(forest);
+}
+
+TEST(params, lists)
+{
+    ml_model *mlp = model("mlp");
+
+    CHECK_OK(ml_model_set_text(mlp, "hidden_layer_sizes", " 64, 32 ,16"));
+    check_text(mlp, "hidden_layer_sizes", "64,32,16");
+    CHECK_OK(ml_model_set_int(mlp, "hidden_layer_sizes", 7));
+    check_text(mlp, "hidden_layer_sizes", "7");
+    CHECK_FAILS(ml_model_set_text(mlp, "hidden_layer_sizes", "64,,32"), ML_E_PARAMETER, "hidden_layer_sizes");
+    CHECK_FAILS(ml_model_set_text(mlp, "hidden_layer_sizes", "64,"), ML_E_PARAMETER, "hidden_layer_sizes");
+    CHECK_FAILS(ml_model_set_text(mlp, "hidden_layer_sizes", "0"), ML_E_PARAMETER, "hidden_layer_sizes");
+    CHECK_FAILS(ml_model_set_text(mlp, "hidden_layer_sizes",
+                                  "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"),
+                ML_E_PARAMETER, "at most 32");
+    check_text(mlp, "hidden_layer_sizes", "7");
+    ml_model_free(mlp);
+}
+
+TEST(params, paths_reach_members_of_members)
+{
+    ml_model *outer = model("pipeline"), *inner = model("pipeline"), *net = model("mlp");
+
+    CHECK_OK(ml_model_add_member(inner, "net", net));
+    CHECK_OK(ml_model_add_member(outer, "in_ner", inner));
+    CHECK_OK(ml_model_set_real(outer, "in_ner__net__alpha", 0.25));
+    check_text(outer, "in_ner__net__alpha", "0.25");
+    check_text(net, "alpha", "0.25");
+    CHECK_FAILS(ml_model_set_real(outer, "in_ner__nut__alpha", 0.25), ML_E_PARAMETER, "no member 'nut'");
+    ml_model_free(outer);
+}
+
+TEST(params, real_numbers_read_back_to_the_same_bits)
+{
+    static const double VALUES[] = {0.1, 1e-300, 1.0 / 3, 123456789.123456789, 5e-324, 1e22};
+    ml_model *mlp = model("mlp");
+
+    for (size_t i = 0; i < sizeof VALUES / sizeof *VALUES; i++) {
+        char text[64];
+
+        CHECK_OK(ml_model_set_real(mlp, "alpha", VALUES[i]));
+        CHECK_OK(ml_model_get_text(mlp, "alpha", text, sizeof text, NULL));
+        CHECK(strtod(text, NULL) == VALUES[i]);
+    }
+    ml_model_free(mlp);
+}
+
+TEST(params, text_buffers_tell_the_size_they_need)
+{
+    ml_model *forest = model("random_forest");
+    char text[4] = "abc";
+    size_t needed = 0;
+
+    CHECK_OK(ml_model_get_text(forest, "n_estimators", NULL, 0, &needed));
+    CHECK(needed == 4);
+    CHECK_OK(ml_model_get_text(forest, "n_estimators", text, 4, NULL));
+    CHECK(!strcmp(text, "100"));
+    CHECK_FAILS(ml_model_get_text(forest, "n_estimators", text, 3, &needed), ML_E_SHAPE, "4");
+    CHECK(!strcmp(text, "100"));
+    CHECK_FAILS(ml_model_get_text(forest, "estimators", text, 3, &needed), ML_E_PARAMETER, "n_estimators");
+    ml_model_free(forest);
+}
