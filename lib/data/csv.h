@@ -12,13 +12,13 @@ typedef struct ml__cell {
 } ml__cell;
 
 typedef struct ml__csv {
-    const char *name;  /* of the file, for messages */
-    char *text;        /* n_bytes and a NUL; changed while parsing: quoted cells are unescaped where they are */
+    const char *name; /* of the file, for messages */
+    char *text;       /* n_bytes and a NUL; changed while parsing: quoted cells are unescaped where they are */
     size_t n_bytes;
-    char delimiter;    /* 0: found by looking at the first line */
-    size_t n_records;  /* blank lines do not count */
+    char delimiter;   /* 0: found by looking at the first line */
+    size_t n_records; /* blank lines do not count */
     size_t n_columns;
-    ml__cell *cells;   /* n_records x n_columns, of ml__alloc */
+    ml__cell *cells; /* n_records x n_columns, of ml__alloc */
 } ml__csv;
 
 /* The bytes of a regular file, at most max_bytes, and a NUL behind them, in a block of ml__alloc. */

@@ -25,8 +25,8 @@ typedef struct scanner {
     char *at, *end;
     char *record; /* where the current one begins */
     size_t n_records;
-    size_t n_cells;     /* of the current record */
-    ml__cell *next;     /* NULL while counting */
+    size_t n_cells; /* of the current record */
+    ml__cell *next; /* NULL while counting */
 } scanner;
 
 size_t ml__csv_line(const ml__csv *csv, const char *at)
@@ -171,8 +171,8 @@ static ml_status check_record(scanner *s)
 
     if (!s->n_records)
         csv->n_columns = s->n_cells;
-    ML__CHECK(s->n_cells <= ML_MAX_FEATURES, ML_E_LIMIT, "%s, line %zu: %zu columns, at most %zu are allowed", csv->name,
-              ml__csv_line(csv, s->record), s->n_cells, ML_MAX_FEATURES);
+    ML__CHECK(s->n_cells <= ML_MAX_FEATURES, ML_E_LIMIT, "%s, line %zu: %zu columns, at most %zu are allowed",
+              csv->name, ml__csv_line(csv, s->record), s->n_cells, ML_MAX_FEATURES);
     ML__CHECK(s->n_cells == csv->n_columns, ML_E_DATA, "%s, line %zu: %zu columns, the first line has %zu", csv->name,
               ml__csv_line(csv, s->record), s->n_cells, csv->n_columns);
 done:

@@ -104,10 +104,10 @@ static ml_status check_extent(const matrix *m)
     ml_status st = ML_OK;
     size_t down, across, n_elements, n_bytes;
 
-    ML__CHECK(ml__size_mul(m->n_rows - 1, m->row_stride, &down) && ml__size_mul(m->n_cols - 1, m->col_stride, &across) &&
-                  ml__size_add(down, across, &n_elements) && ml__size_add(n_elements, 1, &n_elements) &&
-                  ml__size_mul(n_elements, m->size, &n_bytes) && n_bytes <= PTRDIFF_MAX &&
-                  n_bytes <= UINTPTR_MAX - (uintptr_t)m->x,
+    ML__CHECK(ml__size_mul(m->n_rows - 1, m->row_stride, &down) &&
+                  ml__size_mul(m->n_cols - 1, m->col_stride, &across) && ml__size_add(down, across, &n_elements) &&
+                  ml__size_add(n_elements, 1, &n_elements) && ml__size_mul(n_elements, m->size, &n_bytes) &&
+                  n_bytes <= PTRDIFF_MAX && n_bytes <= UINTPTR_MAX - (uintptr_t)m->x,
               ML_E_ARGUMENT, "%zu rows of stride %zu and %zu columns of stride %zu exceed the address space", m->n_rows,
               m->row_stride, m->n_cols, m->col_stride);
 done:
@@ -556,8 +556,8 @@ void ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtyp
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)
 {
     const ml__table *t = dataset->table;
-    const bool is_dense = (t->col_stride == 1 || t->schema.n_features == 1) &&
-                          (t->row_stride == t->schema.n_features || t->n_rows == 1);
+    const bool is_dense =
+        (t->col_stride == 1 || t->schema.n_features == 1) && (t->row_stride == t->schema.n_features || t->n_rows == 1);
 
     return is_dense && t->dtype == dtype && !dataset->rows ? t->x : NULL;
 }

@@ -84,8 +84,7 @@ ml_status ml__encode(ml__arena *arena, const ml__labels *labels, size_t n, size_
         ML__TRY((*names)[k] ? ML_OK : ML_E_MEMORY);
     }
     for (size_t i = 0; i < n; i++)
-        codes[i] = labels->is_missing(source, i) ? -1
-                                                 : (int32_t)ml__rank(source, labels->compare, items, n_items, i);
+        codes[i] = labels->is_missing(source, i) ? -1 : (int32_t)ml__rank(source, labels->compare, items, n_items, i);
 done:
     ml__free(items);
     return st;
@@ -96,8 +95,8 @@ ml_status ml__column_encode(ml__column *column, const ml__labels *labels, size_t
     ml__output *output = &column->output;
     ml_status st;
 
-    st = ml__encode(&column->arena, labels, n_rows, ML_MAX_CLASSES, column->codes, &output->classes,
-                    &output->n_classes);
+    st =
+        ml__encode(&column->arena, labels, n_rows, ML_MAX_CLASSES, column->codes, &output->classes, &output->n_classes);
     if (st != ML_OK)
         return ml__blame(st, "output '%s': ", output->name);
     ML__CHECK(output->n_classes, ML_E_DATA, "output '%s' has no label at all", output->name);

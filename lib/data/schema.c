@@ -92,7 +92,7 @@ static int64_t default_number(const char *name)
     return ml__parse_int(digits, n - 1, &k) == ML__NUMBER_OK ? k : -1;
 }
 
-static bool is_unnamed(const ml__schema *schema)
+bool ml__schema_is_unnamed(const ml__schema *schema)
 {
     int64_t last = -1;
 
@@ -111,7 +111,7 @@ ml_status ml__schema_match_names(const ml__schema *expected, const ml__schema *d
 
     ML__CHECK(expected->n_features == data->n_features, ML_E_SHAPE, "the data has %zu features, expected %zu",
               data->n_features, expected->n_features);
-    if (is_unnamed(expected) || is_unnamed(data))
+    if (ml__schema_is_unnamed(expected) || ml__schema_is_unnamed(data))
         return ML_OK;
     for (size_t j = 0; j < expected->n_features; j++)
         ML__CHECK(!strcmp(expected->features[j].name, data->features[j].name), ML_E_DATA,
@@ -141,7 +141,7 @@ ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data)
     bool unnamed;
 
     ML__TRY(ml__schema_match_names(expected, data));
-    unnamed = is_unnamed(data);
+    unnamed = ml__schema_is_unnamed(data);
     for (size_t j = 0; j < expected->n_features; j++) {
         /* a plain matrix may bring the codes of categories without their names */
         if (unnamed && !data->features[j].n_categories)

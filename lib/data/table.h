@@ -81,6 +81,8 @@ ml_status ml__dataset_put(ml_dataset *dataset, ml__column *column, bool append);
 
 /* "x0", "x1", …: n names in the arena. */
 ml_status ml__schema_default_features(ml__arena *arena, size_t n_features, ml__schema *schema);
+/* All features have default names, ascending but perhaps with gaps. */
+bool ml__schema_is_unnamed(const ml__schema *schema);
 /* The part of ml__schema_match() that looks at number and names only. */
 ml_status ml__schema_match_names(const ml__schema *expected, const ml__schema *data);
 

@@ -7,7 +7,7 @@
  * Line        phi(t) = F(x + t p). A step is accepted when it descends enough and the slope is nearly level:
  *                 phi(t) <= phi(0) + C1 t phi'(0) and |phi'(t)| <= C2 |phi'(0)|                         (strong Wolfe)
  *             or, where differences of F drown in its rounding, when
- *                 phi(t) <= phi(0) + eps_F and C2 phi'(0) <= phi'(t) <= (2 C1 - 1) phi'(0)  (Hager & Zhang 2005, eq. 4.1)
+ *                 phi(t) <= phi(0) + NOISE |F| and C2 phi'(0) <= phi'(t) <= (2 C1 - 1) phi'(0)  (Hager & Zhang 2005, eq. 4.1)
  *             [lo, hi] brackets such a step: lo descends with phi'(lo) < 0, hi rises or is too high. Trial steps are the
  *             minimum of the cubic through both ends, kept away from them, or EXPANSION lo while there is no hi.
  * Stop        max_j |g_j| <= tol: converged. No step that descends: the function is level to rounding there, which is
@@ -31,6 +31,7 @@ enum {
 };
 static const double C1 = 1e-4, C2 = 0.9; /* the usual ones for quasi-Newton directions */
 static const double EXPANSION = 4;
+static const double NOISE = 1e-13; /* relative rounding of F, a sum over many rows */
 
 typedef struct {
     double t, value, slope;
@@ -150,7 +151,7 @@ static double interpolate(const trial *lo, const trial *hi)
 /* x_next, g_next become an acceptable step; *found false when there is none. */
 static ml_status search_line(state *s, double slope, bool *found, double *value)
 {
-    const double noise = 4 * DBL_EPSILON * fabs(s->F);
+    const double noise = NOISE * fabs(s->F);
     trial lo = {0, s->F, slope}, hi = {INFINITY, 0, 0}, now;
     double t = 1;
     ml_status st = ML_OK;

@@ -407,8 +407,7 @@ ml_status ml__json_expect(const ml__json_source *source, const ml__json_node *no
 {
     if (node->type != type)
         return ml__fail(ML_E_FORMAT, "%s, byte %llu: expected %s, not %s", source->name,
-                        (unsigned long long)(source->offset + node->offset), TYPE_NAMES[type],
-                        TYPE_NAMES[node->type]);
+                        (unsigned long long)(source->offset + node->offset), TYPE_NAMES[type], TYPE_NAMES[node->type]);
     return ML_OK;
 }
 

@@ -29,10 +29,10 @@ typedef struct ml__json_node {
 
 /* What is being read: for limits and messages. */
 typedef struct ml__json_source {
-    const char *name;  /* "header" */
-    uint64_t offset;   /* of the text in the file: messages count bytes from the file's start */
-    size_t max_depth;  /* containers inside each other; at most ML__JSON_MAX_DEPTH */
-    size_t max_nodes;  /* ML_E_LIMIT when there are more */
+    const char *name; /* "header" */
+    uint64_t offset;  /* of the text in the file: messages count bytes from the file's start */
+    size_t max_depth; /* containers inside each other; at most ML__JSON_MAX_DEPTH */
+    size_t max_nodes; /* ML_E_LIMIT when there are more */
 } ml__json_source;
 
 /* The text must be one value without white space around it. *root and all it refers to live in `arena`, which takes at

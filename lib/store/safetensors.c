@@ -35,9 +35,9 @@ static const struct {
     uint32_t n_bytes;
     ml_dtype dtype;
 } ELEMENT_TYPES[] = {
-    {"F64", 8, ML_FLOAT64}, {"F32", 4, ML_FLOAT32}, {"I64", 8, ML_INT64}, {"I32", 4, ML_INT32}, {"U8", 1, ML_UINT8},
-    {"U64", 8, 0},          {"U32", 4, 0},          {"I16", 2, 0},        {"U16", 2, 0},        {"I8", 1, 0},
-    {"BOOL", 1, 0},
+    {"F64", 8, ML_FLOAT64}, {"F32", 4, ML_FLOAT32}, {"I64", 8, ML_INT64}, {"I32", 4, ML_INT32},
+    {"U8", 1, ML_UINT8},    {"U64", 8, 0},          {"U32", 4, 0},        {"I16", 2, 0},
+    {"U16", 2, 0},          {"I8", 1, 0},           {"BOOL", 1, 0},
 };
 enum { N_ELEMENT_TYPES = sizeof ELEMENT_TYPES / sizeof *ELEMENT_TYPES };
 
@@ -208,8 +208,7 @@ static ml_status read_offsets(const ml__json_source *source, const ml__json_node
     const ml__json_node *begin = ml__json_first(node), *end;
     ml_status st = ML_OK;
 
-    ML__CHECK(node->n == 2, ML_E_FORMAT, "tensor '%s': data_offsets has %u numbers, not 2", t->name,
-              (unsigned)node->n);
+    ML__CHECK(node->n == 2, ML_E_FORMAT, "tensor '%s': data_offsets has %u numbers, not 2", t->name, (unsigned)node->n);
     end = ml__json_next(begin);
     ML__TRY(ml__json_expect(source, begin, ML__JSON_NUMBER));
     ML__TRY(ml__json_expect(source, end, ML__JSON_NUMBER));
@@ -385,8 +384,7 @@ ml_status ml__safetensors_read(ml__arena *arena, const ml__source *file, uint64_
     ml_status st;
 
     *out = (ml__safetensors){
-        .header_source = {
-            .name = "header", .offset = LENGTH_BYTES, .max_depth = HEADER_DEPTH, .max_nodes = MAX_NODES}};
+        .header_source = {.name = "header", .offset = LENGTH_BYTES, .max_depth = HEADER_DEPTH, .max_nodes = MAX_NODES}};
     ML__TRY(read_length(file, max_header_bytes, &header_bytes));
     out->data_offset = LENGTH_BYTES + header_bytes;
     ML__TRY(read_header(arena, file, (size_t)header_bytes, &out->header_source, &root));

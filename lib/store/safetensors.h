@@ -26,8 +26,8 @@ typedef struct ml__stored_tensor {
 } ml__stored_tensor;
 
 typedef struct ml__safetensors {
-    ml__source source;      /* when writing: the file's bytes; must be the first member */
-    uint64_t data_offset;   /* of the data in the file */
+    ml__source source;    /* when writing: the file's bytes; must be the first member */
+    uint64_t data_offset; /* of the data in the file */
     size_t n_tensors;
     ml__stored_tensor *tensors; /* in the order of their bytes */
     uint32_t *by_name;          /* indices into tensors, by name */

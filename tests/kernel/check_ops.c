@@ -18,9 +18,9 @@ static const struct {
 enum { N_LAYOUTS = sizeof LAYOUTS / sizeof LAYOUTS[0] };
 
 /* What is in it. Sums of products of small integers are exact, so their results must be equal to the last bit. */
-typedef enum { UNIT, INTEGER, MIXED, HUGE_VALUES, TINY_VALUES, MANY_ZEROS, N_FILLS } fill;
-static const char *const FILL_NAMES[] = {"unit",         "integers",    "mixed magnitudes",
-                                         "huge numbers", "tiny values", "many zeros"};
+typedef enum { UNIT, INTEGER, MIXED, HUGE_VALUES, MANY_ZEROS, TINY_VALUES, N_FILLS } fill;
+static const char *const FILL_NAMES[] = {"unit",         "integers",   "mixed magnitudes",
+                                         "huge numbers", "many zeros", "tiny values"};
 
 typedef enum { NN, NT, TN, SYRK } product_op;
 static const char *const PRODUCT_NAMES[] = {"gemm_nn", "gemm_nt", "gemm_tn", "syrk_tn"};
@@ -36,6 +36,12 @@ typedef struct {
     fill fill;
     poison poison;
 } product_case;
+
+static const double BETAS[] = {0, 1, -0.5};
+enum { N_BETAS = sizeof BETAS / sizeof BETAS[0] };
+
+/* Rows of a softmax. */
+typedef enum { LOGITS, FAR_LOGITS, SOME_MINUS_INF, ALL_MINUS_INF, ONE_NAN, ONE_INF, N_ROW_KINDS } row_kind;
 
 static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 5, 31, 64, 65, 100};
 enum { N_SMALL = sizeof SMALL / sizeof SMALL[0], N_LARGE = sizeof LARGE / sizeof LARGE[0] };

@@ -108,12 +108,12 @@ static double worst_difference(setting *s)
 static const struct {
     size_t L, n[5];
 } SHAPES[] = {
-    {1, {3, 2}},            /* no hidden layer */
-    {1, {1, 1}},            /* smallest there is */
-    {2, {4, 7, 3}},         /* the usual one */
-    {2, {5, 1, 4}},         /* bottleneck */
-    {3, {7, 5, 11, 3}},     /* odd sizes */
-    {4, {3, 9, 2, 6, 5}},   /* deep */
+    {1, {3, 2}},          /* no hidden layer */
+    {1, {1, 1}},          /* smallest there is */
+    {2, {4, 7, 3}},       /* the usual one */
+    {2, {5, 1, 4}},       /* bottleneck */
+    {3, {7, 5, 11, 3}},   /* odd sizes */
+    {4, {3, 9, 2, 6, 5}}, /* deep */
 };
 
 TEST(mlp_gradients, equal_central_differences)

@@ -142,7 +142,7 @@ def scores():
         got = []
         for seed in range(3):
             if real:
-                net = MLPRegressor(learning_rate_init=0.01, max_iter=300, random_state=seed)
+                net = MLPRegressor(learning_rate_init=0.01, max_iter=100, random_state=seed)
             else:
                 net = MLPClassifier(random_state=seed)
             got.append(net.fit(X[~test], y[~test]).score(X[test], y[test]))

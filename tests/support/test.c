@@ -101,42 +101,49 @@ ml_context *test_context(test_allocator *allocator, uint32_t n_threads)
 
 /* ---- files ---- */
 
-static const char *joined(const char *directory, const char *file_name)
-{
-    static char paths[8][512];
-    static int next;
-    char *path = paths[next = (next + 1) % 8];
+enum { PATH_BYTES = 512, N_PATHS = 8 };
 
-    snprintf(path, sizeof paths[0], "%s/%s", directory, file_name);
-    return path;
+/* One of a few buffers in turn, so that some paths can be in use at a time. */
+static char *next_path(void)
+{
+    static char paths[N_PATHS][PATH_BYTES];
+    static int next;
+
+    return paths[next = (next + 1) % N_PATHS];
 }
 
-static const char *source_directory(void)
+static const char *in_source(const char *directory, const char *file_name)
 {
-    const char *directory = getenv("INVAR_SOURCE");
-    return directory ? directory : ".";
+    const char *source = getenv("INVAR_SOURCE");
+    char *path = next_path();
+
+    snprintf(path, PATH_BYTES, "%s/%s/%s", source ? source : ".", directory, file_name);
+    return path;
 }
 
 const char *test_data_path(const char *file_name)
 {
-    return joined(joined(source_directory(), "examples/data"), file_name);
+    return in_source("examples/data", file_name);
 }
 
 const char *test_expected_path(const char *file_name)
 {
-    return joined(joined(source_directory(), "tests/expected"), file_name);
+    return in_source("tests/expected", file_name);
 }
 
 const char *test_temporary_path(const char *file_name)
 {
     static char directory[64];
+    char *path;
 
     if (!directory[0]) {
         strcpy(directory, "/tmp/invar-test-XXXXXX");
         if (!mkdtemp(directory))
             test_fail(__FILE__, __LINE__, "no temporary directory");
     }
-    return joined(directory, file_name);
+    path = next_path();
+    snprintf(path, PATH_BYTES, "%s/%s", directory, file_name);
+    return path;
 }
 
 ml_dataset *test_table(ml_context *context, const char *name)

@@ -75,7 +75,9 @@ typedef struct ml__tree_data {
     const double *t, *u; /* [n] targets; u = centred and scaled to [-1, 1]:  t = (centre + u 2^u_exponent) 2^t_exponent */
     double centre;
     int u_exponent, t_exponent;
-    const double *w;     /* [n] */
+    const double *w;      /* [n] weights in [0, 1] */
+    const uint32_t *rows; /* [n_rows] with positive weight */
+    size_t n_rows;
     /* rules */
     int64_t criterion;   /* ML__GINI, ML__ENTROPY or ML__SQUARED_ERROR */
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;

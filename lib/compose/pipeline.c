@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pipeline: every step but the last transforms the features for the next one.
+ *
+ * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the last
+ *             step is a transformer as well, so is the pipeline
+ * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike
+ * Missing     values are accepted when every step up to one whose output has none (an imputer) accepts them
+ * Categories  as the first step; outputs and weights as the last. Every step sees its data with the checks of a fit of
+ *             its own, so that what it cannot take is refused by its name.
+ *
+ * Symbols     S steps; x n rows between two steps, in one of two buffers of the widest step's width
+ */
+#include "compose/compose.h"
+
+static const ml__param PARAMS[] = {ML__PARAMS_END};
+static const ml__tensor_rule TENSORS[] = {{NULL, 0, NULL, 0}};
+enum { MAX_STEPS = 1000 };
+
+static const ml_model *last_step(const ml__members *steps)
+{
+    return steps->items[steps->n - 1].model;
+}
+
+/* ---- what it can do and take ---- */
+
+static uint32_t tasks_of(const ml_model *model)
+{
+    const ml__members *steps = ml__model_members(model);
+    return steps->n ? ml__model_tasks(last_step(steps)) : 0;
+}
+
+static uint32_t accepts_of(const ml_model *model)
+{
+    const ml__members *steps = ml__model_members(model);
+    bool missing = true, filled = false;
+    uint32_t accepts;
+
+    if (!steps->n)
+        return 0;
+    accepts = ml__model_accepts(last_step(steps)) & (ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS);
+    accepts |= ml__model_accepts(steps->items[0].model) & ML__CATEGORIES;
+    for (size_t s = 0; s < steps->n; s++) {
+        const uint32_t step = ml__model_accepts(steps->items[s].model);
+
+        if (!filled && !(step & ML__MISSING))
+            missing = false;
+        filled = filled || (step & ML__FILLS_MISSING);
+    }
+    return accepts | (missing ? ML__MISSING : 0) | (filled ? ML__FILLS_MISSING : 0);
+}
+
+/* By kind, before anything is fitted; a pipeline transforms when its last step does. */
+static bool transforms(const ml_model *model)
+{
+    while (model->kind == &ml__pipeline && model->members.n)
+        model = last_step(&model->members);
+    return model->kind->transform != NULL;
+}
+
+static ml_status check(const ml_model *model)
+{
+    const ml__members *steps = &model->members;
+    ml_status st = ML_OK;
+
+    for (size_t s = 0; s + 1 < steps->n; s++)
+        ML__CHECK(transforms(steps->items[s].model), ML_E_PARAMETER,
+                  "step '%s' (%s) cannot transform, so it can only be the last one", steps->items[s].name,
+                  steps->items[s].model->kind->name);
+done:
+    return st;
+}
+
+/* ---- fit ---- */
+
+/* "<kind>0", "<kind>1", ... */
+static ml_status number_features(const ml_model *step, ml__arena *arena, ml__schema *features)
+{
+    char name[64];
+    ml_status st = ML_OK;
+
+    features->n_features = ml_model_width(step, ML_TRANSFORM);
+    ML__NEW(arena, features->features, features->n_features);
+    for (size_t j = 0; j < features->n_features; j++) {
+        ml__format(name, sizeof name, "%s%zu", step->kind->name, j);
+        features->features[j].name = ml__arena_text(arena, name);
+        if (!features->features[j].name)
+            return ML_E_MEMORY;
+    }
+done:
+    return st;
+}
+
+static ml_status name_outputs(const ml_model *step, ml__arena *arena, ml__schema *features)
+{
+    return step->kind->name_features ? step->kind->name_features(step, arena, features)
+                                     : number_features(step, arena, features);
+}
+
+/* The dataset that the next step sees. */
+static ml_status transform_dataset(const ml_model *step, const ml_dataset *data, ml_dataset **out)
+{
+    const size_t n = ml_dataset_n_rows(data), width = ml_model_width(step, ML_TRANSFORM);
+    ml__schema features = {0};
+    ml__arena names;
+    double *x = NULL;
+    ml_status st;
+
+    *out = NULL;
+    ml__arena_init(&names, step->context);
+    ML__TRY(name_outputs(step, &names, &features));
+    x = ml__alloc_array(step->context, n, width * sizeof *x);
+    if (!x) {
+        st = ML_E_MEMORY;
+        goto done;
+    }
+    ML__TRY(ml__model_apply(step, ML_TRANSFORM, data, x, n * width));
+    ML__TRY(ml__dataset_with_features(data, x, &features, out));
+done:
+    ml__free(x);
+    ml__arena_free(&names);
+    return st;
+}
+
+/* What is passed from step to step: the data so far, owned unless it is the caller's. */
+typedef struct {
+    const ml_dataset *data;
+    ml_dataset *owned;
+} passing;
+
+static ml_status pass_on(const ml_model *step, const char *name, passing *p)
+{
+    ml_dataset *next;
+    ml_status st = ML_OK;
+
+    if (!p->data)
+        return st;
+    st = transform_dataset(step, p->data, &next);
+    ml_dataset_free(p->owned);
+    p->data = p->owned = next;
+    return st == ML_OK || st == ML_E_MEMORY ? st : ml__blame(st, "after step '%s': ", name);
+}
+
+static ml_status fit(ml__fit *f)
+{
+    const ml__members *steps = &f->model->members;
+    passing train = {f->data, NULL}, validation = {f->validation, NULL};
+    ml_model *fitted;
+    ml_status st = ML_OK;
+
+    for (size_t s = 0; s < steps->n; s++) {
+        const ml__member *step = &steps->items[s];
+
+        ML__TRY(ml__fit_member_validated(f, step->model, step->name, s, train.data, validation.data, &fitted));
+        ML__TRY(ml__fit_adopt(f, step->name, fitted, ML_AUTO_WEIGHT));
+        if (s + 1 < steps->n) {
+            ML__TRY(pass_on(fitted, step->name, &train));
+            ML__TRY(pass_on(fitted, step->name, &validation));
+        }
+        f->learned->stop_reason = fitted->learned->stop_reason;
+        ML__TRY(ml__fit_step(f, s + 1, steps->n, "", NAN));
+    }
+done:
+    ml_dataset_free(train.owned);
+    ml_dataset_free(validation.owned);
+    return st;
+}
+
+/* ---- what fits together, after every fit and load ---- */
+
+typedef struct {
+    size_t widest; /* of the features between two steps */
+} state;
+
+static bool same_outputs(const ml__schema *a, const ml__schema *b)
+{
+    bool same = a->n_outputs == b->n_outputs;
+
+    for (size_t o = 0; same && o < a->n_outputs; o++)
+        same = a->outputs[o].n_classes == b->outputs[o].n_classes;
+    return same;
+}
+
+static ml_status prepare(const ml_model *model, ml__learned *learned)
+{
+    const ml__members *steps = &learned->members;
+    size_t width = learned->schema.n_features;
+    state *s;
+    ml_status st = ML_OK;
+
+    (void)model;
+    ML__NEW(&learned->arena, s, 1);
+    ML__CHECK(steps->n >= 1, ML_E_FORMAT, "pipeline: it has no steps");
+    for (size_t i = 0; i < steps->n; i++) {
+        const ml_model *step = steps->items[i].model;
+
+        ML__CHECK(step->learned, ML_E_FORMAT, "pipeline: step '%s' is not fitted", steps->items[i].name);
+        ML__CHECK(step->learned->schema.n_features == width, ML_E_FORMAT,
+                  "pipeline: step '%s' takes %zu features and gets %zu", steps->items[i].name,
+                  step->learned->schema.n_features, width);
+        if (i + 1 == steps->n)
+            break;
+        width = ml_model_width(step, ML_TRANSFORM);
+        ML__CHECK(width, ML_E_FORMAT, "pipeline: step '%s' cannot transform", steps->items[i].name);
+        s->widest = width > s->widest ? width : s->widest;
+    }
+    ML__CHECK(last_step(steps)->learned->task == learned->task &&
+                  same_outputs(&last_step(steps)->learned->schema, &learned->schema),
+              ML_E_FORMAT, "pipeline: its outputs are not those of its last step");
+    learned->state = s;
+done:
+    return st;
+}
+
+/* ---- predict ---- */
+
+/* Finite numbers can leave the range of doubles on the way, and no step expects that. */
+static ml_status check_range(const ml__member *step, const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isinf(x[i]))
+            return ml__fail(ML_E_NUMERIC, "step '%s' turns a feature into %g", step->name, x[i]);
+    return ML_OK;
+}
+
+static ml_status run(const ml_model *model, int32_t what, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const ml__members *steps = &model->learned->members;
+    const state *s = model->learned->state;
+    const double *from = x->f64;
+    double *buffers[2];
+    ml_status st = ML_E_MEMORY;
+
+    buffers[0] = ml__scratch_take(&scratch, x->n * s->widest, sizeof(double));
+    buffers[1] = ml__scratch_take(&scratch, x->n * s->widest, sizeof(double));
+    if (!buffers[0] || !buffers[1])
+        goto done;
+    for (size_t i = 0; i + 1 < steps->n; i++) {
+        double *to = buffers[i % 2];
+
+        ML__TRY(ml__evaluate(steps->items[i].model, ML_TRANSFORM, from, x->n, to, scratch));
+        ML__TRY(check_range(&steps->items[i], to, x->n * ml_model_width(steps->items[i].model, ML_TRANSFORM)));
+        from = to;
+    }
+    ML__TRY(ml__evaluate(last_step(steps), what, from, x->n, out, scratch));
+done:
+    return st;
+}
+
+static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return run(model, ML_PREDICT_PROBA, x, out, scratch);
+}
+
+static ml_status values(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return run(model, ML_PREDICT, x, out, scratch);
+}
+
+static ml_status decision(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return run(model, ML_DECISION, x, out, scratch);
+}
+
+static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return run(model, ML_TRANSFORM, x, out, scratch);
+}
+
+static ml_status score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return run(model, ML_SCORE_SAMPLES, x, out, scratch);
+}
+
+static size_t scratch_of(const ml_model *model, size_t n)
+{
+    const ml__members *steps = &model->learned->members;
+    const state *s = model->learned->state;
+    size_t most = 0;
+
+    for (size_t i = 0; i < steps->n; i++) {
+        const size_t n_bytes = ml__evaluate_scratch(steps->items[i].model, n);
+        most = n_bytes > most ? n_bytes : most;
+    }
+    return most + 2 * ml__scratch_bytes(n * s->widest, sizeof(double));
+}
+
+static size_t width(const ml_model *model, int32_t what)
+{
+    return ml_model_width(last_step(&model->learned->members), what);
+}
+
+static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
+{
+    return name_outputs(last_step(&model->learned->members), arena, features);
+}
+
+const ml__kind ml__pipeline = {
+    .name = "pipeline",
+    .doc = "Steps one after the other: transformers, then a model of any kind",
+    .real = ML_FLOAT64,
+    .params = PARAMS,
+    .tensors = TENSORS,
+    .min_members = 1,
+    .max_members = MAX_STEPS,
+    .fit = fit,
+    .check = check,
+    .prepare = prepare,
+    .proba = proba,
+    .values = values,
+    .decision = decision,
+    .transform = transform,
+    .score_samples = score_samples,
+    .scratch = scratch_of,
+    .width = width,
+    .tasks_of = tasks_of,
+    .accepts_of = accepts_of,
+    .name_features = name_features,
+};

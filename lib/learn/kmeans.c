@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * k-means.
+ *
+ * Objective   J = Σ_i w_i min_k |x_i - c_k|²
+ * Start       k-means++ (Arthur & Vassilvitskii 2007): rows drawn with probability ∝ w_i D_i², D_i the distance to the
+ *             nearest centre so far; of 2 + ln k candidates per centre the one with the smallest J stays (section 5)
+ * Iterate     (Lloyd 1982)  l_i = arg min_k |x_i - c_k|²,  ties to the lowest k
+ *                           c_k = Σ_{l_i = k} w_i x_i / W_k,  W_k = Σ_{l_i = k} w_i
+ * Stop        no label changed, or Σ_k |c_k - c_k old|² <= tol · mean variance of the features, or max_iter; labels and
+ *             J are then those of the final centres
+ *
+ * Symbols     n rows, d features, k clusters; D2 [n] squared distances to the nearest centre; CT [d x k] centres with the
+ *             clusters side by side, so that one row's distances to all of them are built in step
+ * Degenerate  a cluster without rows takes the row that lies farthest from its centre, out of clusters with several rows;
+ *             if there is none off its centre (more clusters than distinct points) it keeps its centre and stays empty
+ * Cost        O(n d k) per iteration and per start (times the trials); partial sums of k (d + 2) doubles per slot
+ */
+#include "learn/kmeans.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "learn/moments.h"
+#include "learn/slots.h"
+
+static double distance2(size_t d, const double *x, const double *y)
+{
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++)
+        sum += (x[j] - y[j]) * (x[j] - y[j]);
+    return sum;
+}
+
+static ml_status check_finite(double J)
+{
+    if (isfinite(J))
+        return ML_OK;
+    return ml__fail(ML_E_NUMERIC, "k-means: squared distances between rows are not finite; scale the features");
+}
+
+/* ---- k-means++ ---- */
+
+/* What D2 and J would be with row `candidate` as a further centre. */
+typedef struct trial {
+    const ml__points *points;
+    ml__slots slots;
+    size_t candidate;
+    const double *D2; /* so far */
+    double *next;     /* n */
+    double *partial;  /* J of each slot */
+} trial;
+
+static ml_status try_slot(void *argument, size_t s)
+{
+    const trial *t = argument;
+    const ml__points *p = t->points;
+    const double *c = p->X + t->candidate * p->d;
+    double J = 0;
+
+    for (size_t i = ml__slots_begin(&t->slots, s); i < ml__slots_begin(&t->slots, s + 1); i++) {
+        t->next[i] = fmin(t->D2[i], distance2(p->d, p->X + i * p->d, c));
+        J += p->w[i] * t->next[i];
+    }
+    t->partial[s] = J;
+    return ML_OK;
+}
+
+static ml_status try_candidate(ml_context *context, trial *t, double *J)
+{
+    const ml_status st = ml__parallel_for(context, t->slots.n, try_slot, t);
+
+    if (st != ML_OK)
+        return st;
+    ml__slots_add(&t->slots, t->partial, 1, 1);
+    *J = t->partial[0];
+    return ML_OK;
+}
+
+/* A row with probability ∝ w_i mass_i (mass NULL: ∝ w_i); `total` is the sum of these up to rounding. */
+static size_t draw_row(const ml__points *p, const double *mass, double total, ml__rng *rng)
+{
+    double left = ml__rng_uniform(rng) * total;
+    size_t last = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const double m = p->w[i] * (mass ? mass[i] : 1);
+        if (!(m > 0))
+            continue;
+        left -= m;
+        last = i;
+        if (left < 0)
+            break;
+    }
+    return last;
+}
+
+static void swap(double **a, double **b)
+{
+    double *t = *a;
+
+    *a = *b;
+    *b = t;
+}
+
+/* One more centre: the best of n_trials candidates. D2 becomes its distances, *J its objective. */
+static ml_status add_centre(ml_context *context, trial *t, size_t n_trials, double total_weight, ml__rng *rng,
+                            double **D2, double **best, double *J, size_t *row)
+{
+    const double *mass = *J > 0 ? *D2 : NULL;
+    const double total = mass ? *J : total_weight;
+    double best_J = INFINITY, candidate_J;
+    ml_status st;
+
+    t->D2 = *D2;
+    for (size_t r = 0; r < n_trials; r++) {
+        t->candidate = draw_row(t->points, mass, total, rng);
+        ML__TRY(try_candidate(context, t, &candidate_J));
+        if (candidate_J < best_J || r == 0) {
+            best_J = candidate_J;
+            *row = t->candidate;
+            swap(best, &t->next);
+        }
+    }
+    swap(D2, best);
+    *J = best_J;
+    ML__TRY(check_finite(best_J));
+done:
+    return st;
+}
+
+ml_status ml__kmeans_plus_plus(ml_context *context, const ml__points *points, size_t k, ml__rng *rng, size_t *rows)
+{
+    trial t = {.points = points, .slots = ml__slots_make(points->n, 1)};
+    const size_t n_trials = 2 + (size_t)log((double)k);
+    double *D2, *best, J = 0, total_weight = 0;
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    ML__NEW(&arena, D2, points->n);
+    ML__NEW(&arena, best, points->n);
+    ML__NEW(&arena, t.next, points->n);
+    ML__NEW(&arena, t.partial, t.slots.n);
+    for (size_t i = 0; i < points->n; i++) {
+        D2[i] = INFINITY;
+        total_weight += points->w[i];
+    }
+    for (size_t c = 0; c < k; c++) /* the first centre has J = 0 before it: it is drawn by weight alone */
+        ML__TRY(add_centre(context, &t, c ? n_trials : 1, total_weight, rng, &D2, &best, &J, &rows[c]));
+done:
+    ml__arena_free(&arena);
+    return st;
+}
+
+/* ---- Lloyd ---- */
+
+typedef struct lloyd {
+    const ml__points *points;
+    ml__kmeans *model;
+    ml__slots slots;
+    double *CT;       /* d x k */
+    double *D2;       /* n */
+    double *partial;  /* n_slots x stride */
+    double *distance; /* n_slots x k: of the row at hand */
+    size_t stride;
+} lloyd;
+
+/* Partial sums of a slot, and at the end of the pass those of all rows in slot 0. */
+static double *sums_of(const lloyd *l, size_t s) /* k x d: Σ w x */
+{
+    return l->partial + s * l->stride;
+}
+static double *weights_of(const lloyd *l, size_t s) /* k: W */
+{
+    return sums_of(l, s) + l->model->k * l->points->d;
+}
+static double *counts_of(const lloyd *l, size_t s) /* k: number of rows */
+{
+    return weights_of(l, s) + l->model->k;
+}
+static double *totals_of(const lloyd *l, size_t s) /* J, number of labels that changed */
+{
+    return counts_of(l, s) + l->model->k;
+}
+
+static uint32_t nearest(const lloyd *l, const double *x, double *distance, double *D2)
+{
+    const size_t k = l->model->k;
+    uint32_t best = 0;
+
+    for (size_t c = 0; c < k; c++)
+        distance[c] = 0;
+    for (size_t j = 0; j < l->points->d; j++) {
+        const double *c_j = l->CT + j * k;
+        for (size_t c = 0; c < k; c++)
+            distance[c] += (x[j] - c_j[c]) * (x[j] - c_j[c]);
+    }
+    for (size_t c = 1; c < k; c++)
+        if (distance[c] < distance[best])
+            best = (uint32_t)c;
+    *D2 = distance[best];
+    return best;
+}
+
+static ml_status assign_slot(void *argument, size_t s)
+{
+    const lloyd *l = argument;
+    const ml__points *p = l->points;
+    double *totals = totals_of(l, s);
+
+    for (size_t v = 0; v < l->stride; v++)
+        l->partial[s * l->stride + v] = 0;
+    for (size_t i = ml__slots_begin(&l->slots, s); i < ml__slots_begin(&l->slots, s + 1); i++) {
+        const double *x = p->X + i * p->d, w = p->w[i];
+        const uint32_t c = nearest(l, x, l->distance + s * l->model->k, &l->D2[i]);
+        double *S = sums_of(l, s) + c * p->d;
+
+        for (size_t j = 0; j < p->d; j++)
+            S[j] += w * x[j];
+        weights_of(l, s)[c] += w;
+        counts_of(l, s)[c] += 1;
+        totals[0] += w * l->D2[i];
+        totals[1] += l->model->labels[i] != c;
+        l->model->labels[i] = c;
+    }
+    return ML_OK;
+}
+
+/* One pass: labels, D2 and the sums of slot 0. */
+static ml_status assign(ml_context *context, lloyd *l)
+{
+    const size_t k = l->model->k, d = l->points->d;
+    ml_status st;
+
+    for (size_t c = 0; c < k; c++)
+        for (size_t j = 0; j < d; j++)
+            l->CT[j * k + c] = l->model->centres[c * d + j];
+    ML__TRY(ml__parallel_for(context, l->slots.n, assign_slot, l));
+    ml__slots_add(&l->slots, l->partial, l->stride, l->stride);
+    l->model->inertia = totals_of(l, 0)[0];
+    ML__TRY(check_finite(l->model->inertia));
+done:
+    return st;
+}
+
+/* The row farthest from its centre, in a cluster that can spare it; n when every such row lies on its centre. */
+static size_t farthest_row(const lloyd *l)
+{
+    const double *counts = counts_of(l, 0);
+    size_t farthest = l->points->n;
+
+    for (size_t i = 0; i < l->points->n; i++)
+        if (counts[l->model->labels[i]] > 1 && l->D2[i] > (farthest < l->points->n ? l->D2[farthest] : 0))
+            farthest = i;
+    return farthest;
+}
+
+static void move_row(lloyd *l, size_t i, size_t to)
+{
+    const size_t d = l->points->d, from = l->model->labels[i];
+    const double *x = l->points->X + i * d, w = l->points->w[i];
+
+    for (size_t j = 0; j < d; j++) {
+        sums_of(l, 0)[from * d + j] -= w * x[j];
+        sums_of(l, 0)[to * d + j] = w * x[j];
+    }
+    weights_of(l, 0)[from] -= w;
+    weights_of(l, 0)[to] = w;
+    counts_of(l, 0)[from]--;
+    counts_of(l, 0)[to] = 1;
+    totals_of(l, 0)[1]++;
+    l->model->labels[i] = (uint32_t)to;
+    l->D2[i] = 0;
+}
+
+static void fill_empty_clusters(lloyd *l)
+{
+    for (size_t c = 0; c < l->model->k; c++) {
+        if (counts_of(l, 0)[c] > 0)
+            continue;
+        const size_t i = farthest_row(l);
+        if (i == l->points->n)
+            return;
+        move_row(l, i, c);
+    }
+}
+
+/* Centres become means; returns Σ |c - c old|². */
+static double move_centres(lloyd *l)
+{
+    const size_t d = l->points->d;
+    double moved = 0;
+
+    for (size_t c = 0; c < l->model->k; c++) {
+        const double W = weights_of(l, 0)[c];
+        double *centre = l->model->centres + c * d;
+        for (size_t j = 0; j < d && counts_of(l, 0)[c] > 0; j++) {
+            const double mean = sums_of(l, 0)[c * d + j] / W;
+            moved += (mean - centre[j]) * (mean - centre[j]);
+            centre[j] = mean;
+        }
+    }
+    return moved;
+}
+
+/* The movement below which centres count as still: tol times the mean variance of the features. */
+static ml_status least_movement(ml__arena *arena, const ml__points *p, double tol, double *out)
+{
+    ml__moments m;
+    ml_status st;
+
+    *out = 0;
+    ML__TRY(ml__moments_of(arena, p->X, p->n, p->d, p->w, &m));
+    for (size_t j = 0; j < p->d; j++)
+        *out += tol * (m.M2[j] / m.W[j] / (double)p->d);
+done:
+    return st;
+}
+
+static ml_status lloyd_create(lloyd *l, ml__arena *arena)
+{
+    const size_t k = l->model->k, d = l->points->d;
+    size_t per_cluster, n_partial;
+    ml_status st = ML_OK;
+
+    ML__CHECK(ml__size_mul(k, d + 3, &per_cluster), ML_E_MEMORY, "%zu centres of %zu features do not fit in memory", k,
+              d);
+    l->stride = k * (d + 2) + 2;
+    l->slots = ml__slots_make(l->points->n, per_cluster);
+    ML__CHECK(ml__size_mul(l->slots.n, l->stride, &n_partial), ML_E_MEMORY,
+              "%zu centres of %zu features do not fit in memory", k, d);
+    ML__NEW(arena, l->CT, k * d);
+    ML__NEW(arena, l->D2, l->points->n);
+    ML__NEW(arena, l->partial, n_partial);
+    ML__NEW(arena, l->distance, l->slots.n * k);
+done:
+    return st;
+}
+
+ml_status ml__kmeans_lloyd(ml_context *context, const ml__points *points, ml__kmeans *model)
+{
+    lloyd l = {.points = points, .model = model};
+    double least;
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    ML__TRY(least_movement(&arena, points, model->tol, &least));
+    ML__TRY(lloyd_create(&l, &arena));
+    for (size_t i = 0; i < points->n; i++)
+        model->labels[i] = UINT32_MAX;
+    model->converged = false;
+    for (model->n_iter = 0; model->n_iter < model->max_iter && !model->converged; model->n_iter++) {
+        ML__TRY(assign(context, &l));
+        fill_empty_clusters(&l);
+        const bool same = totals_of(&l, 0)[1] == 0;
+        model->converged = move_centres(&l) <= least || same;
+    }
+    ML__TRY(assign(context, &l));
+done:
+    ml__arena_free(&arena);
+    return st;
+}

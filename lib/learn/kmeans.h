@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* k-means over a dense matrix: k-means++ starts and Lloyd's iteration. */
+#ifndef ML__LEARN_KMEANS_H
+#define ML__LEARN_KMEANS_H
+
+#include "base/context.h"
+#include "base/random.h"
+
+/* Rows with positive weights; row-major. Distances lose no digits when columns have means near 0. */
+typedef struct ml__points {
+    const double *X; /* n x d */
+    size_t n, d;
+    const double *w; /* n */
+} ml__points;
+
+typedef struct ml__kmeans {
+    size_t k;
+    size_t max_iter;
+    double tol; /* of the squared movement of all centres, times the mean variance of the features */
+    /* out */
+    double *centres;  /* k x d; on entry the start */
+    uint32_t *labels; /* n */
+    double inertia;   /* Σ w |x - centre|² */
+    size_t n_iter;
+    bool converged;
+} ml__kmeans;
+
+/* Rows of k starting centres by k-means++ with 2 + ln k trials per centre; n >= 1, repeats only when all distinct points
+ * are taken. ML_E_MEMORY; ML_E_NUMERIC when a distance is not finite. */
+ml_status ml__kmeans_plus_plus(ml_context *context, const ml__points *points, size_t k, ml__rng *rng, size_t *rows);
+
+/* Lloyd's iteration from model->centres. The same failures. */
+ml_status ml__kmeans_lloyd(ml_context *context, const ml__points *points, ml__kmeans *model);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Many trees from the same data: parameters to rules, targets to whole numbers, trees in parallel, tensors.
+ *
+ * Each tree is a task of its own with a key made from the fit's seed and its number, so neither threads nor batches show
+ * in the result. Between batches the monitor is told of each tree and the deadline is looked at.
+ *
+ * Importance of a feature: what the splits on it gained, as shares of the tree's total; the mean over the trees that have
+ * a split, as shares again (Breiman 2001; scikit-learn's feature_importances_). All 0 when no tree has a split.
+ */
+#include <string.h>
+
+#include "learn/tree/tree.h"
+
+enum { BATCH_TREES = 16 }; /* work for several threads, yet soon over when the monitor says stop */
+
+const ml__tensor_rule ml__trees_tensors[] = {
+    {"feature_importances", ML_FLOAT64, "d", ML__FINITE | ML__NON_NEGATIVE},
+    {"nodes.feature", ML_INT32, "t", ML__ANY},
+    {"nodes.left", ML_INT32, "t", ML__ANY},
+    {"nodes.threshold", ML_FLOAT32, "t", ML__FINITE},
+    {"nodes.value", ML_FLOAT64, "tK", ML__FINITE},
+    {"trees.offset", ML_INT64, "s", ML__ANY},
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- rules ---- */
+
+static ml_status choose_criterion(const ml__fit *f, const ml__tree_params *p, ml__tree_data *data)
+{
+    const bool for_reals = p->criterion == ML__SQUARED_ERROR;
+
+    if (p->criterion == ML__CRITERION_AUTO)
+        data->criterion = data->classify ? ML__GINI : ML__SQUARED_ERROR;
+    else if (for_reals == data->classify)
+        return ml__fail(ML_E_PARAMETER, "%s: criterion %s is for %s, output '%s' is %s", f->model->kind->name,
+                        for_reals ? "squared_error" : p->criterion == ML__GINI ? "gini" : "entropy (log_loss)",
+                        for_reals ? "reals" : "labels", f->schema->outputs[0].name, for_reals ? "labels" : "real");
+    else
+        data->criterion = p->criterion == ML__LOG_LOSS ? ML__ENTROPY : p->criterion;
+    return ML_OK;
+}
+
+static size_t count_of(const ml__size *size, size_t n)
+{
+    return size->form == ML__SIZE_COUNT ? (size_t)size->count : (size_t)ceil(size->fraction * (double)n);
+}
+
+static size_t count_features(const ml__size *size, size_t d, bool classify)
+{
+    double count = (double)d;
+
+    if (size->form == ML__SIZE_COUNT)
+        count = (double)size->count;
+    else if (size->form == ML__SIZE_FRACTION)
+        count = floor(size->fraction * (double)d);
+    else if (size->count == ML__FEATURES_SQRT || (size->count == ML__FEATURES_AUTO && classify))
+        count = floor(sqrt((double)d));
+    else if (size->count == ML__FEATURES_LOG2)
+        count = floor(log2((double)d));
+    return count < 1 ? 1 : count > (double)d ? d : (size_t)count;
+}
+
+static void set_rules(const ml__fit *f, const ml__tree_params *p, ml__tree_data *data)
+{
+    const size_t two_leaves = 2 * count_of(&p->min_samples_leaf, f->n);
+    const size_t split = count_of(&p->min_samples_split, f->n);
+
+    data->max_depth = p->max_depth ? (size_t)p->max_depth : ML__TREE_MAX_DEPTH;
+    data->min_samples_leaf = two_leaves / 2;
+    data->min_samples_split = split > two_leaves ? split : two_leaves;
+    data->max_features = count_features(&p->max_features, f->d, data->classify);
+    data->min_impurity_decrease = p->min_impurity_decrease;
+}
+
+/* ---- data ---- */
+
+/* Weights to [0, 1] by a power of two, and the rows where they are positive. */
+static ml_status set_weights(ml__fit *f, ml__tree_data *data)
+{
+    const double *w = ml__fit_weights(f);
+    double *scaled, largest = 0;
+    uint32_t *rows;
+    int exponent;
+    ml_status st = w ? ML_OK : ML_E_MEMORY;
+
+    ML__TRY(st);
+    ML__NEW(f->scratch, scaled, f->n);
+    ML__NEW(f->scratch, rows, f->n);
+    for (size_t i = 0; i < f->n; i++)
+        largest = fmax(largest, w[i]);
+    ML__CHECK(largest > 0, ML_E_DATA, "%s: no row has a positive weight", f->model->kind->name);
+    (void)frexp(largest, &exponent);
+    for (size_t i = 0; i < f->n; i++) {
+        scaled[i] = ldexp(w[i], -exponent);
+        if (scaled[i] > 0)
+            rows[data->n_rows++] = (uint32_t)i;
+    }
+    data->w = scaled;
+    data->rows = rows;
+done:
+    return st;
+}
+
+/* v := v / 2^e with e such that all |v| < 1; returns e. */
+static int scale_to_one(double *v, size_t n)
+{
+    double largest = 0;
+    int exponent;
+
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(v[i]));
+    (void)frexp(largest, &exponent);
+    for (size_t i = 0; i < n; i++)
+        v[i] = ldexp(v[i], -exponent);
+    return exponent;
+}
+
+/* Targets scaled, centred and scaled again, so that neither their size nor their offset costs digits. */
+static ml_status set_targets(ml__fit *f, ml__tree_data *data)
+{
+    double *u, sum = 0, W = 0;
+    ml_status st = ML_OK;
+
+    data->t = ml__fit_targets(f);
+    ML__TRY(data->t ? ML_OK : ML_E_MEMORY);
+    ML__NEW(f->scratch, u, f->n);
+    memcpy(u, data->t, f->n * sizeof *u);
+    data->t_exponent = scale_to_one(u, f->n);
+    for (size_t i = 0; i < f->n; i++) {
+        sum += data->w[i] * u[i];
+        W += data->w[i];
+    }
+    data->centre = sum / W;
+    for (size_t i = 0; i < f->n; i++)
+        u[i] = data->w[i] > 0 ? u[i] - data->centre : 0;
+    data->u_exponent = scale_to_one(u, f->n);
+    data->u = u;
+done:
+    return st;
+}
+
+static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, ml__tree_data *data)
+{
+    ml_status st;
+
+    *data = (ml__tree_data){.n = f->n, .d = f->d, .K = f->K ? f->K : 1, .classify = f->K, .bootstrap = bootstrap};
+    ML__TRY(choose_criterion(f, p, data));
+    set_rules(f, p, data);
+    ML__TRY(set_weights(f, data));
+    if (data->classify) {
+        data->y = ml__fit_labels(f, 0);
+        ML__TRY(data->y ? ML_OK : ML_E_MEMORY);
+    } else {
+        ML__TRY(set_targets(f, data));
+    }
+    data->X = ml__fit_matrix_f32(f);
+    ML__TRY(data->X ? ML_OK : ML_E_MEMORY);
+    ML__TRY(ml__codes_of(f->scratch, data->X, f->n, f->d, &data->codes));
+done:
+    return st;
+}
+
+/* ---- trees ---- */
+
+typedef struct {
+    ml__fit *f;
+    ml__tree_data data;
+    ml__arena *arenas; /* [n_trees] what each tree is in */
+    ml__tree *trees;   /* [n_trees] */
+    size_t n_trees, n_grown;
+} forest;
+
+static ml_status grow_tree(void *argument, size_t task)
+{
+    forest *r = argument;
+    const size_t t = r->n_grown + task;
+
+    return ml__tree_grow(&r->arenas[t], &r->data, ml__seed_mix(r->f->seed, t), &r->trees[t]);
+}
+
+static ml_status grow_trees(forest *r)
+{
+    ml_status st = ML_OK;
+
+    while (r->n_grown < r->n_trees) {
+        const size_t left = r->n_trees - r->n_grown, count = left < BATCH_TREES ? left : BATCH_TREES;
+
+        ML__TRY(ml__parallel_for(r->f->context, count, grow_tree, r));
+        for (const size_t end = r->n_grown + count; r->n_grown < end; r->n_grown++)
+            ML__TRY(ml__fit_step(r->f, r->n_grown + 1, r->n_trees, "", NAN));
+        if (r->n_grown < r->n_trees && ml__fit_late(r->f)) {
+            r->f->learned->stop_reason = ML_STOP_DEADLINE;
+            break;
+        }
+    }
+done:
+    return st;
+}
+
+/* ---- tensors ---- */
+
+static ml_status publish_nodes(const forest *r)
+{
+    const size_t K = r->data.K;
+    size_t t_nodes = 0;
+    int32_t *feature, *left;
+    int64_t *offset;
+    float *threshold;
+    double *value;
+    ml_status st = ML_OK;
+
+    for (size_t t = 0; t < r->n_grown; t++)
+        t_nodes += r->trees[t].n_nodes;
+    ML__PUBLISH(r->f, feature, "nodes.feature", ML_INT32, t_nodes);
+    ML__PUBLISH(r->f, left, "nodes.left", ML_INT32, t_nodes);
+    ML__PUBLISH(r->f, threshold, "nodes.threshold", ML_FLOAT32, t_nodes);
+    ML__PUBLISH(r->f, value, "nodes.value", ML_FLOAT64, t_nodes, K);
+    ML__PUBLISH(r->f, offset, "trees.offset", ML_INT64, r->n_grown + 1);
+    for (size_t t = 0, at = 0; t < r->n_grown; t++) {
+        const ml__tree *tree = &r->trees[t];
+        memcpy(feature + at, tree->feature, tree->n_nodes * sizeof *feature);
+        memcpy(left + at, tree->left, tree->n_nodes * sizeof *left);
+        memcpy(threshold + at, tree->threshold, tree->n_nodes * sizeof *threshold);
+        memcpy(value + at * K, tree->value, tree->n_nodes * K * sizeof *value);
+        at += tree->n_nodes;
+        offset[t + 1] = (int64_t)at;
+    }
+done:
+    return st;
+}
+
+static double sum_of(const double *v, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum;
+}
+
+static ml_status publish_importances(const forest *r)
+{
+    const size_t d = r->data.d;
+    double *importances, sum;
+    ml_status st = ML_OK;
+
+    ML__PUBLISH(r->f, importances, "feature_importances", ML_FLOAT64, d);
+    for (size_t t = 0; t < r->n_grown; t++) {
+        sum = sum_of(r->trees[t].importance, d);
+        for (size_t j = 0; j < d && sum > 0; j++)
+            importances[j] += r->trees[t].importance[j] / sum;
+    }
+    sum = sum_of(importances, d);
+    for (size_t j = 0; j < d && sum > 0; j++)
+        importances[j] /= sum;
+done:
+    return st;
+}
+
+ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool bootstrap)
+{
+    forest r = {.f = f, .n_trees = n_trees};
+    ml_status st;
+
+    ML__TRY(set_data(f, params, bootstrap, &r.data));
+    ML__NEW(f->scratch, r.trees, n_trees);
+    ML__NEW(f->scratch, r.arenas, n_trees);
+    for (size_t t = 0; t < n_trees; t++)
+        ml__arena_init(&r.arenas[t], f->context);
+    ML__TRY(grow_trees(&r));
+    ML__TRY(publish_nodes(&r));
+    ML__TRY(publish_importances(&r));
+done:
+    for (size_t t = 0; t < n_trees && r.arenas; t++)
+        ml__arena_free(&r.arenas[t]);
+    return st;
+}

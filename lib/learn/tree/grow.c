@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One tree, depth first from the root with a stack of its own (Breiman, Friedman, Olshen & Stone 1984).
+ *
+ * Rows        a tree sees the rows of positive weight, each once; a bootstrap sample (Breiman 2001) is a count per row that
+ *             multiplies its weight. A node is a run of `rows`, in ascending order; a split partitions it in place.
+ * Weights     W_i = w_i 2^e rounded, e such that their sum is in [2^51, 2^52]; q_i = W_i u_i 2^9 rounded: all sums stay
+ *             below 2^62 and are exact
+ * Leaves      depth, rows too few, rows all of one class or target, no feature varies, or the gain, times the node's
+ *             share of the weight, is below min_impurity_decrease
+ * Randomness  each node has a key made from the tree's key and its path, so what a node draws depends on nothing else
+ * Cost        O(depth max_features m) for m rows, with a factor for the digits of the codes
+ */
+#include <float.h>
+#include <string.h>
+
+#include "learn/tree/tree.h"
+
+enum {
+    WEIGHT_BITS = 52, /* doubles hold every sum of weights */
+    TARGET_BITS = 9,  /* what is left for targets up to 2^61 */
+    FIRST_CAPACITY = 64
+};
+
+typedef struct {
+    int32_t node;
+    size_t begin, end, depth; /* rows of the node */
+    uint64_t key;
+} visit;
+
+typedef struct {
+    const ml__tree_data *data;
+    ml__arena arena;
+    int64_t *W, *q;         /* [n] */
+    uint32_t *rows, *spare; /* [m] */
+    size_t m;
+    ml__node_sums all; /* of the node being visited */
+    int64_t W_tree;
+    ml__splitter splitter;
+    ml__tree tree;
+    size_t capacity; /* nodes */
+    visit *stack;
+    size_t n_open;
+} grower;
+
+/* ---- the rows of the tree ---- */
+
+/* How often each row is in the sample: n_rows draws from the rows of positive weight. */
+static void count_draws(const ml__tree_data *data, uint64_t key, uint32_t *count)
+{
+    ml__rng rng = ml__rng_make(key, 0);
+
+    for (size_t i = 0; i < data->n_rows; i++)
+        if (data->bootstrap)
+            count[data->rows[ml__rng_below(&rng, data->n_rows)]]++;
+        else
+            count[data->rows[i]] = 1;
+}
+
+static void weigh_rows(grower *g, const uint32_t *count)
+{
+    const ml__tree_data *data = g->data;
+    double sum = 0;
+    int exponent;
+
+    for (size_t i = 0; i < data->n; i++)
+        sum += count[i] * data->w[i];
+    (void)frexp(sum, &exponent);
+    for (size_t i = 0; i < data->n; i++) {
+        g->W[i] = llrint(ldexp(count[i] * data->w[i], WEIGHT_BITS - exponent));
+        if (!data->classify)
+            g->q[i] = llrint((double)g->W[i] * data->u[i] * (1 << TARGET_BITS));
+        if (g->W[i])
+            g->rows[g->m++] = (uint32_t)i;
+        g->W_tree += g->W[i];
+    }
+}
+
+static ml_status sample_rows(grower *g, uint64_t key)
+{
+    const ml__tree_data *data = g->data;
+    uint32_t *count;
+    ml_status st = ML_OK;
+
+    ML__NEW(&g->arena, count, data->n);
+    ML__NEW(&g->arena, g->W, data->n);
+    if (!data->classify)
+        ML__NEW(&g->arena, g->q, data->n);
+    ML__NEW(&g->arena, g->rows, data->n);
+    count_draws(data, key, count);
+    weigh_rows(g, count);
+done:
+    return st;
+}
+
+static ml_status make_workspace(grower *g)
+{
+    const ml__tree_data *data = g->data;
+    ml__splitter *s = &g->splitter;
+    const size_t longest = data->max_depth < g->m ? data->max_depth : g->m;
+    ml_status st = ML_OK;
+
+    *s = (ml__splitter){.data = data, .W = g->W, .q = g->q};
+    ML__NEW(&g->arena, g->spare, g->m);
+    ML__NEW(&g->arena, g->all.c, data->K);
+    ML__NEW(&g->arena, g->tree.importance, data->d);
+    ML__NEW(&g->arena, g->stack, longest + 2); /* at most one brother waits on each level */
+    ML__NEW(&g->arena, s->keys, g->m);
+    ML__NEW(&g->arena, s->other, g->m);
+    ML__NEW(&g->arena, s->features, data->d);
+    ML__NEW(&g->arena, s->swapped, data->d);
+    ML__NEW(&g->arena, s->left.c, data->K);
+    for (size_t j = 0; j < data->d; j++)
+        s->features[j] = (uint32_t)j;
+done:
+    return st;
+}
+
+/* ---- nodes ---- */
+
+static ml_status copy_nodes(ml__arena *arena, size_t K, size_t capacity, const ml__tree *from, ml__tree *to)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, to->feature, capacity);
+    ML__NEW(arena, to->left, capacity);
+    ML__NEW(arena, to->threshold, capacity);
+    ML__NEW(arena, to->value, capacity * K);
+    to->n_nodes = from->n_nodes;
+    if (from->n_nodes) {
+        memcpy(to->feature, from->feature, from->n_nodes * sizeof *to->feature);
+        memcpy(to->left, from->left, from->n_nodes * sizeof *to->left);
+        memcpy(to->threshold, from->threshold, from->n_nodes * sizeof *to->threshold);
+        memcpy(to->value, from->value, from->n_nodes * K * sizeof *to->value);
+    }
+done:
+    return st;
+}
+
+/* New leaves; the outgrown tables stay in the arena, which at doubling costs as much again. */
+static ml_status add_nodes(grower *g, size_t count)
+{
+    ml__tree larger = g->tree;
+    ml_status st = ML_OK;
+
+    if (g->tree.n_nodes + count > g->capacity) {
+        g->capacity = g->capacity ? 2 * g->capacity : FIRST_CAPACITY;
+        ML__TRY(copy_nodes(&g->arena, g->data->K, g->capacity, &g->tree, &larger));
+        g->tree = larger;
+    }
+    for (; count; count--, g->tree.n_nodes++)
+        g->tree.feature[g->tree.n_nodes] = g->tree.left[g->tree.n_nodes] = -1;
+done:
+    return st;
+}
+
+static void push(grower *g, int32_t node, size_t begin, size_t end, size_t depth, uint64_t key)
+{
+    g->stack[g->n_open++] = (visit){node, begin, end, depth, key};
+}
+
+/* ---- one node ---- */
+
+/* Sums over its rows; true when they all have the same output. */
+static bool sum_rows(grower *g, const uint32_t *rows, size_t m)
+{
+    const ml__tree_data *data = g->data;
+    ml__node_sums *all = &g->all;
+    bool same = true;
+
+    all->W = all->q = 0;
+    memset(all->c, 0, data->K * sizeof *all->c);
+    for (size_t p = 0; p < m; p++) {
+        const uint32_t i = rows[p];
+        all->W += g->W[i];
+        if (data->classify) {
+            all->c[data->y[i]] += g->W[i];
+        } else {
+            all->q += g->q[i];
+            same &= data->t[i] == data->t[rows[0]];
+        }
+    }
+    return data->classify ? all->c[data->y[rows[0]]] == all->W : same;
+}
+
+static void set_value(const grower *g, const uint32_t *rows, bool same, double *value)
+{
+    const ml__tree_data *data = g->data;
+    const ml__node_sums *all = &g->all;
+
+    if (data->classify)
+        for (size_t k = 0; k < data->K; k++)
+            value[k] = (double)all->c[k] / (double)all->W;
+    else if (same)
+        *value = data->t[rows[0]];
+    else
+        *value = ldexp(data->centre + ldexp((double)all->q / (double)all->W, data->u_exponent - TARGET_BITS),
+                       data->t_exponent);
+}
+
+/* What the split removes of the impurity, in the units of the data. */
+static double decrease(const grower *g, double gain)
+{
+    const ml__tree_data *data = g->data;
+    const double share = gain / (double)g->W_tree;
+
+    return data->classify ? share : ldexp(share, 2 * (data->u_exponent + data->t_exponent - TARGET_BITS));
+}
+
+/* Rows that go left come first, both parts in ascending order; returns where the right part begins. */
+static size_t partition(grower *g, const visit *v, const ml__split *split)
+{
+    const uint32_t *code = g->data->codes.code + (size_t)split->feature * g->data->n;
+    size_t n_left = 0, n_right = 0;
+
+    for (size_t p = v->begin; p < v->end; p++)
+        if (code[g->rows[p]] <= split->code)
+            g->rows[v->begin + n_left++] = g->rows[p];
+        else
+            g->spare[n_right++] = g->rows[p];
+    memcpy(g->rows + v->begin + n_left, g->spare, n_right * sizeof *g->rows);
+    return v->begin + n_left;
+}
+
+static ml_status split_node(grower *g, const visit *v, const ml__split *split)
+{
+    const size_t middle = partition(g, v, split);
+    const int32_t left = (int32_t)g->tree.n_nodes;
+    ml_status st;
+
+    ML__TRY(add_nodes(g, 2));
+    g->tree.feature[v->node] = (int32_t)split->feature;
+    g->tree.threshold[v->node] = split->threshold;
+    g->tree.left[v->node] = left;
+    g->tree.importance[split->feature] += split->gain;
+    push(g, left + 1, middle, v->end, v->depth + 1, ml__seed_mix(v->key, 1));
+    push(g, left, v->begin, middle, v->depth + 1, ml__seed_mix(v->key, 0));
+done:
+    return st;
+}
+
+static ml_status visit_node(grower *g, const visit *v)
+{
+    const ml__tree_data *data = g->data;
+    const uint32_t *rows = g->rows + v->begin;
+    const size_t m = v->end - v->begin;
+    const bool same = sum_rows(g, rows, m);
+    ml__split split;
+
+    set_value(g, rows, same, g->tree.value + (size_t)v->node * data->K);
+    if (same || v->depth >= data->max_depth || m < data->min_samples_split || m / 2 < data->min_samples_leaf)
+        return ML_OK;
+    split = ml__best_split(&g->splitter, rows, m, &g->all, v->key);
+    if (split.gain < 0 || decrease(g, split.gain) + DBL_EPSILON < data->min_impurity_decrease)
+        return ML_OK;
+    return split_node(g, v, &split);
+}
+
+/* ---- the tree ---- */
+
+ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out)
+{
+    grower g = {.data = data};
+    ml_status st;
+
+    ml__arena_init(&g.arena, arena->context);
+    ML__TRY(sample_rows(&g, key));
+    ML__TRY(make_workspace(&g));
+    ML__TRY(add_nodes(&g, 1));
+    push(&g, 0, 0, g.m, 0, ml__seed_mix(key, 1));
+    while (g.n_open) {
+        const visit v = g.stack[--g.n_open];
+        ML__TRY(visit_node(&g, &v));
+    }
+    ML__TRY(copy_nodes(arena, data->K, g.tree.n_nodes, &g.tree, out));
+    ML__NEW(arena, out->importance, data->d);
+    memcpy(out->importance, g.tree.importance, data->d * sizeof *out->importance);
+done:
+    ml__arena_free(&g.arena);
+    return st;
+}

@@ -1,0 +1,1085 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The perceptron as a kind: training against references, stopping, bits, faults. Gradients: test_mlp_gradients.c. */
+#include "base/random.h"
+#include "learn/learn.h"
+#include "learn/mlp/mlp.h"
+#include "test.h"
+
+/* ---- helpers ---- */
+
+typedef struct bench {
+    test_allocator allocator;
+    ml_context *context;
+} bench;
+
+static void open_context(bench *b, uint32_t n_threads)
+{
+    *b = (bench){0};
+    b->context = test_context(&b->allocator, n_threads);
+}
+
+static void close_context(bench *b)
+{
+    ml_context_free(b->context);
+    CHECK(b->allocator.n_live == 0);
+}
+
+enum { N = 60, D = 3 };
+
+static void toy_matrix(double *X)
+{
+    ml__rng rng = ml__rng_make(5, 0);
+
+    for (size_t i = 0; i < N * D; i++)
+        X[i] = ml__rng_normal(&rng) + (double)(i / D % 3 == i % D);
+}
+
+/* Three blobs; row i is of class i mod 3. */
+static ml_dataset *toy_classes(ml_context *context)
+{
+    double X[N * D];
+    int64_t y[N];
+    ml_dataset *data;
+
+    toy_matrix(X);
+    for (size_t i = 0; i < N; i++)
+        y[i] = (int64_t)(i % 3);
+    CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &data));
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    return data;
+}
+
+static ml_dataset *toy_reals(ml_context *context, size_t n_outputs)
+{
+    double X[N * D], y[N];
+    ml_dataset *data;
+
+    toy_matrix(X);
+    CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &data));
+    for (size_t o = 0; o < n_outputs; o++) {
+        const char *const names[] = {"a", "b"};
+        for (size_t i = 0; i < N; i++)
+            y[i] = X[i * D + o] * X[i * D + 1] - X[i * D + 2];
+        CHECK_OK(ml_dataset_add_targets(data, names[o], y, N));
+    }
+    return data;
+}
+
+/* A model with "name=value" settings, ended by NULL. */
+static ml_model *make(ml_context *context, const char *const *settings)
+{
+    ml_model *model;
+    char name[64];
+
+    CHECK_OK(ml_model_create(context, "mlp", &model));
+    for (; settings && *settings; settings++) {
+        const char *equals = strchr(*settings, '=');
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *settings), *settings);
+        CHECK_OK(ml_model_set_text(model, name, equals + 1));
+    }
+    return model;
+}
+
+#define WITH(...)         \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+static const float *tensor_f32(const ml_model *model, const char *name, size_t *n)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_FLOAT32);
+    *n = (size_t)(t.rank == 2 ? t.shape[0] * t.shape[1] : t.shape[0]);
+    return t.data;
+}
+
+static const double *tensor_f64(const ml_model *model, const char *name, size_t *n)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_FLOAT64 && t.rank == 1);
+    *n = (size_t)t.shape[0];
+    return t.data;
+}
+
+/* All weights and biases in the order of theta; returns how many. */
+static size_t weights_of(const ml_model *model, float *theta, size_t room)
+{
+    size_t n = 0, count;
+    char name[32];
+
+    for (size_t l = 0; l < (ml_model_tensor_count(model) - 2) / 2; l++)
+        for (int piece = 0; piece < 2; piece++) {
+            const float *values;
+            snprintf(name, sizeof name, "%s.%zu", piece ? "biases" : "weights", l);
+            values = tensor_f32(model, name, &count);
+            CHECK(n + count <= room);
+            memcpy(theta + n, values, count * sizeof *theta);
+            n += count;
+        }
+    return n;
+}
+
+enum { ROOM = 4096 };
+
+static void check_same_weights(const ml_model *a, const ml_model *b)
+{
+    static float theta_a[ROOM], theta_b[ROOM];
+    const size_t n_a = weights_of(a, theta_a, ROOM), n_b = weights_of(b, theta_b, ROOM);
+
+    CHECK_SAME_BYTES(theta_a, n_a * sizeof(float), theta_b, n_b * sizeof(float));
+}
+
+/* ---- references ---- */
+
+/* A network of two hidden layers with all that one gradient needs. */
+typedef struct workbench {
+    ml__mlp_net net, gradient;
+    ml__mlp_work work;
+    float theta[ROOM], g[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM];
+    size_t n_theta;
+} workbench;
+
+static void build(workbench *w, const ml__mlp_shape *shape, int activation)
+{
+    w->n_theta = 0;
+    w->net.shape = *shape;
+    for (size_t l = 0; l < shape->L; l++) {
+        w->net.f[l] = &ml__mlp_activations[l + 1 < shape->L ? activation : ML__MLP_IDENTITY];
+        w->work.H[l] = w->H[l];
+        w->n_theta += (shape->n[l] + 1) * shape->n[l + 1];
+    }
+    w->work.delta[0] = w->delta[0];
+    w->work.delta[1] = w->delta[1];
+    w->work.row = w->row;
+    w->gradient = w->net;
+    ml__mlp_net_bind(&w->net, w->theta);
+    ml__mlp_net_bind(&w->gradient, w->g);
+}
+
+/* The parts of an expected file, see make_mlp.py. */
+typedef struct steps {
+    size_t n, d, n_out, B, n_epochs, n_theta;
+    double alpha;
+    const double *X, *y, *w, *theta0, *results;
+} steps;
+
+static void to_float(float *out, const double *in, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)in[i];
+}
+
+static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, bool classify, bool weighted)
+{
+    static float X[ROOM], target[ROOM], share[ROOM];
+    static int32_t label[ROOM];
+    ml__arena arena;
+    ml__mlp_solver solver;
+
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, p, s->n_theta, &arena));
+    to_float(b->theta, s->theta0, s->n_theta);
+    to_float(X, s->X, s->n * s->d);
+    for (size_t i = 0; i < s->n * (classify ? 1 : s->n_out); i++) {
+        target[i] = (float)s->y[i];
+        label[i] = classify ? (int32_t)s->y[i] : 0;
+    }
+    for (size_t step = 0; step < s->n_epochs * ((s->n + s->B - 1) / s->B); step++) {
+        const size_t first = step * s->B % ((s->n + s->B - 1) / s->B * s->B);
+        const size_t m = s->n - first < s->B ? s->n - first : s->B;
+        ml__mlp_batch batch = {m, X + first * s->d, label + first, target + first * s->n_out, share, 0};
+        double W = 0;
+
+        for (size_t i = 0; i < m; i++)
+            W += weighted ? s->w[first + i] : 1;
+        for (size_t i = 0; i < m; i++)
+            share[i] = (float)((weighted ? s->w[first + i] : 1) / W);
+        batch.penalty = p->alpha / W;
+        (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b->net,
+                               &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR], &batch,
+                               &b->work, &b->gradient);
+        solver.kind->step(&solver, b->g, b->theta);
+    }
+    ml__arena_free(&arena);
+}
+
+static void check_steps(const char *file, bool classify)
+{
+    static const struct {
+        int solver, nesterov, weighted;
+        double rate;
+    } RUNS[] = {
+        {ML__MLP_ADAM, 0, 0, 0.01}, {ML__MLP_SGD, 0, 0, 0.05}, {ML__MLP_SGD, 1, 0, 0.05}, {ML__MLP_ADAM, 0, 1, 0.01}};
+    static workbench b;
+    size_t n_numbers;
+    double *x = test_read_numbers(test_expected_path(file), &n_numbers), worst = 0;
+    const ml__mlp_shape shape = {3, {(size_t)x[1], (size_t)x[2], (size_t)x[3], (size_t)x[4]}};
+    steps s = {
+        .n = (size_t)x[0], .d = (size_t)x[1], .n_out = (size_t)x[4], .B = (size_t)x[5], .n_epochs = (size_t)x[6]};
+
+    build(&b, &shape, classify ? ML__MLP_RELU : ML__MLP_TANH);
+    s.alpha = x[7];
+    s.n_theta = b.n_theta;
+    s.X = x + 8;
+    s.y = s.X + s.n * s.d;
+    s.w = s.y + s.n * (classify ? 1 : s.n_out);
+    s.theta0 = s.w + s.n;
+    s.results = s.theta0 + s.n_theta;
+    CHECK(s.results + 4 * s.n_theta == x + n_numbers);
+    for (size_t r = 0; r < 4; r++) {
+        const ml__mlp_params p = {.solver = RUNS[r].solver,
+                                  .alpha = s.alpha,
+                                  .learning_rate_init = RUNS[r].rate,
+                                  .momentum = 0.9,
+                                  .nesterovs_momentum = RUNS[r].nesterov,
+                                  .beta_1 = 0.9,
+                                  .beta_2 = 0.999,
+                                  .epsilon = 1e-8};
+
+        run_steps(&b, &s, &p, classify, RUNS[r].weighted);
+        for (size_t i = 0; i < s.n_theta; i++) {
+            const double want = s.results[r * s.n_theta + i];
+            CHECK_CLOSE((double)b.theta[i], want, 1e-4);
+            worst = fmax(worst, fabs((double)b.theta[i] - want) / fmax(1, fabs(want)));
+        }
+    }
+    if (getenv("INVAR_VERBOSE"))
+        printf("    %s: worst difference %g\n", file, worst);
+    free(x);
+}
+
+TEST(mlp, hundred_steps_of_a_classifier_equal_float64)
+{
+    check_steps("mlp_classes.txt", true);
+}
+
+TEST(mlp, hundred_steps_of_a_regressor_equal_float64)
+{
+    check_steps("mlp_reals.txt", false);
+}
+
+/* A learning rate below the resolution of float leaves the initial weights. */
+TEST(mlp, a_fit_is_its_steps_in_order)
+{
+    static workbench b;
+    static float X[N * D], share[N], got[ROOM];
+    static int32_t label[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *start = make(c.context, WITH("hidden_layer_sizes=5,4", "learning_rate_init=1e-30", "max_iter=1"));
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=5,4", "shuffle=false", "max_iter=3", "batch_size=16",
+                                           "solver=sgd", "learning_rate_init=0.1"));
+    const ml__mlp_shape shape = {3, {D, 5, 4, 3}};
+    ml__mlp_solver solver;
+    ml__arena arena;
+
+    CHECK_OK(ml_model_fit(start, data, NULL));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    build(&b, &shape, ML__MLP_RELU);
+    CHECK(weights_of(start, b.theta, ROOM) == b.n_theta);
+    for (size_t i = 0; i < b.n_theta; i++)
+        CHECK(fabsf(b.theta[i]) <= (float)sqrt(6.0 / 7)); /* the smallest layer has the widest bound */
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, model->params, b.n_theta, &arena));
+    ml__dataset_read(data, 0, N, ML_FLOAT32, X);
+    ml__dataset_read_labels(data, 0, label);
+    for (size_t epoch = 0; epoch < 3; epoch++)
+        for (size_t first = 0; first < N; first += 16) {
+            const size_t m = N - first < 16 ? N - first : 16;
+            const ml__mlp_batch batch = {m, X + first * D, label + first, NULL, share, 0.0001 / (double)m};
+
+            for (size_t i = 0; i < m; i++)
+                share[i] = (float)(1 / (double)m);
+            (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b.net, &ml__mlp_losses[ML__MLP_CROSS_ENTROPY], &batch,
+                                   &b.work, &b.gradient);
+            solver.kind->step(&solver, b.g, b.theta);
+        }
+    CHECK(weights_of(model, got, ROOM) == b.n_theta);
+    CHECK_SAME_BYTES(got, b.n_theta * sizeof(float), b.theta, b.n_theta * sizeof(float));
+    ml__arena_free(&arena);
+    ml_model_free(start);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- quality on the shipped tables ---- */
+
+/* Every fourth row for testing; features standardised with the training rows, as in make_mlp.py. */
+static void standardised_parts(ml_context *context, const char *name, ml_dataset **train, ml_dataset **test)
+{
+    ml_dataset *table = test_table(context, name), *scaled;
+    const size_t n = ml_dataset_n_rows(table), d = ml_dataset_n_features(table);
+    double *X = malloc(n * d * sizeof *X);
+    size_t *rows = malloc(n * sizeof *rows), n_train = 0, n_test = 0;
+
+    ml__dataset_read(table, 0, n, ML_FLOAT64, X);
+    for (size_t j = 0; j < d; j++) {
+        double count = 0, mean = 0, squares = 0, scale;
+        for (size_t i = 0; i < n; i++)
+            if (i % 4 != 3) {
+                const double delta = X[i * d + j] - mean;
+                mean += delta / ++count;
+                squares += delta * (X[i * d + j] - mean);
+            }
+        scale = squares > 0 ? sqrt(squares / count) : 1;
+        for (size_t i = 0; i < n; i++)
+            X[i * d + j] = (X[i * d + j] - mean) / scale;
+    }
+    CHECK_OK(ml__dataset_with_features(table, X, ml__dataset_schema(table), &scaled));
+    for (size_t i = 0; i < n; i++)
+        if (i % 4 != 3)
+            rows[n_train++] = i;
+    CHECK_OK(ml_dataset_subset(scaled, rows, n_train, train));
+    for (size_t i = 3; i < n; i += 4)
+        rows[n_test++] = i;
+    CHECK_OK(ml_dataset_subset(scaled, rows, n_test, test));
+    free(X);
+    free(rows);
+    ml_dataset_free(scaled);
+    ml_dataset_free(table);
+}
+
+/* Accuracy or R2, by hand. */
+static double score_of(const ml_model *model, const ml_dataset *data)
+{
+    const size_t n = ml_dataset_n_rows(data);
+    const bool real = !ml_dataset_n_classes(data, 0);
+    double *got = malloc(n * sizeof *got), *want = malloc(n * sizeof *want), right = 0, mean = 0, e = 0, total = 0;
+    int32_t *label = malloc(n * sizeof *label);
+
+    CHECK_OK(ml_model_predict(model, data, got, n));
+    if (real)
+        ml__dataset_read_targets(data, 0, want);
+    else
+        ml__dataset_read_labels(data, 0, label);
+    for (size_t i = 0; i < n; i++) {
+        right += !real && got[i] == label[i];
+        mean += real ? want[i] / (double)n : 0;
+    }
+    for (size_t i = 0; i < n && real; i++) {
+        e += (got[i] - want[i]) * (got[i] - want[i]);
+        total += (want[i] - mean) * (want[i] - mean);
+    }
+    free(got);
+    free(want);
+    free(label);
+    return real ? 1 - e / total : right / (double)n;
+}
+
+TEST(mlp, scores_as_scikit_learn_does_on_the_shipped_tables)
+{
+    static const struct {
+        const char *name;
+        double slack; /* about the spread of scikit-learn's own scores over seeds */
+    } TABLES[] = {{"iris", 0.03},    {"wine", 0.03},   {"breast_cancer", 0.02},
+                  {"digits", 0.015}, {"boston", 0.03}, {"diabetes", 0.05}};
+    size_t n_numbers;
+    double *want = test_read_numbers(test_expected_path("mlp_scores.txt"), &n_numbers);
+    bench c;
+
+    open_context(&c, 1);
+    for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
+        const bool real = i >= 4;
+        ml_dataset *train, *test;
+        double mean = 0;
+
+        standardised_parts(c.context, TABLES[i].name, &train, &test);
+        for (int64_t seed = 0; seed < 3; seed++) {
+            ml_model *model = make(c.context, real ? WITH("learning_rate_init=0.01", "max_iter=100") : NULL);
+            CHECK_OK(ml_model_set_int(model, "random_state", seed));
+            CHECK_OK(ml_model_fit(model, train, NULL));
+            mean += score_of(model, test) / 3;
+            ml_model_free(model);
+        }
+        if (getenv("INVAR_VERBOSE"))
+            printf("    %s: %.4f, scikit-learn %.4f\n", TABLES[i].name, mean, want[i]);
+        CHECK_MSG(mean >= want[i] - TABLES[i].slack, "%s: %g, scikit-learn %g", TABLES[i].name, mean, want[i]);
+        ml_dataset_free(train);
+        ml_dataset_free(test);
+    }
+    CHECK(n_numbers == sizeof TABLES / sizeof *TABLES);
+    free(want);
+    close_context(&c);
+}
+
+/* ---- stopping ---- */
+
+static int32_t count_log(const char *message, size_t *n)
+{
+    return strstr(message, "max_iter = 5 epochs") ? (int32_t)++ * n : 0;
+}
+
+static void log_callback(void *user, int32_t level, const char *message)
+{
+    if (level == ML_LOG_WARNING)
+        (void)count_log(message, user);
+}
+
+TEST(mlp, iteration_limit_is_a_reason_and_a_warning)
+{
+    size_t n_warnings = 0, n_epochs;
+    const ml_context_options options = {.struct_size = sizeof options, .log = log_callback, .log_user = &n_warnings};
+    ml_context *context;
+    ml_dataset *data;
+    ml_model *model;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    data = toy_classes(context);
+    model = make(context, WITH("max_iter=5"));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_MAX_ITER);
+    CHECK(n_warnings == 1);
+    (void)tensor_f64(model, "loss_curve", &n_epochs);
+    CHECK(n_epochs == 5);
+    CHECK_FAILS(ml_model_tensor(model, "validation_scores", &(ml_tensor){.struct_size = sizeof(ml_tensor)}),
+                ML_E_ARGUMENT, "validation_scores");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+}
+
+/* Replays scikit-learn's rule on the recorded curve. */
+TEST(mlp, stops_when_the_loss_no_longer_improves_by_tol)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("tol=0.01", "n_iter_no_change=4", "max_iter=1000"));
+    double best = INFINITY;
+    size_t n_epochs, n_stalled = 0;
+    const double *loss;
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED);
+    loss = tensor_f64(model, "loss_curve", &n_epochs);
+    CHECK(n_epochs > 5 && n_epochs < 1000);
+    for (size_t e = 0; e < n_epochs; e++) {
+        CHECK(n_stalled <= 4);
+        n_stalled = loss[e] > best - 0.01 ? n_stalled + 1 : 0;
+        best = fmin(best, loss[e]);
+    }
+    CHECK(n_stalled == 5);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+static void check_best_kept(ml_model *model, const ml_dataset *data, const ml_dataset *held)
+{
+    const ml_fit_options options = {.struct_size = sizeof options, .validation = held};
+    const double *scores;
+    double best = -INFINITY;
+    size_t n_epochs;
+
+    CHECK_OK(ml_model_fit(model, data, &options));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_EARLY);
+    scores = tensor_f64(model, "validation_scores", &n_epochs);
+    for (size_t e = 0; e < n_epochs; e++)
+        best = fmax(best, scores[e]);
+    CHECK(scores[n_epochs - 1] < best); /* or else restoring would not show */
+    CHECK_CLOSE(score_of(model, held), best, 1e-6);
+}
+
+TEST(mlp, early_stopping_restores_the_best_weights)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *classes = toy_classes(c.context), *reals = toy_reals(c.context, 1), *train, *held;
+    ml_model *model = make(c.context, WITH("learning_rate_init=0.02", "n_iter_no_change=20", "max_iter=2000"));
+
+    CHECK_OK(ml_dataset_split(classes, 0.3, 4, ML_STRATIFY, &train, &held));
+    check_best_kept(model, train, held);
+    ml_dataset_free(train);
+    ml_dataset_free(held);
+    CHECK_OK(ml_dataset_split(reals, 0.3, 2, 0, &train, &held));
+    check_best_kept(model, train, held);
+    ml_dataset_free(train);
+    ml_dataset_free(held);
+
+    CHECK_OK(ml_model_set_text(model, "early_stopping", "true"));
+    CHECK_OK(ml_model_set_text(model, "validation_fraction", "0.2"));
+    CHECK_OK(ml_model_fit(model, classes, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_EARLY);
+    ml_model_free(model);
+    ml_dataset_free(classes);
+    ml_dataset_free(reals);
+    close_context(&c);
+}
+
+TEST(mlp, adaptive_rate_goes_on_where_a_constant_one_stops)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_reals(c.context, 1);
+    ml_model *model = make(c.context, WITH("solver=sgd", "learning_rate_init=0.05", "max_iter=3000"));
+    size_t n_constant, n_adaptive;
+    double loss;
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED);
+    loss = tensor_f64(model, "loss_curve", &n_constant)[n_constant - 1];
+    CHECK_OK(ml_model_set_text(model, "learning_rate", "adaptive"));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED);
+    CHECK(tensor_f64(model, "loss_curve", &n_adaptive)[n_adaptive - 1] <= loss);
+    CHECK(n_adaptive >= n_constant + 7 * 11); /* 0.05 / 5^7 < 1e-6: at least 7 more waits of 11 epochs */
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, invscaling_lowers_the_rate)
+{
+    const ml__mlp_params p = {
+        .solver = ML__MLP_SGD, .learning_rate = ML__MLP_INVSCALING, .learning_rate_init = 0.5, .power_t = 0.5};
+    ml__arena arena;
+    ml__mlp_solver solver;
+
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, &p, 1, &arena));
+    CHECK(solver.rate == 0.5);
+    solver.kind->epoch_ends(&solver, 24);
+    CHECK_CLOSE(solver.rate, 0.1, 1e-15);
+    CHECK(solver.kind->stalled(&solver));
+    ml__arena_free(&arena);
+}
+
+TEST(mlp, deadline_leaves_a_usable_model)
+{
+    const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("batch_size=10", "max_iter=100000"));
+    size_t n_epochs;
+
+    CHECK_OK(ml_model_fit(model, data, &options));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
+    (void)tensor_f64(model, "loss_curve", &n_epochs);
+    CHECK(n_epochs == 1);
+    CHECK(score_of(model, data) >= 0);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+typedef struct canceller {
+    uint64_t at, n_ticks;
+    double last;
+} canceller;
+
+static int32_t cancel_at(void *user, const ml_progress *progress)
+{
+    canceller *c = user;
+
+    CHECK(progress->done == ++c->n_ticks && progress->total == 8);
+    CHECK(!strcmp(progress->metric, "loss") && isfinite(progress->value));
+    CHECK(!strcmp(progress->stage, "mlp"));
+    c->last = progress->value;
+    return progress->done == c->at;
+}
+
+TEST(mlp, cancel_at_every_tick_leaves_the_model_as_it_was)
+{
+    canceller tick = {0};
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = cancel_at, .monitor_user = &tick};
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *fresh = make(c.context, WITH("hidden_layer_sizes=6", "max_iter=8"));
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=6", "max_iter=8", "random_state=1"));
+    float before[ROOM], after[ROOM];
+    size_t n;
+
+    CHECK_OK(ml_model_fit(fresh, data, NULL));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    n = weights_of(model, before, ROOM);
+    CHECK_OK(ml_model_set_int(model, "random_state", 0));
+    for (tick.at = 1; tick.at <= 8; tick.at++) {
+        tick.n_ticks = 0;
+        CHECK_FAILS(ml_model_fit(model, data, &options), ML_E_CANCELLED, "");
+        CHECK(weights_of(model, after, ROOM) == n);
+        CHECK_SAME_BYTES(before, n * sizeof(float), after, n * sizeof(float));
+    }
+    tick = (canceller){0};
+    CHECK_OK(ml_model_fit(model, data, &options));
+    CHECK(tick.n_ticks == 8);
+    check_same_weights(model, fresh);
+    ml_model_free(fresh);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- numbers that leave the range ---- */
+
+TEST(mlp, divergence_is_an_error_with_its_epoch)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_reals(c.context, 1);
+    ml_model *model =
+        make(c.context, WITH("solver=sgd", "learning_rate_init=1000000", "activation=identity", "batch_size=30"));
+
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "in epoch 2, batch 1;");
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "learning_rate_init (now 1e+06)");
+    CHECK(!ml_model_is_fitted(model));
+    CHECK_OK(ml_model_set_text(model, "early_stopping", "true")); /* a NaN score must not hide it */
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "epoch");
+    CHECK_OK(ml_model_set_text(model, "activation", "relu"));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "epoch");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, targets_too_large_for_the_steps_are_an_error)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_reals(c.context, 1);
+    ml_model *model = make(c.context, NULL);
+    double y[N];
+
+    for (size_t i = 0; i < N; i++)
+        y[i] = i % 2 ? 1e30 : -1e30; /* Adam's second moment overflows */
+    CHECK_OK(ml_dataset_set_targets(data, NULL, y, N));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "in epoch 1");
+    y[0] = 1e60;
+    CHECK_OK(ml_dataset_set_targets(data, NULL, y, N));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "in epoch 1, batch 1;");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, features_too_large_to_predict_are_an_error)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("learning_rate_init=0.1", "max_iter=50"));
+    const double x[D] = {3e38, -3e38, 3e38};
+    double p[3];
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_FAILS(ml_model_predict_row(model, ML_DECISION, x, D, p, 3, NULL, 0), ML_E_NUMERIC, "not finite");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- what it learns ---- */
+
+TEST(mlp, one_class_has_probability_one)
+{
+    const int64_t y[N] = {0};
+    double p[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("max_iter=3"));
+
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_predict_proba(model, data, p, N));
+    for (size_t i = 0; i < N; i++)
+        CHECK(p[i] == 1);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, without_hidden_layer_it_is_linear)
+{
+    double X[N * D], y[N];
+    size_t n;
+    const float *W, *b;
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_reals(c.context, 1);
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=", "alpha=0", "learning_rate_init=0.05", "max_iter=2000",
+                                           "tol=0", "n_iter_no_change=2000"));
+
+    toy_matrix(X);
+    for (size_t i = 0; i < N; i++)
+        y[i] = 2 * X[i * D] - 3 * X[i * D + 2] + 0.5;
+    CHECK_OK(ml_dataset_set_targets(data, NULL, y, N));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    W = tensor_f32(model, "weights.0", &n);
+    b = tensor_f32(model, "biases.0", &n);
+    CHECK(n == 1);
+    CHECK_CLOSE((double)W[0], 2, 1e-3);
+    CHECK_CLOSE((double)W[1], 0, 1e-3);
+    CHECK_CLOSE((double)W[2], -3, 1e-3);
+    CHECK_CLOSE((double)b[0], 0.5, 1e-3);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, several_reals_are_learned_together)
+{
+    double got[2 * N], a[N], b[N], error = 0, size = 0;
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_reals(c.context, 2);
+    ml_model *model = make(c.context, WITH("learning_rate_init=0.01", "max_iter=1000"));
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_width(model, ML_PREDICT) == 2);
+    CHECK(ml_model_width(model, ML_PREDICT_PROBA) == 0 && ml_model_width(model, ML_DECISION) == 0);
+    CHECK_OK(ml_model_predict(model, data, got, 2 * N));
+    ml__dataset_read_targets(data, 0, a);
+    ml__dataset_read_targets(data, 1, b);
+    for (size_t i = 0; i < N; i++) {
+        error += pow(got[2 * i] - a[i], 2) + pow(got[2 * i + 1] - b[i], 2);
+        size += a[i] * a[i] + b[i] * b[i];
+    }
+    CHECK(error < 0.02 * size);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, what_it_does_not_learn_is_refused)
+{
+    int64_t y[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, NULL);
+
+    for (size_t i = 0; i < N; i++)
+        y[i] = (int64_t)(i % 2);
+    CHECK_OK(ml_dataset_add_labels(data, "second", y, N, -1));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_UNSUPPORTED, "one output of labels");
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    CHECK_OK(ml_model_set_text(model, "batch_size", "0.5"));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "batch_size is 0.5, expected auto or a whole number");
+    CHECK_OK(ml_model_set_text(model, "batch_size", "7"));
+    CHECK_FAILS(ml_model_set_text(model, "activation", "softplus"), ML_E_PARAMETER, "relu");
+    CHECK_FAILS(ml_model_set_text(model, "hidden_layer_sizes", "5,0"), ML_E_PARAMETER, "hidden_layer_sizes");
+    CHECK_FAILS(ml_model_set_real(model, "momentum", 1.5), ML_E_PARAMETER, "momentum");
+    y[0] = 7; /* a class of one row cannot be held out */
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    CHECK_OK(ml_model_set_text(model, "early_stopping", "true"));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_DATA, "early_stopping");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, changing_the_activation_does_not_change_a_fitted_model)
+{
+    double before[N * 3], after[N * 3];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("activation=tanh", "max_iter=10")), *copy;
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_predict_proba(model, data, before, N * 3));
+    CHECK_OK(ml_model_set_text(model, "activation", "relu"));
+    CHECK_OK(ml_model_clone(model, &copy));
+    CHECK_OK(ml_model_predict_proba(copy, data, after, N * 3));
+    CHECK_SAME_BYTES(before, sizeof before, after, sizeof after);
+    ml_model_free(copy);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, probabilities_sum_to_one_and_follow_the_decision)
+{
+    double p[N * 3], z[N * 3], k[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("max_iter=20"));
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_predict_proba(model, data, p, N * 3));
+    CHECK_OK(ml_model_decision(model, data, z, N * 3));
+    CHECK_OK(ml_model_predict(model, data, k, N));
+    for (size_t i = 0; i < N; i++) {
+        const double *pi = p + 3 * i, *zi = z + 3 * i, best = fmax(zi[0], fmax(zi[1], zi[2]));
+        CHECK_CLOSE(pi[0] + pi[1] + pi[2], 1, 1e-15);
+        CHECK_CLOSE(log(pi[0] / pi[1]), zi[0] - zi[1], 1e-12);
+        CHECK(zi[(size_t)k[i]] == best);
+    }
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- sample weights ---- */
+
+static void check_close_weights(const ml_model *a, const ml_model *b, double tolerance)
+{
+    static float theta_a[ROOM], theta_b[ROOM];
+    const size_t n = weights_of(a, theta_a, ROOM);
+
+    CHECK(weights_of(b, theta_b, ROOM) == n);
+    for (size_t i = 0; i < n; i++)
+        CHECK_CLOSE((double)theta_a[i], (double)theta_b[i], tolerance);
+}
+
+TEST(mlp, weights_are_repetitions_of_rows)
+{
+    size_t rows[2 * N], n_rows = 0;
+    double w[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context), *source = toy_classes(c.context), *repeated;
+    ml_model *weighted = make(c.context, WITH("hidden_layer_sizes=6", "solver=sgd", "max_iter=5", "batch_size=1000",
+                                              "shuffle=false", "alpha=0.5", "learning_rate_init=0.1"));
+    ml_model *plain;
+
+    for (size_t i = 0; i < N; i++) { /* 0, 1, 2, 0, … times; N is a multiple of 3, classes stay three */
+        w[i] = (double)((i / 3) % 3);
+        for (size_t r = 0; r < (i / 3) % 3; r++)
+            rows[n_rows++] = i;
+    }
+    CHECK_OK(ml_model_clone(weighted, &plain));
+    CHECK_OK(ml_dataset_subset(source, rows, n_rows, &repeated));
+    CHECK_OK(ml_model_fit(plain, repeated, NULL));
+    CHECK_OK(ml_dataset_set_weights(data, w, N));
+    CHECK_OK(ml_model_fit(weighted, data, NULL));
+    check_close_weights(weighted, plain, 2e-6);
+    for (size_t i = 0; i < N; i++)
+        w[i] = w[i] > 0 ? 1e-200 * w[i] : 0; /* far below float32: only shares matter, but for the penalty */
+    CHECK_OK(ml_dataset_set_weights(data, w, N));
+    CHECK_OK(ml_model_set_real(weighted, "alpha", 0));
+    CHECK_OK(ml_model_set_real(plain, "alpha", 0));
+    CHECK_OK(ml_model_fit(plain, repeated, NULL));
+    CHECK_OK(ml_model_fit(weighted, data, NULL));
+    check_close_weights(weighted, plain, 2e-6);
+    ml_dataset_free(repeated);
+    ml_dataset_free(source);
+    ml_model_free(plain);
+    ml_model_free(weighted);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, a_batch_without_weight_makes_no_step)
+{
+    size_t rows[N];
+    double w[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context), *source = toy_classes(c.context), *first_half;
+    ml_model *half = make(c.context, WITH("hidden_layer_sizes=6", "max_iter=5", "batch_size=10", "shuffle=false"));
+    ml_model *all;
+
+    for (size_t i = 0; i < N; i++) {
+        rows[i] = i;
+        w[i] = i < N / 2;
+    }
+    CHECK_OK(ml_model_clone(half, &all));
+    CHECK_OK(ml_dataset_subset(source, rows, N / 2, &first_half));
+    CHECK_OK(ml_model_fit(half, first_half, NULL));
+    CHECK_OK(ml_dataset_set_weights(data, w, N));
+    CHECK_OK(ml_model_fit(all, data, NULL));
+    check_same_weights(half, all);
+    ml_dataset_free(first_half);
+    ml_dataset_free(source);
+    ml_model_free(half);
+    ml_model_free(all);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- bits ---- */
+
+TEST(mlp, any_number_of_threads_and_any_repetition_gives_the_same_bytes)
+{
+    static const uint32_t N_THREADS[] = {1, 1, 2, 3, 7};
+    static float theta[2][ROOM];
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof N_THREADS / sizeof *N_THREADS; i++) {
+        bench c;
+        open_context(&c, N_THREADS[i]);
+        ml_dataset *data = toy_classes(c.context);
+        ml_model *model = make(c.context, WITH("hidden_layer_sizes=33,17", "max_iter=20", "early_stopping=true"));
+
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        n = weights_of(model, theta[i > 0], ROOM - 1) * sizeof(float);
+        CHECK_SAME_BYTES(theta[0], n, theta[i > 0], n);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        close_context(&c);
+    }
+}
+
+TEST(mlp, another_seed_gives_another_network)
+{
+    float a[ROOM], b[ROOM];
+    size_t n;
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=4", "max_iter=1"));
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    n = weights_of(model, a, ROOM);
+    CHECK_OK(ml_model_set_int(model, "random_state", 1));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    (void)weights_of(model, b, ROOM);
+    CHECK(memcmp(a, b, n * sizeof *a));
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp, a_row_alone_is_predicted_as_in_a_batch)
+{
+    static const char *const ACTIVATIONS[] = {"activation=relu", "activation=tanh", "activation=logistic"};
+    double X[N * D], all[N * 3], one[3];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+
+    toy_matrix(X);
+    for (size_t a = 0; a < 3; a++) {
+        ml_model *model = make(c.context, WITH("hidden_layer_sizes=19,5", "max_iter=5", ACTIVATIONS[a]));
+        size_t n_scratch;
+        void *scratch;
+
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        n_scratch = ml_model_scratch_size(model);
+        scratch = aligned_alloc(64, (n_scratch + 63) / 64 * 64);
+        for (int32_t what = ML_PREDICT_PROBA; what <= ML_DECISION; what++) {
+            CHECK_OK(what == ML_DECISION ? ml_model_decision(model, data, all, N * 3)
+                                         : ml_model_predict_proba(model, data, all, N * 3));
+            for (size_t i = 0; i < N; i++) {
+                CHECK_OK(ml_model_predict_row(model, what, X + i * D, D, one, 3, scratch, n_scratch));
+                CHECK_SAME_BYTES(all + 3 * i, sizeof one, one, sizeof one);
+            }
+        }
+        free(scratch);
+        ml_model_free(model);
+    }
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* ---- faults ---- */
+
+/* Fail allocation 1, 2, … of a fit, once or from then on, until it succeeds; returns how many failed. */
+static size_t fail_each_allocation(bench *c, ml_model *model, const ml_dataset *data, bool fail_all_later)
+{
+    float before[ROOM], after[ROOM];
+    const size_t n = weights_of(model, before, ROOM), n_live = c->allocator.n_live;
+
+    c->allocator.fail_all_later = fail_all_later;
+    for (size_t k = 1;; k++) {
+        ml_status st;
+
+        c->allocator.fail_at = c->allocator.n_allocations + k;
+        st = ml_model_fit(model, data, NULL);
+        c->allocator.fail_at = 0;
+        if (st == ML_OK)
+            return k - 1;
+        CHECK(st == ML_E_MEMORY);
+        CHECK(c->allocator.n_live == n_live);
+        CHECK(weights_of(model, after, ROOM) == n);
+        CHECK_SAME_BYTES(before, n * sizeof(float), after, n * sizeof(float));
+    }
+}
+
+TEST(mlp, every_allocation_may_fail)
+{
+    double p[N * 3];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *classes = toy_classes(c.context), *reals = toy_reals(c.context, 1);
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=70,5", "max_iter=2", "early_stopping=true"));
+
+    CHECK_OK(ml_model_fit(model, classes, NULL));
+    CHECK(fail_each_allocation(&c, model, classes, false) > 3);
+    CHECK(fail_each_allocation(&c, model, classes, true) > 3);
+    CHECK(fail_each_allocation(&c, model, reals, false) > 3);
+    CHECK_OK(ml_model_fit(model, classes, NULL));
+    c.allocator.fail_at = c.allocator.n_allocations + 1;
+    CHECK_FAILS(ml_model_predict_proba(model, classes, p, N * 3), ML_E_MEMORY, "");
+    c.allocator.fail_at = 0;
+    CHECK_OK(ml_model_predict_proba(model, classes, p, N * 3));
+    ml_model_free(model);
+    ml_dataset_free(classes);
+    ml_dataset_free(reals);
+    close_context(&c);
+}
+
+/* Tensors of a classifier 3 -> 2 -> 3 of which each case spoils one thing. */
+typedef struct broken {
+    const char *message;
+    uint64_t W0[2], b0, W1[2], b1, n_activations;
+    int32_t last_activation;
+    float value;
+} broken;
+
+static ml_status add_tensors(ml__learned *learned, const broken *b)
+{
+    float *W0 = ml__learned_add(learned, "weights.0", ML_FLOAT32, 2, b->W0);
+    int32_t *id;
+
+    W0[0] = b->value;
+    (void)ml__learned_add(learned, "biases.0", ML_FLOAT32, 1, &b->b0);
+    (void)ml__learned_add(learned, "weights.1", ML_FLOAT32, 2, b->W1);
+    if (b->b1)
+        (void)ml__learned_add(learned, "biases.1", ML_FLOAT32, 1, &b->b1);
+    id = ml__learned_add(learned, "activations", ML_INT32, 1, &b->n_activations);
+    id[b->n_activations - 1] = b->last_activation;
+    (void)ml__learned_add(learned, "loss_curve", ML_FLOAT64, 1, &b->b0);
+    return ML_OK;
+}
+
+TEST(mlp, broken_tensors_are_refused)
+{
+    enum { I = ML__MLP_IDENTITY };
+    static const broken CASES[] = {
+        {NULL, {3, 2}, 2, {2, 3}, 3, 2, I, 1},
+        {"'weights.0' takes 4 inputs, expected 3", {4, 2}, 2, {2, 3}, 3, 2, I, 1},
+        {"'weights.1' takes 5 inputs, expected 2", {3, 2}, 2, {5, 3}, 3, 2, I, 1},
+        {"the last layer has 4 outputs, expected 3", {3, 2}, 2, {2, 4}, 4, 2, I, 1},
+        {"'biases.0' has 3 elements, expected 2", {3, 2}, 3, {2, 3}, 3, 2, I, 1},
+        {"'biases.1' is missing", {3, 2}, 2, {2, 3}, 0, 2, I, 1},
+        {"'activations' has 3 elements for 2 layers", {3, 2}, 2, {2, 3}, 3, 3, I, 1},
+        {"element 1 is 4, unknown", {3, 2}, 2, {2, 3}, 3, 2, I + 1, 1},
+        {"the last one is 0, expected 3", {3, 2}, 2, {2, 3}, 3, 2, 0, 1},
+        {"element 1 is -1", {3, 2}, 2, {2, 3}, 3, 2, -1, 1},
+        {"'weights.0': element 0 is nan", {3, 2}, 2, {2, 3}, 3, 2, I, NAN},
+        {"'weights.0': element 0 is inf", {3, 2}, 2, {2, 3}, 3, 2, I, INFINITY},
+    };
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, NULL);
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        ml__learned *learned;
+
+        CHECK_OK(ml__learned_create(c.context, &learned));
+        CHECK_OK(ml__schema_copy(&learned->arena, ml__dataset_schema(data), &learned->schema));
+        learned->task = ML__CLASSIFY;
+        CHECK_OK(add_tensors(learned, &CASES[i]));
+        if (CASES[i].message)
+            CHECK_FAILS(ml__learned_validate(model, learned, false), ML_E_FORMAT, CASES[i].message);
+        else
+            CHECK_OK(ml__learned_validate(model, learned, false));
+        ml__learned_free(learned);
+    }
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reference AdaBoost.
+
+tests/expected/adaboost_samme.txt  scikit-learn's AdaBoostClassifier(algorithm="SAMME") on stumps: errors and weights of
+                                   the rounds, training error after each round, decision and shares of some rows; the
+                                   same for 10 orders of features, so no split hangs on a tie
+tests/expected/adaboost_r2.txt     AdaBoost.R2 (Drucker 1997) in NumPy with scikit-learn's base regressors on the rows
+                                   that the library draws: its random numbers (Philox4x32-10) are computed here
+"""
+import os
+
+import numpy as np
+from sklearn.ensemble import AdaBoostClassifier
+from sklearn.linear_model import LinearRegression
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "expected")
+
+
+def numbers(values):
+    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
+
+
+# ---- SAMME ----
+
+
+def samme(X, y, n_rounds, rate, weights, seed):
+    model = AdaBoostClassifier(
+        DecisionTreeClassifier(max_depth=1, random_state=seed),
+        n_estimators=n_rounds,
+        learning_rate=rate,
+        algorithm="SAMME",
+        random_state=seed,
+    )
+    return model.fit(X, y, sample_weight=weights)
+
+
+def two_columns(decision):
+    """One row of class 1 against class 0 as votes of both."""
+    return decision if decision.ndim == 2 else np.column_stack([(1 - decision) / 2, (1 + decision) / 2])
+
+
+def make_samme():
+    rng = np.random.RandomState(11)
+    n, d = 180, 4
+    X = np.round(rng.normal(size=(n, d)) * 1024) / 1024
+    line = X[:, 0] + 0.7 * X[:, 1]
+    noisy = line + 0.8 * rng.normal(size=n)
+    sets = [
+        ("separable", (line > 0.1).astype(int), 60, 1.0, None),
+        ("noisy", (noisy > 0.1).astype(int), 60, 1.0, None),
+        ("noisy, 4 classes, weights", np.digitize(noisy, [-1, 0, 1]), 60, 0.5, rng.randint(0, 9, size=n) / 4),
+    ]
+    text = "# n, d, number of sets; X\n" + numbers([n, d, len(sets)]) + "".join(numbers(row) for row in X)
+    for name, y, n_rounds, rate, weights in sets:
+        models = [samme(X, y, n_rounds, rate, weights, seed) for seed in range(10)]
+        for other in models[1:]:
+            assert np.array_equal(models[0].estimator_errors_, other.estimator_errors_), name
+        model = models[0]
+        rounds = len(model.estimators_)
+        curve = [np.mean(prediction != y) for prediction in model.staged_predict(X)]
+        text += f"# {name}: classes, rounds, learning rate, weighted; labels; weights; errors, weights, training error\n"
+        text += "# after each round; decision and shares of the first 20 rows\n"
+        text += numbers([y.max() + 1, rounds, rate, weights is not None])
+        text += numbers(y) + numbers(np.ones(n) if weights is None else weights)
+        text += numbers(model.estimator_errors_[:rounds]) + numbers(model.estimator_weights_[:rounds]) + numbers(curve)
+        text += numbers(two_columns(model.decision_function(X[:20]))) + numbers(model.predict_proba(X[:20]))
+    with open(os.path.join(EXPECTED, "adaboost_samme.txt"), "w") as file:
+        file.write(text)
+
+
+# ---- the library's random numbers ----
+
+MASK32, MASK64 = 2**32 - 1, 2**64 - 1
+
+
+def philox_block(key, counter):
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK32, (p0 >> 32) ^ c3 ^ k1, p0 & MASK32
+        k0, k1 = (k0 + 0x9E3779B9) & MASK32, (k1 + 0xBB67AE85) & MASK32
+    return c0, c1, c2, c3
+
+
+def uniforms(seed, n):
+    """n numbers in [0, 1) of stream 0."""
+    key, words, block = (seed & MASK32, seed >> 32), [], 0
+    while len(words) < 2 * n:
+        words += philox_block(key, (block, 0, 0, 0))
+        block += 1
+    return np.array([((words[2 * i] | words[2 * i + 1] << 32) >> 11) * 2.0**-53 for i in range(n)])
+
+
+def scramble(x):
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK64
+    return x ^ (x >> 31)
+
+
+def seed_mix(seed, label):
+    golden = 0x9E3779B97F4A7C15
+    return scramble((scramble((seed + golden) & MASK64) + label + golden) & MASK64)
+
+
+# ---- R2 ----
+
+
+def r2(X, y, make_base, loss, rate, n_rounds, random_state):
+    seed = seed_mix(0, random_state)
+    n = len(y)
+    v = np.ones(n) / n
+    bases, errors, alphas = [], [], []
+    for t in range(n_rounds):
+        v = np.maximum(v, np.finfo(float).eps)
+        cdf = np.cumsum(v)
+        rows = cdf.searchsorted(uniforms(seed_mix(seed, t), n) * cdf[-1], side="right")
+        base = make_base().fit(X[rows], y[rows])
+        L = np.abs(base.predict(X) - y)
+        if L.max() > 0:
+            L = L / L.max()
+        L = {"linear": L, "square": L**2, "exponential": 1 - np.exp(-L)}[loss]
+        error = np.average(L, weights=v)
+        if error <= 0 or error >= 0.5:
+            break
+        beta = error / (1 - error)
+        v = v * beta ** ((1 - L) * rate)
+        v /= v.sum()
+        bases.append(base)
+        errors.append(error)
+        alphas.append(rate * np.log(1 / beta))
+    H = np.array([base.predict(X) for base in bases]).T
+    order = np.argsort(H, axis=1)
+    cdf = np.cumsum(np.array(alphas)[order], axis=1)
+    median = (cdf >= 0.5 * cdf[:, -1:]).argmax(axis=1)
+    return errors, alphas, H[np.arange(n), order[np.arange(n), median]]
+
+
+def make_r2():
+    rng = np.random.RandomState(5)
+    n, d = 150, 3
+    X = np.round(rng.normal(size=(n, d)) * 1024) / 1024
+    y = X[:, 0] - 2 * X[:, 1] + np.sin(2 * X[:, 2]) + 0.3 * rng.standard_t(3, size=n)
+    y = np.round(y * 4096) / 4096
+    bases = [LinearRegression, lambda: DecisionTreeRegressor(max_depth=3, random_state=0)]
+    text = "# n, d; X; y; then for base linear_regression and a tree of depth 3, for each loss (linear, square,\n"
+    text += "# exponential): rounds, learning rate, random_state; errors; weights; predictions of all rows\n"
+    text += numbers([n, d]) + "".join(numbers(row) for row in X) + numbers(y)
+    for make_base in bases:
+        for loss, rate, random_state in (("linear", 1.0, 0), ("square", 0.5, 3), ("exponential", 1.0, 12345)):
+            errors, alphas, prediction = r2(X, y, make_base, loss, rate, 20, random_state)
+            text += numbers([len(errors), rate, random_state]) + numbers(errors) + numbers(alphas) + numbers(prediction)
+    with open(os.path.join(EXPECTED, "adaboost_r2.txt"), "w") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    make_samme()
+    make_r2()

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reference trees and forests: what scikit-learn makes of the same data.
+
+tests/expected/trees_nodes.txt    data, then for each of several parameter sets all nodes of scikit-learn's tree; the
+                                  trees are the same for 10 orders of features, so no split hangs on a tie
+tests/expected/trees_scores.txt   for each shipped table: mean test accuracy (or R2) over 10 seeds of a tree and of a
+                                  forest of 100 trees, and the standard deviation of each; row i is a test row when
+                                  (2654435761 i mod 2^32) < 2^30
+"""
+import csv
+import os
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DATA = os.path.join(HERE, "..", "..", "examples", "data")
+EXPECTED = os.path.join(HERE, "..", "expected")
+N_SEEDS = 10
+
+
+def numbers(values):
+    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
+
+
+def same_tree(a, b):
+    return all(
+        np.array_equal(getattr(a.tree_, part), getattr(b.tree_, part))
+        for part in ("feature", "threshold", "children_left", "value")
+    )
+
+
+# ---- nodes ----
+
+# criterion (1 gini, 2 entropy, 4 squared error, as the library counts), max_depth, min_samples_split,
+# min_samples_leaf, min_impurity_decrease, weighted
+CASES = [
+    (1, 5, 2, 1, 0, 0),
+    (1, 5, 2, 1, 0, 1),
+    (1, 8, 25, 10, 0, 1),
+    (1, 12, 2, 1, 0.004, 1),
+    (2, 5, 2, 1, 0, 0),
+    (2, 5, 2, 7, 0.01, 1),
+    (4, 6, 2, 1, 0, 0),
+    (4, 6, 2, 1, 0, 1),
+    (4, 12, 30, 9, 0, 0),
+    (4, 12, 2, 1, 0.05, 1),
+]
+
+
+def make_nodes():
+    rng = np.random.RandomState(7)
+    n, d, K = 400, 6, 3
+    X = np.round(rng.normal(size=(n, d)) * 1024) / 1024
+    score = X[:, 0] + X[:, 1] * X[:, 2] + 0.5 * rng.normal(size=n)
+    y = np.digitize(score, [-0.6, 0.7])
+    t = np.round(score * 64) / 64 + 1000
+    w = rng.randint(1, 65, size=n) / 32
+    names = {1: "gini", 2: "entropy", 4: "squared_error"}
+    text = "# n, d, K, number of cases; X; labels; targets; weights\n"
+    text += numbers([n, d, K, len(CASES)])
+    text += "".join(numbers(row) for row in X) + numbers(y) + numbers(t) + numbers(w)
+    text += "# each case: criterion, max_depth, min_samples_split, min_samples_leaf, min_impurity_decrease, weighted,\n"
+    text += "# nodes; the importances; then per node feature (-2: leaf), threshold, left, right, shares or mean\n"
+    for criterion, depth, split, leaf, decrease, weighted in CASES:
+        trees = []
+        for seed in range(N_SEEDS):
+            kind = DecisionTreeRegressor if criterion == 4 else DecisionTreeClassifier
+            tree = kind(
+                criterion=names[criterion],
+                max_depth=depth,
+                min_samples_split=split,
+                min_samples_leaf=leaf,
+                min_impurity_decrease=decrease,
+                random_state=seed,
+            )
+            trees.append(tree.fit(X, t if criterion == 4 else y, sample_weight=w if weighted else None))
+        assert all(same_tree(trees[0], other) for other in trees), (criterion, depth, split, leaf)
+        tree = trees[0].tree_
+        values = tree.value[:, 0, :]
+        if criterion != 4:
+            values = values / values.sum(axis=1, keepdims=True)
+        text += numbers([criterion, depth, split, leaf, decrease, weighted, tree.node_count])
+        text += numbers(trees[0].feature_importances_)
+        for i in range(tree.node_count):
+            text += numbers([tree.feature[i], tree.threshold[i], tree.children_left[i], tree.children_right[i]])
+            text += numbers(values[i])
+    with open(os.path.join(EXPECTED, "trees_nodes.txt"), "w") as file:
+        file.write(text)
+
+
+# ---- scores ----
+
+
+def read_table(name):
+    with open(os.path.join(DATA, name + ".csv")) as file:
+        rows = list(csv.reader(file))[1:]
+    X = np.array([[float(cell) for cell in row[:-1]] for row in rows])
+    y = [row[-1] for row in rows]
+    if name in ("boston", "diabetes"):
+        return X, np.array([float(v) for v in y]), True
+    return X, np.unique(y, return_inverse=True)[1], False
+
+
+def make_scores():
+    text = "# per table (iris, wine, breast_cancer, digits, boston, diabetes): rows, test rows, tree mean and standard\n"
+    text += "# deviation, forest mean and standard deviation\n"
+    for name in ("iris", "wine", "breast_cancer", "digits", "boston", "diabetes"):
+        X, y, real = read_table(name)
+        test = np.array([(2654435761 * i) % 2**32 < 2**30 for i in range(len(X))])
+        line = [len(X), test.sum()]
+        kinds = (DecisionTreeRegressor, RandomForestRegressor) if real else (DecisionTreeClassifier, RandomForestClassifier)
+        for kind in kinds:
+            scores = [
+                kind(random_state=seed).fit(X[~test], y[~test]).score(X[test], y[test]) for seed in range(N_SEEDS)
+            ]
+            line += [np.mean(scores), np.std(scores)]
+        text += numbers(line)
+    with open(os.path.join(EXPECTED, "trees_scores.txt"), "w") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    make_nodes()
+    make_scores()
