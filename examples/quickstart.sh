@@ -9,4 +9,4 @@ build=${BUILD:-$here/build}
 ( cd "$here" && invar_configure "$build" -Dbuildtype=release -Dtests=disabled ${INVAR_OPTIONS:-} ) >&2
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 [ $# -gt 0 ] || cd "$here"
-INVAR_SOURCE= exec "$build/examples/quickstart" "$@"
+exec "$build/examples/quickstart" "$@"

@@ -87,13 +87,15 @@ typedef struct ml_csv_options {
  *
  * A column is numeric when every cell is missing or a decimal number (sign, digits, point, exponent; no thousands
  * separators, no hexadecimal, no infinities), read to the nearest double whatever the locale; otherwise it is
- * categorical and its codes are the ranks of its texts in byte order.
+ * categorical and its codes are the ranks of its texts in byte order. Labels that are whole numbers are ordered as
+ * numbers and named by their digits. Without header the columns are named "x0", "x1", ….
  *
  * @param options  NULL: all columns are features
  * @return ML_OK; ML_E_ARGUMENT; ML_E_IO (cannot be opened or read, not a regular file; with the system's reason);
  *         ML_E_FORMAT (unterminated quote, NUL byte, invalid UTF-8, UTF-16: line and column are named);
  *         ML_E_DATA (no rows, ragged row, number out of range, unknown, empty or duplicate column name: file, line and
- *         column are named); ML_E_LIMIT; ML_E_MEMORY.
+ *         column are named; names or classes that are not the schema's); ML_E_SHAPE (other numbers of columns than the
+ *         schema); ML_E_LIMIT; ML_E_MEMORY.
  * Cost: the file and the matrix in memory at one time. @since 0.1
  */
 ML_API ml_status ml_dataset_from_csv(ml_context *context, const char *path, const ml_csv_options *options,
@@ -128,7 +130,8 @@ ML_API void ml_dataset_free(ml_dataset *dataset);
  *
  * @param name    of the output; NULL: "y"
  * @param labels  n_rows values; values equal to `missing` are missing labels
- * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (a view); ML_E_DATA (no label at all); ML_E_LIMIT (classes); ML_E_MEMORY.
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (a view, or a dataset that has views); ML_E_SHAPE (n_rows differs); ML_E_DATA
+ *         (no label at all, a bad or duplicate name); ML_E_LIMIT (classes, outputs); ML_E_MEMORY.
  * ml_dataset_add_* keep the outputs there are and append one. Copied. @since 0.1
  */
 ML_API ml_status ml_dataset_set_labels(ml_dataset *dataset, const char *name, const int64_t *labels, size_t n_rows,
@@ -136,13 +139,14 @@ ML_API ml_status ml_dataset_set_labels(ml_dataset *dataset, const char *name, co
 ML_API ml_status ml_dataset_add_labels(ml_dataset *dataset, const char *name, const int64_t *labels, size_t n_rows,
                                        int64_t missing);
 
-/** The same from texts; NULL is a missing label; classes are the distinct texts in byte order. @since 0.1 */
+/** The same from texts (UTF-8, not empty; NULL is a missing label); classes are the distinct texts in byte order.
+ *  @since 0.1 */
 ML_API ml_status ml_dataset_set_label_names(ml_dataset *dataset, const char *name, const char *const *labels,
                                             size_t n_rows);
 ML_API ml_status ml_dataset_add_label_names(ml_dataset *dataset, const char *name, const char *const *labels,
                                             size_t n_rows);
 
-/** One output of reals; NaN is missing, an infinite value is ML_E_DATA. @since 0.1 */
+/** One output of reals; NaN is missing; an infinite value, or none but missing ones, is ML_E_DATA. @since 0.1 */
 ML_API ml_status ml_dataset_set_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows);
 ML_API ml_status ml_dataset_add_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows);
 
@@ -169,7 +173,8 @@ ML_API ml_status ml_dataset_split(const ml_dataset *dataset, double test_size, u
 ML_API ml_status ml_dataset_fold(const ml_dataset *dataset, size_t n_folds, size_t fold, uint64_t seed, uint32_t flags,
                                  ml_dataset **train, ml_dataset **test);
 
-/** The given rows, in the given order; repetitions are allowed. ML_E_ARGUMENT names a row out of range. @since 0.1 */
+/** The given rows, in the given order; repetitions are allowed. ML_E_ARGUMENT names a row out of range; no rows are
+ *  ML_E_DATA. @since 0.1 */
 ML_API ml_status ml_dataset_subset(const ml_dataset *dataset, const size_t *rows, size_t n_rows, ml_dataset **out);
 
 /* ---- looking inside; a NULL dataset gives 0 or NULL ---- */

@@ -260,7 +260,9 @@ ML_API ml_status ml_model_describe(const ml_model *model, char *buffer, size_t n
 /**
  * Write a fitted model. The file appears complete or not at all: a temporary file in the same directory is synced
  * and renamed over `path`, whose permission bits are kept.
- * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_IO (with the system's reason); ML_E_MEMORY. @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_IO (with the system's reason); ML_E_FORMAT or ML_E_LIMIT
+ *         (what a loader would refuse: parameters set after the fit that contradict what was learned); ML_E_MEMORY.
+ * @since 0.1
  */
 ML_API ml_status ml_model_save(const ml_model *model, const char *path);
 

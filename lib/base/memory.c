@@ -40,6 +40,8 @@ bool ml__size_add(size_t a, size_t b, size_t *out)
 
 /* ---- blocks ---- */
 
+static const ml_allocator standard = {0}; /* malloc and free */
+
 static block_header *header_of(void *block)
 {
     return (block_header *)block - 1;
@@ -95,7 +97,6 @@ static bool reserve(ml_context *context, size_t n_bytes)
 
 void *ml__alloc(ml_context *context, size_t n_bytes)
 {
-    static const ml_allocator standard = {0};
     size_t n_raw;
     void *block;
 
@@ -132,8 +133,6 @@ void *ml__alloc_array(ml_context *context, size_t count, size_t size)
 
 void ml__free(void *block)
 {
-    static const ml_allocator standard = {0};
-
     if (!block)
         return;
     ml_context *context = header_of(block)->context;

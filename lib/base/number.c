@@ -78,19 +78,18 @@ static int big_compare(const big *a, const big *b)
     return 0;
 }
 
-static void big_add(big *a, const big *b)
+static void big_add(big *sum, const big *a, const big *b)
 {
     uint64_t carry = 0;
 
-    while (a->n < b->n)
-        a->words[a->n++] = 0;
-    for (uint32_t i = 0; i < a->n; i++) {
-        carry += (uint64_t)a->words[i] + (i < b->n ? b->words[i] : 0);
-        a->words[i] = (uint32_t)carry;
+    sum->n = a->n > b->n ? a->n : b->n;
+    for (uint32_t i = 0; i < sum->n; i++) {
+        carry += (uint64_t)(i < a->n ? a->words[i] : 0) + (i < b->n ? b->words[i] : 0);
+        sum->words[i] = (uint32_t)carry;
         carry >>= 32;
     }
     if (carry)
-        a->words[a->n++] = (uint32_t)carry;
+        sum->words[sum->n++] = (uint32_t)carry;
 }
 
 /* a -= b, for a >= b */
@@ -276,7 +275,7 @@ static bool divide(big *num, big *den, uint64_t *q, int *exponent)
         if (bit)
             big_subtract(num, den);
         *q = *q << 1 | bit;
-        big_shift_left(num, 1);
+        big_mul_add(num, 2, 0);
     }
     return num->n > 0;
 }
@@ -366,8 +365,9 @@ static void interval_set(interval *v, uint64_t fraction, int e, bool is_lowest_o
 
 static bool reaches_up(const interval *v) /* value + m_up is s or more: the upper limit is beyond */
 {
-    big sum = v->r;
-    big_add(&sum, &v->m_up);
+    big sum;
+
+    big_add(&sum, &v->r, &v->m_up);
     const int order = big_compare(&sum, &v->s);
     return v->is_even ? order >= 0 : order > 0;
 }
@@ -437,7 +437,8 @@ static size_t shortest_digits(double value, char digits[N_DIGITS_SHORTEST], int 
         is_last_up = reaches_up(&v);
     } while (!is_last_down && !is_last_up);
     big_shift_left(&v.r, 1);
-    if (is_last_up && (!is_last_down || big_compare(&v.r, &v.s) >= 0))
+    const int order = big_compare(&v.r, &v.s); /* of what is left and half a digit; a tie goes to the even digit */
+    if (is_last_up && (!is_last_down || order > 0 || (order == 0 && digits[n - 1] & 1)))
         digits[n - 1]++;
     return n;
 }

@@ -7,4 +7,7 @@
 
 extern const ml__kind ml__pipeline, ml__weighted_average;
 
+/* The same outputs with the same classes, whatever the outputs are called. */
+bool ml__same_outputs(const ml__schema *a, const ml__schema *b);
+
 #endif

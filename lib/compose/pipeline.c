@@ -172,15 +172,6 @@ typedef struct {
     size_t widest; /* of the features between two steps */
 } state;
 
-static bool same_outputs(const ml__schema *a, const ml__schema *b)
-{
-    bool same = a->n_outputs == b->n_outputs;
-
-    for (size_t o = 0; same && o < a->n_outputs; o++)
-        same = a->outputs[o].n_classes == b->outputs[o].n_classes;
-    return same;
-}
-
 static ml_status prepare(const ml_model *model, ml__learned *learned)
 {
     const ml__members *steps = &learned->members;
@@ -205,7 +196,7 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
         s->widest = width > s->widest ? width : s->widest;
     }
     ML__CHECK(last_step(steps)->learned->task == learned->task &&
-                  same_outputs(&last_step(steps)->learned->schema, &learned->schema),
+                  ml__same_outputs(&last_step(steps)->learned->schema, &learned->schema),
               ML_E_FORMAT, "pipeline: its outputs are not those of its last step");
     learned->state = s;
 done:

@@ -33,8 +33,9 @@ enum {
     MAX_ITERATIONS = 200,
     ROWS_AT_ONCE = 256 /* of a block of scaled rows for H */
 };
-static const double GAP = 1e-9;    /* relative; see each loss */
-static const double RIDGE = 1e-12; /* of the largest diagonal: far below any curvature that matters, far above rounding */
+static const double GAP = 1e-9; /* relative; see each loss */
+static const double RIDGE =
+    1e-12; /* of the largest diagonal: far below any curvature that matters, far above rounding */
 
 typedef struct {
     size_t n, m;
@@ -50,7 +51,8 @@ typedef struct {
     bool *is_free;
 } state;
 
-static ml_status create(ml__arena *scratch, size_t n, size_t m, const double *P, const double *omega, double *w, state *s)
+static ml_status create(ml__arena *scratch, size_t n, size_t m, const double *P, const double *omega, double *w,
+                        state *s)
 {
     ml_status st = ML_OK;
 

@@ -36,8 +36,9 @@ typedef struct {
 } params;
 
 static const ml__param PARAMS[] = {
-    ML__CHOICE(params, weights, "auto", "auto|fixed|uniform|cross_validated",
-               "where the weights come from; auto: fixed if every member was added with a weight, else cross_validated"),
+    ML__CHOICE(
+        params, weights, "auto", "auto|fixed|uniform|cross_validated",
+        "where the weights come from; auto: fixed if every member was added with a weight, else cross_validated"),
     ML__INT(params, n_folds, "5", ML__RANGE(2, 1e6), "folds of the cross-validation of weights"),
     ML__RANDOM_STATE(params),
     ML__PARAMS_END,
@@ -345,18 +346,6 @@ done:
 
 /* ---- what fits together, after every fit and load ---- */
 
-static bool same_outputs(const ml__schema *a, const ml__schema *b)
-{
-    bool same = a->n_outputs == b->n_outputs;
-
-    for (size_t o = 0; same && o < a->n_outputs; o++) {
-        same = a->outputs[o].n_classes == b->outputs[o].n_classes;
-        for (size_t k = 0; same && k < a->outputs[o].n_classes; k++)
-            same = !strcmp(a->outputs[o].classes[k], b->outputs[o].classes[k]);
-    }
-    return same;
-}
-
 static ml_status check_member(const ml__learned *learned, const ml__member *member)
 {
     const ml__learned *theirs = member->model->learned;
@@ -369,7 +358,7 @@ static ml_status check_member(const ml__learned *learned, const ml__member *memb
     ML__CHECK(theirs->schema.n_features == learned->schema.n_features, ML_E_FORMAT,
               "weighted_average: member '%s' takes %zu features, the ensemble %zu", member->name,
               theirs->schema.n_features, learned->schema.n_features);
-    ML__CHECK(theirs->task == learned->task && same_outputs(&theirs->schema, &learned->schema) &&
+    ML__CHECK(theirs->task == learned->task && ml__same_outputs(&theirs->schema, &learned->schema) &&
                   ml_model_width(member->model, what) == width,
               ML_E_FORMAT, "weighted_average: the outputs of member '%s' are not those of the ensemble", member->name);
 done:

@@ -41,48 +41,29 @@ typedef struct setting {
     double value, min, max;
 } setting;
 
-#define WHOLE(name, value, min, max)                           \
-    {                                                          \
-#name, offsetof(settings, name), true, value, min, max \
-    }
-#define REAL(name, value, min, max)                             \
-    {                                                           \
-#name, offsetof(settings, name), false, value, min, max \
-    }
+#define AT(name) #name, offsetof(settings, name)
+enum { REAL = false, WHOLE = true };
 /* 2^53: all whole numbers up to it are doubles */
 #define MOST 9007199254740992.0
-#define COMMON(default_features) \
-    WHOLE(n_samples, 100, 1, MOST), WHOLE(n_features, default_features, 1, MOST), WHOLE(random_state, 0, 0, MOST)
-#define LAST                    \
-    {                           \
-        NULL, 0, false, 0, 0, 0 \
-    }
 
 static const setting CLASSIFICATION[] = {
-    COMMON(20),
-    WHOLE(n_informative, 2, 1, MOST),
-    WHOLE(n_redundant, 2, 0, MOST),
-    WHOLE(n_classes, 2, 1, MOST),
-    WHOLE(n_clusters_per_class, 2, 1, MOST),
-    REAL(flip_y, 0.01, 0, 1),
-    REAL(class_sep, 1, 0, 1e100),
-    LAST,
+    {AT(n_samples), WHOLE, 100, 1, MOST},   {AT(n_features), WHOLE, 20, 1, MOST},
+    {AT(n_informative), WHOLE, 2, 1, MOST}, {AT(n_redundant), WHOLE, 2, 0, MOST},
+    {AT(n_classes), WHOLE, 2, 1, MOST},     {AT(n_clusters_per_class), WHOLE, 2, 1, MOST},
+    {AT(flip_y), REAL, 0.01, 0, 1},         {AT(class_sep), REAL, 1, 0, 1e100},
+    {AT(random_state), WHOLE, 0, 0, MOST},  {NULL, 0, false, 0, 0, 0},
 };
 
 static const setting REGRESSION[] = {
-    COMMON(100),
-    WHOLE(n_informative, 10, 1, MOST),
-    WHOLE(n_targets, 1, 1, MOST),
-    REAL(bias, 0, -1e100, 1e100),
-    REAL(noise, 0, 0, 1e100),
-    LAST,
+    {AT(n_samples), WHOLE, 100, 1, MOST},    {AT(n_features), WHOLE, 100, 1, MOST},
+    {AT(n_informative), WHOLE, 10, 1, MOST}, {AT(n_targets), WHOLE, 1, 1, MOST},
+    {AT(bias), REAL, 0, -1e100, 1e100},      {AT(noise), REAL, 0, 0, 1e100},
+    {AT(random_state), WHOLE, 0, 0, MOST},   {NULL, 0, false, 0, 0, 0},
 };
 
 static const setting BLOBS[] = {
-    COMMON(2),
-    WHOLE(centers, 3, 1, MOST),
-    REAL(cluster_std, 1, 0, 1e100),
-    LAST,
+    {AT(n_samples), WHOLE, 100, 1, MOST}, {AT(n_features), WHOLE, 2, 1, MOST},   {AT(centers), WHOLE, 3, 1, MOST},
+    {AT(cluster_std), REAL, 1, 0, 1e100}, {AT(random_state), WHOLE, 0, 0, MOST}, {NULL, 0, false, 0, 0, 0},
 };
 
 static double *field(settings *s, const setting *of)

@@ -406,39 +406,57 @@ done:
     return st;
 }
 
-/* The first n mod n_folds folds have one row more. */
-static void mark_run(size_t n_rows, size_t n_folds, size_t fold, bool *in_test)
+/* Runs of rows; the first n mod n_folds of them have one row more. */
+static void deal_in_order(size_t n_rows, size_t n_folds, uint32_t *fold_of_row)
 {
     const size_t size = n_rows / n_folds, n_longer = n_rows % n_folds;
-    const size_t first = fold * size + (fold < n_longer ? fold : n_longer);
+    size_t i = 0;
 
-    memset(in_test + first, true, size + (fold < n_longer));
+    for (size_t fold = 0; fold < n_folds; fold++)
+        for (const size_t end = i + size + (fold < n_longer); i < end; i++)
+            fold_of_row[i] = (uint32_t)fold;
+}
+
+ml_status ml__dataset_assign_folds(const ml_dataset *dataset, size_t n_folds, uint64_t seed, uint32_t flags,
+                                   uint32_t *fold_of_row)
+{
+    ml__arena arena = {0};
+    size_t n_strata;
+    strata s;
+    ml_status st;
+
+    ML__CHECK(n_folds >= 2 && n_folds <= dataset->n_rows && n_folds <= UINT32_MAX, ML_E_ARGUMENT,
+              "n_folds is %zu, expected 2 to %zu (the rows)", n_folds, dataset->n_rows);
+    ML__TRY(count_strata(dataset, flags, &n_strata));
+    if (flags & ML_ORDERED) {
+        deal_in_order(dataset->n_rows, n_folds, fold_of_row);
+        goto done;
+    }
+    ml__arena_init(&arena, dataset->table->context);
+    ML__TRY(make_strata(&arena, dataset, n_strata, seed, &s));
+    for (size_t i = 0; i < dataset->n_rows; i++)
+        fold_of_row[s.order[i]] = (uint32_t)(i % n_folds);
+done:
+    ml__arena_free(&arena);
+    return st;
 }
 
 ml_status ml_dataset_fold(const ml_dataset *dataset, size_t n_folds, size_t fold, uint64_t seed, uint32_t flags,
                           ml_dataset **train, ml_dataset **test)
 {
     ml__arena arena = {0};
-    size_t n_strata;
+    uint32_t *fold_of_row;
     bool *in_test;
-    strata s;
     ml_status st;
 
     ML__TRY(check_parts(dataset, train, test));
-    ML__CHECK(n_folds >= 2 && n_folds <= dataset->n_rows, ML_E_ARGUMENT, "n_folds is %zu, expected 2 to %zu (the rows)",
-              n_folds, dataset->n_rows);
-    ML__CHECK(fold < n_folds, ML_E_ARGUMENT, "fold is %zu, expected 0 to %zu", fold, n_folds - 1);
-    ML__TRY(count_strata(dataset, flags, &n_strata));
-
     ml__arena_init(&arena, dataset->table->context);
+    ML__NEW(&arena, fold_of_row, dataset->n_rows);
     ML__NEW(&arena, in_test, dataset->n_rows);
-    if (flags & ML_ORDERED) {
-        mark_run(dataset->n_rows, n_folds, fold, in_test);
-    } else {
-        ML__TRY(make_strata(&arena, dataset, n_strata, seed, &s));
-        for (size_t i = fold; i < dataset->n_rows; i += n_folds)
-            in_test[s.order[i]] = true;
-    }
+    ML__TRY(ml__dataset_assign_folds(dataset, n_folds, seed, flags, fold_of_row));
+    ML__CHECK(fold < n_folds, ML_E_ARGUMENT, "fold is %zu, expected 0 to %zu", fold, n_folds - 1);
+    for (size_t i = 0; i < dataset->n_rows; i++)
+        in_test[i] = fold_of_row[i] == fold;
     ML__TRY(make_parts(dataset, in_test, train, test));
 done:
     ml__arena_free(&arena);

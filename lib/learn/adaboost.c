@@ -376,7 +376,8 @@ static ml_status check_member(const ml__learned *learned, const ml__member *memb
     ML__CHECK(theirs->schema.n_features == learned->schema.n_features, ML_E_FORMAT,
               "adaboost: member %zu has %zu features, expected %zu", t, theirs->schema.n_features,
               learned->schema.n_features);
-    ML__CHECK(theirs->schema.n_outputs == 1 && theirs->schema.outputs[0].n_classes == learned->schema.outputs[0].n_classes,
+    ML__CHECK(theirs->schema.n_outputs == 1 &&
+                  theirs->schema.outputs[0].n_classes == learned->schema.outputs[0].n_classes,
               ML_E_FORMAT, "adaboost: member %zu has other classes", t);
     ML__CHECK(ml_model_width(member->model, ML_PREDICT) == 1, ML_E_FORMAT, "adaboost: member %zu does not predict", t);
 done:

@@ -12,7 +12,7 @@ typedef struct ml__mixture {
     size_t k, d;
     double *weights;     /* pi [k] */
     double *means;       /* mu [k x d] */
-    double *covariances; /* Sigma [k x d x d]; NULL when only densities are wanted */
+    double *covariances; /* Sigma [k x d x d] */
     double *factors;     /* U [k x d x d], upper triangular: Sigma^-1 = U U' */
     double *log_weights; /* ln pi [k] */
     double *log_norms;   /* ln det U - d/2 ln 2 pi [k] */
@@ -24,14 +24,13 @@ typedef struct ml__em {
     ml__points points; /* rows near 0, weights of mean 1 */
     size_t k;
     double reg_covar;
-    double total;  /* Σ w */
-    double *R;     /* w_i r_ik [n x k]: what a fit may start from */
+    double total; /* Σ w */
+    double *R;    /* w_i r_ik [n x k]: what a fit may start from */
     ml__slots slots;
-    double *partial; /* n_slots x stride: partial sums, then n_work doubles of workspace */
+    double *partial; /* [n_slots x stride]: n_sums partial sums, then workspace */
     size_t stride, n_sums;
 } ml__em;
 
-/* Room for k components; all arrays but `covariances` are the caller's when they are not NULL. */
 ml_status ml__mixture_create(ml__arena *arena, size_t k, size_t d, ml__mixture *out);
 /* log_weights and log_norms from weights and factors. */
 void ml__mixture_prepare(ml__mixture *m);

@@ -79,8 +79,7 @@ static ml_status try_candidate(ml_context *context, trial *t, double *J)
     return ML_OK;
 }
 
-/* A row with probability ∝ w_i mass_i (mass NULL: ∝ w_i); `total` is the sum of these up to rounding. */
-static size_t draw_row(const ml__points *p, const double *mass, double total, ml__rng *rng)
+size_t ml__points_draw(const ml__points *p, const double *mass, double total, ml__rng *rng)
 {
     double left = ml__rng_uniform(rng) * total;
     size_t last = 0;
@@ -116,7 +115,7 @@ static ml_status add_centre(ml_context *context, trial *t, size_t n_trials, doub
 
     t->D2 = *D2;
     for (size_t r = 0; r < n_trials; r++) {
-        t->candidate = draw_row(t->points, mass, total, rng);
+        t->candidate = ml__points_draw(t->points, mass, total, rng);
         ML__TRY(try_candidate(context, t, &candidate_J));
         if (candidate_J < best_J || r == 0) {
             best_J = candidate_J;

@@ -25,6 +25,9 @@ typedef struct ml__kmeans {
     bool converged;
 } ml__kmeans;
 
+/* A row drawn with probability ∝ w_i mass_i (mass NULL: ∝ w_i), whose sum is `total` up to rounding; some of it is > 0. */
+size_t ml__points_draw(const ml__points *points, const double *mass, double total, ml__rng *rng);
+
 /* Rows of k starting centres by k-means++ with 2 + ln k trials per centre; n >= 1, repeats only when all distinct points
  * are taken. ML_E_MEMORY; ML_E_NUMERIC when a distance is not finite. */
 ml_status ml__kmeans_plus_plus(ml_context *context, const ml__points *points, size_t k, ml__rng *rng, size_t *rows);

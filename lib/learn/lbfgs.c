@@ -18,15 +18,15 @@
  */
 #include "learn/lbfgs.h"
 
-#include <invar/model.h>
 #include <float.h>
+#include <invar/model.h>
 #include <math.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
 
 enum {
-    HISTORY = 10,  /* scikit-learn's choice; more rarely pays */
+    HISTORY = 10,   /* scikit-learn's choice; more rarely pays */
     MAX_TRIALS = 40 /* of a line search; bisection alone resolves 2^-40 */
 };
 static const double C1 = 1e-4, C2 = 0.9; /* the usual ones for quasi-Newton directions */

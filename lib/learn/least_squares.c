@@ -9,7 +9,7 @@
  *             cond(S) eps << 1. Taken when  trace(S) ||L^-1||_F^2,  a bound on cond(S), is below MAX_CONDITION.
  * Sure way    As P = Q R by Householder reflections with column pivoting (Golub & Van Loan, Matrix Computations, 4th ed.,
  *             algorithm 5.4.1); rank r = number of |R_kk| > eps max(n, d) |R_11|.
- *             r = d: R Z = Q'B, X = D^-1 P Z. r < d: the minimisers solve M' X = (Q'B)_1..r, M = D P R_1..r' [d x r]; with
+ *             r = d: R Z = Q'B, X = D^-1 P Z, and the same refinement with S = R'R. r < d: the minimisers solve M' X = (Q'B)_1..r, M = D P R_1..r' [d x r]; with
  *             M = Q2 R2 the shortest one is X = Q2 R2'^-1 (Q'B)_1..r (complete orthogonal decomposition, ibid. 5.4.7).
  *             Least norm is that of X in the caller's units, not of the scaled problem.
  *
@@ -298,34 +298,64 @@ done:
     return st;
 }
 
-/* One right-hand side: y = Q'b, then through R, or through R and the row space. */
-static void solve_column(const problem *p, const qr *f, size_t r, const qr *m, double *y, size_t o)
+/* The unique solution: Z from y = Q'b in place, refined, and put into column o of X. */
+static void solve_unique(const problem *p, const qr *f, size_t o, double *y, double *residuals, double *step)
 {
-    for (size_t k = 0; k < f->steps; k++)
-        reflect(f, k, y);
-    if (r == p->d) {
-        solve_upper(f, r, y);
-        for (size_t k = 0; k < r; k++)
-            p->X[f->column[k] * p->o + o] = ldexp(y[k], -p->exponent[f->column[k]]);
-        return;
+    solve_upper(f, p->d, y);
+    for (size_t i = 0; i < p->n; i++) {
+        residuals[i] = p->B[i * p->o + o];
+        for (size_t k = 0; k < p->d; k++)
+            residuals[i] -= p->A[i * p->d + f->column[k]] * y[k];
     }
-    solve_upper_transposed(m, r, y);
-    memset(y + r, 0, (p->d - r) * sizeof *y);
+    memset(step, 0, p->d * sizeof *step);
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t k = 0; k < p->d; k++)
+            step[k] += p->A[i * p->d + f->column[k]] * residuals[i];
+    solve_upper_transposed(f, p->d, step);
+    solve_upper(f, p->d, step);
+    for (size_t k = 0; k < p->d; k++)
+        p->X[f->column[k] * p->o + o] = ldexp(y[k] + step[k], -p->exponent[f->column[k]]);
+}
+
+/* x += the correction of the pivot columns that takes what is left of c - R P'D x. Where units differ widely the
+ * shortest solution is only accurate next to its largest element; this makes what it predicts accurate. */
+static void correct(const problem *p, const qr *f, size_t r, const double *c, double *e, double *x)
+{
+    for (size_t k = 0; k < r; k++) {
+        e[k] = c[k];
+        for (size_t j = k; j < p->d; j++)
+            e[k] -= r_at(f, k, j) * ldexp(x[f->column[j]], p->exponent[f->column[j]]);
+    }
+    solve_upper(f, r, e);
+    for (size_t k = 0; k < r; k++)
+        x[f->column[k]] += ldexp(e[k], -p->exponent[f->column[k]]);
+}
+
+/* The shortest solution x of R P'D x = c = (Q'b)_1..r, put into column o of X. */
+static void solve_shortest(const problem *p, const qr *f, size_t r, const qr *m, size_t o, const double *c, double *x,
+                           double *e)
+{
+    memcpy(x, c, r * sizeof *x);
+    memset(x + r, 0, (p->d - r) * sizeof *x);
+    solve_upper_transposed(m, r, x);
     for (size_t k = r; k-- > 0;)
-        reflect(m, k, y);
+        reflect(m, k, x);
+    correct(p, f, r, c, e, x);
     for (size_t j = 0; j < p->d; j++)
-        p->X[j * p->o + o] = y[j];
+        p->X[j * p->o + o] = x[j];
 }
 
 static ml_status solve_orthogonal(ml__arena *scratch, const problem *p, size_t *rank)
 {
-    double *norms, *y;
+    double *norms, *y, *work_n, *work_d;
     qr f, m = {0};
     ml_status st;
 
     ML__TRY(qr_create(scratch, p->n, p->d, &f));
     ML__NEW(scratch, norms, 2 * p->d);
-    ML__NEW(scratch, y, p->n > p->d ? p->n : p->d);
+    ML__NEW(scratch, y, p->n);
+    ML__NEW(scratch, work_n, p->n > p->d ? p->n : p->d);
+    ML__NEW(scratch, work_d, p->d);
     for (size_t i = 0; i < p->n; i++)
         for (size_t j = 0; j < p->d; j++)
             f.C[j * p->n + i] = p->A[i * p->d + j];
@@ -336,7 +366,12 @@ static ml_status solve_orthogonal(ml__arena *scratch, const problem *p, size_t *
     for (size_t o = 0; o < p->o; o++) {
         for (size_t i = 0; i < p->n; i++)
             y[i] = p->B[i * p->o + o];
-        solve_column(p, &f, *rank, &m, y, o);
+        for (size_t k = 0; k < f.steps; k++)
+            reflect(&f, k, y);
+        if (*rank == p->d)
+            solve_unique(p, &f, o, y, work_n, work_d);
+        else
+            solve_shortest(p, &f, *rank, &m, o, y, work_n, work_d);
     }
 done:
     return st;

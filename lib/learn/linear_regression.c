@@ -70,14 +70,15 @@ done:
     return st;
 }
 
-/* to[i, j] = sqrt(w_i) (from[i, j] - mean_j), to with `stride` elements per row */
-static void centre(size_t n, size_t d, const double *from, const double *w, const double *mean, double *to,
+/* to[i, j] = sqrt(w_i) (from[i, j] - mean_j), to with `stride` elements per row. Without the tail of the mean a huge
+ * offset would leave columns that are not orthogonal to the intercept. */
+static void centre(size_t n, size_t d, const double *from, const double *w, const ml__moments *m, double *to,
                    size_t stride)
 {
     for (size_t i = 0; i < n; i++) {
         const double root = sqrt(w[i]);
         for (size_t j = 0; j < d; j++)
-            to[i * stride + j] = root * (from[i * d + j] - mean[j]);
+            to[i * stride + j] = root * (from[i * d + j] - m->mean[j] - m->tail[j]);
     }
 }
 
@@ -86,10 +87,9 @@ static void clear_constant_columns(const equations *s, const ml__moments *m)
     for (size_t j = 0; j < s->d; j++) {
         const double rounding = CONSTANT_ULPS * DBL_EPSILON * m->mean[j];
 
-        if (m->M2[j] > m->W[j] * rounding * rounding)
-            continue;
-        for (size_t i = 0; i < s->n; i++)
-            s->A[i * s->d_total + j] = 0;
+        if (m->M2[j] <= m->W[j] * rounding * rounding)
+            for (size_t i = 0; i < s->n; i++)
+                s->A[i * s->d_total + j] = 0;
     }
 }
 
@@ -116,10 +116,12 @@ static ml_status build_system(ml__fit *f, double alpha, bool with_intercept, ml_
         ML__TRY(ml__moments_of(f->scratch, Y, f->n, s->o, w, my));
     } else {
         ML__NEW(f->scratch, mx->mean, s->d);
+        ML__NEW(f->scratch, mx->tail, s->d);
         ML__NEW(f->scratch, my->mean, s->o);
+        ML__NEW(f->scratch, my->tail, s->o);
     }
-    centre(s->n, s->d, X, w, mx->mean, s->A, s->d_total);
-    centre(s->n, s->o, Y, w, my->mean, s->B, s->o);
+    centre(s->n, s->d, X, w, mx, s->A, s->d_total);
+    centre(s->n, s->o, Y, w, my, s->B, s->o);
     if (with_intercept)
         clear_constant_columns(s, mx);
     if (alpha > 0)
@@ -131,7 +133,7 @@ done:
     return st;
 }
 
-static ml_status publish(ml__fit *f, const equations *s, const double *mx, const double *my, size_t rank)
+static ml_status publish(ml__fit *f, const equations *s, const ml__moments *mx, const ml__moments *my, size_t rank)
 {
     double *coef, *intercept;
     int64_t *published_rank;
@@ -141,11 +143,16 @@ static ml_status publish(ml__fit *f, const equations *s, const double *mx, const
     ML__PUBLISH(f, intercept, "intercept", ML_FLOAT64, s->o);
     ML__PUBLISH(f, published_rank, "rank", ML_INT64, 1);
     for (size_t o = 0; o < s->o; o++) {
-        intercept[o] = my[o];
+        double tail = my->tail[o];
+
+        intercept[o] = my->mean[o];
         for (size_t j = 0; j < s->d; j++) {
-            coef[o * s->d + j] = s->X[j * s->o + o];
-            intercept[o] -= coef[o * s->d + j] * mx[j];
+            const double c = s->X[j * s->o + o];
+            coef[o * s->d + j] = c;
+            intercept[o] -= c * mx->mean[j];
+            tail -= c * mx->tail[j];
         }
+        intercept[o] += tail;
     }
     *published_rank = (int64_t)rank;
 done:
@@ -162,7 +169,7 @@ static ml_status fit(ml__fit *f)
 
     ML__TRY(build_system(f, p->alpha, p->fit_intercept, &mx, &my, &s));
     ML__TRY(ml__least_squares(f->scratch, s.n_total, s.d_total, s.o, s.A, s.B, s.X, &rank));
-    ML__TRY(publish(f, &s, mx.mean, my.mean, p->alpha > 0 ? s.d : rank));
+    ML__TRY(publish(f, &s, &mx, &my, p->alpha > 0 ? s.d : rank));
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;

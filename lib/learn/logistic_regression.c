@@ -18,17 +18,13 @@
  *             scores, then probabilities, then gradients by scores
  * Degenerate  separable classes: the penalty keeps coef finite; so does the iteration limit the intercept of a class
  *             without rows, whose probability only tends to 0. K = 1: coef = 0.
- * Threads     rows in chunks whose limits depend on n and K only; their sums are added in chunk order
- * Cost        4 n d K per evaluation; a copy of X, n K scores, and K (d + 1) sums per chunk
+ * Slots       of rows, see slots.h; each with its gradient and, last, its loss
+ * Cost        4 n d K per evaluation; a copy of X, n K scores, and K (d + 1) + 1 sums per slot
  */
 #include "learn/lbfgs.h"
 #include "learn/learn.h"
 #include "learn/moments.h"
-
-enum {
-    MIN_CHUNK_ROWS = 256, /* below this a task costs more than its work */
-    MAX_CHUNKS = 64
-};
+#include "learn/slots.h"
 
 typedef struct {
     double C, tol;
@@ -61,10 +57,9 @@ typedef struct {
     const int32_t *y;
     double *U, *mean, *t, *Z;
     double W, C;
-    /* chunks */
-    size_t chunk_rows, n_chunks;
-    double *losses, *gradients; /* [n_chunks], [n_chunks x K (d + 1)] */
-    const double *V;            /* variables of the evaluation that is running */
+    ml__slots slots;
+    double *partial; /* [slots x K (d + 1) + 1] */
+    const double *V; /* variables of the evaluation that is running */
 } problem;
 
 static size_t n_variables(const problem *p)
@@ -102,22 +97,22 @@ static double differentiate_rows(const problem *p, size_t first, size_t n, doubl
     return loss;
 }
 
-static ml_status evaluate_chunk(void *argument, size_t index)
+static ml_status evaluate_slot(void *argument, size_t slot)
 {
     const problem *p = argument;
-    const size_t first = index * p->chunk_rows;
-    const size_t n = p->n - first < p->chunk_rows ? p->n - first : p->chunk_rows;
+    const size_t first = ml__slots_begin(&p->slots, slot), n = ml__slots_begin(&p->slots, slot + 1) - first;
+    const size_t n_all = n_variables(p);
     const double *U = p->U + first * p->d;
-    double *Z = p->Z + first * p->K, *gradient = p->gradients + index * n_variables(p);
+    double *Z = p->Z + first * p->K, *partial = p->partial + slot * (n_all + 1);
 
     score_rows(p, n, U, Z);
-    p->losses[index] = differentiate_rows(p, first, n, Z);
-    ml__kernels_best()->f64.gemm_tn(p->K, p->d, n, Z, p->K, U, p->d, 0, gradient, p->d);
+    partial[n_all] = differentiate_rows(p, first, n, Z);
+    ml__kernels_best()->f64.gemm_tn(p->K, p->d, n, Z, p->K, U, p->d, 0, partial, p->d);
     for (size_t k = 0; p->with_intercept && k < p->K; k++) {
         double sum = 0;
         for (size_t i = 0; i < n; i++)
             sum += Z[i * p->K + k];
-        gradient[p->K * p->d + k] = sum;
+        partial[p->K * p->d + k] = sum;
     }
     return ML_OK;
 }
@@ -126,26 +121,20 @@ static ml_status evaluate(void *argument, const double *x, double *value, double
 {
     problem *p = argument;
     const size_t n_all = n_variables(p);
-    double loss = 0, penalty = 0;
+    double penalty = 0;
     ml_status st;
 
     p->V = x;
-    ML__TRY(ml__parallel_for(p->f->context, p->n_chunks, evaluate_chunk, p));
+    ML__TRY(ml__parallel_for(p->f->context, p->slots.n, evaluate_slot, p));
+    ml__slots_add(&p->slots, p->partial, n_all + 1, n_all + 1);
     for (size_t v = 0; v < n_all; v++)
-        gradient[v] = 0;
-    for (size_t c = 0; c < p->n_chunks; c++) {
-        loss += p->losses[c];
-        for (size_t v = 0; v < n_all; v++)
-            gradient[v] += p->gradients[c * n_all + v];
-    }
-    for (size_t v = 0; v < n_all; v++)
-        gradient[v] /= p->W;
+        gradient[v] = p->partial[v] / p->W;
     for (size_t v = 0; v < p->K * p->d; v++) {
         const double t = p->t[v % p->d], coef = x[v] / t;
         penalty += coef * coef;
         gradient[v] += coef / t / p->C / p->W;
     }
-    *value = (loss + penalty / (2 * p->C)) / p->W;
+    *value = (p->partial[n_all] + penalty / (2 * p->C)) / p->W;
 done:
     return st;
 }
@@ -154,7 +143,6 @@ done:
 
 static ml_status create_problem(ml__fit *f, const params *options, problem *p)
 {
-    const size_t share = (f->n + MAX_CHUNKS - 1) / MAX_CHUNKS;
     size_t n_values, n_sums;
     ml_status st = ML_OK;
 
@@ -163,20 +151,16 @@ static ml_status create_problem(ml__fit *f, const params *options, problem *p)
     p->y = ml__fit_labels(f, 0);
     if (!p->w || !p->y)
         return ML_E_MEMORY;
-    /* chunks of at least K rows: their sums then take no more memory than the data */
-    p->chunk_rows = share > MIN_CHUNK_ROWS ? share : MIN_CHUNK_ROWS;
-    p->chunk_rows = p->chunk_rows > f->K ? p->chunk_rows : f->K;
-    p->n_chunks = (f->n - 1) / p->chunk_rows + 1;
     ML__CHECK(ml__size_mul(f->n, f->d > f->K ? f->d : f->K, &n_values) && ml__size_mul(f->K, f->d + 1, &n_sums),
               ML_E_MEMORY, "%zu rows, %zu features and %zu classes do not fit in memory", f->n, f->d, f->K);
+    p->slots = ml__slots_make(f->n, n_sums + 1);
+    ML__CHECK(ml__size_mul(n_sums + 1, p->slots.n, &n_values), ML_E_MEMORY,
+              "%zu classes of %zu features do not fit in memory", f->K, f->d);
+    ML__NEW(f->scratch, p->partial, n_values);
     ML__NEW(f->scratch, p->U, f->n * f->d);
     ML__NEW(f->scratch, p->Z, f->n * f->K);
     ML__NEW(f->scratch, p->mean, f->d);
     ML__NEW(f->scratch, p->t, f->d);
-    ML__NEW(f->scratch, p->losses, p->n_chunks);
-    ML__CHECK(ml__size_mul(n_sums, p->n_chunks, &n_values), ML_E_MEMORY, "%zu classes of %zu features do not fit in memory",
-              f->K, f->d);
-    ML__NEW(f->scratch, p->gradients, n_values);
 done:
     return st;
 }
@@ -240,7 +224,8 @@ done:
 static ml_status fit(ml__fit *f)
 {
     const params *options = f->params;
-    ml__lbfgs search = {.tol = options->tol, .max_iter = (size_t)options->max_iter, .objective = evaluate, .step = report};
+    ml__lbfgs search = {
+        .tol = options->tol, .max_iter = (size_t)options->max_iter, .objective = evaluate, .step = report};
     problem p;
     double *x;
     ml_status st;

@@ -10,24 +10,21 @@
  * next to the spread (1e9 with noise of 1e-3) costs no digits of M2, and what is left of the mean is added to it.
  *
  * Symbols   n rows, d columns; i row, j column; c [d] shift
- * Blocks    limits depend on n only, and blocks are merged in order: the bits do not depend on threads
- * Cost      2 passes, 3 d doubles for each of at most MAX_BLOCKS blocks
+ * Slots     see slots.h; merged in order, so that the bits do not depend on threads
+ * Cost      2 passes, 3 d doubles for each slot
  */
 #include "learn/moments.h"
 
 #include <math.h>
 
 #include "base/parallel.h"
-
-enum {
-    MIN_BLOCK_ROWS = 1024, /* below this a task costs more than its work */
-    MAX_BLOCKS = 64
-};
+#include "learn/slots.h"
 
 typedef struct {
     const double *X, *w, *c;
-    size_t n, d, block_rows;
-    ml__moments *blocks;
+    size_t d;
+    ml__slots slots;
+    ml__moments *partial; /* one per slot */
 } pass;
 
 static void add_row(ml__moments *m, const double *x, double w, const double *c)
@@ -56,15 +53,14 @@ static void merge(ml__moments *a, const ml__moments *b)
     }
 }
 
-static ml_status sum_block(void *argument, size_t index)
+static ml_status sum_slot(void *argument, size_t slot)
 {
     const pass *p = argument;
-    const size_t first = index * p->block_rows;
-    const size_t end = p->n - first < p->block_rows ? p->n : first + p->block_rows;
+    const size_t end = ml__slots_begin(&p->slots, slot + 1);
 
-    for (size_t i = first; i < end; i++)
+    for (size_t i = ml__slots_begin(&p->slots, slot); i < end; i++)
         if (p->w[i] > 0)
-            add_row(&p->blocks[index], p->X + i * p->d, p->w[i], p->c);
+            add_row(&p->partial[slot], p->X + i * p->d, p->w[i], p->c);
     return ML_OK;
 }
 
@@ -76,28 +72,32 @@ static ml_status create(ml__arena *arena, size_t d, ml__moments *m)
     ML__NEW(arena, m->W, d);
     ML__NEW(arena, m->mean, d);
     ML__NEW(arena, m->M2, d);
+    ML__NEW(arena, m->tail, d);
 done:
     return st;
 }
 
-/* Moments of x - c; c may be out->mean itself, since it is written only after the last block was read. */
-static ml_status shifted_moments(ml_context *context, pass *p, size_t n_blocks, const double *c, ml__moments *out)
+/* Moments of x - c; c may be out->mean itself, which is written only after the last row was read. */
+static ml_status shifted_moments(ml_context *context, pass *p, const double *c, ml__moments *out)
 {
     ml__arena scratch;
     ml_status st = ML_OK;
 
     ml__arena_init(&scratch, context);
     p->c = c;
-    ML__NEW(&scratch, p->blocks, n_blocks);
-    for (size_t b = 0; b < n_blocks; b++)
-        ML__TRY(create(&scratch, p->d, &p->blocks[b]));
-    ML__TRY(ml__parallel_for(context, n_blocks, sum_block, p));
-    for (size_t b = 1; b < n_blocks; b++)
-        merge(&p->blocks[0], &p->blocks[b]);
+    ML__NEW(&scratch, p->partial, p->slots.n);
+    for (size_t s = 0; s < p->slots.n; s++)
+        ML__TRY(create(&scratch, p->d, &p->partial[s]));
+    ML__TRY(ml__parallel_for(context, p->slots.n, sum_slot, p));
+    for (size_t s = 1; s < p->slots.n; s++)
+        merge(&p->partial[0], &p->partial[s]);
     for (size_t j = 0; j < p->d; j++) {
-        out->W[j] = p->blocks[0].W[j];
-        out->mean[j] = c[j] + p->blocks[0].mean[j];
-        out->M2[j] = p->blocks[0].M2[j];
+        const double shift = c[j], rest = p->partial[0].mean[j];
+
+        out->W[j] = p->partial[0].W[j];
+        out->mean[j] = shift + rest;
+        out->tail[j] = (shift - out->mean[j]) + rest;
+        out->M2[j] = p->partial[0].M2[j];
     }
 done:
     ml__arena_free(&scratch);
@@ -106,14 +106,12 @@ done:
 
 ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out)
 {
-    const size_t share = (n + MAX_BLOCKS - 1) / MAX_BLOCKS;
-    pass p = {.X = X, .w = w, .n = n, .d = d, .block_rows = share > MIN_BLOCK_ROWS ? share : MIN_BLOCK_ROWS};
-    const size_t n_blocks = n ? (n - 1) / p.block_rows + 1 : 1;
+    pass p = {.X = X, .w = w, .d = d, .slots = ml__slots_make(n, 3 * d)};
     ml_status st;
 
     ML__TRY(create(arena, d, out));
-    ML__TRY(shifted_moments(arena->context, &p, n_blocks, out->mean, out));
-    ML__TRY(shifted_moments(arena->context, &p, n_blocks, out->mean, out));
+    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
+    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
 done:
     return st;
 }

@@ -51,8 +51,9 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
     ml_status st = ML_OK;
 
     (void)model;
-    ML__CHECK(t->shape[0] == (uint64_t)schema->n_features + 1, ML_E_FORMAT, "tensor 'offsets' has %llu elements for %zu features",
-              (unsigned long long)t->shape[0], schema->n_features);
+    ML__CHECK(t->shape[0] == (uint64_t)schema->n_features + 1, ML_E_FORMAT,
+              "tensor 'offsets' has %llu elements for %zu features", (unsigned long long)t->shape[0],
+              schema->n_features);
     ML__CHECK(offsets[0] == 0, ML_E_FORMAT, "tensor 'offsets' does not start at 0");
     for (size_t j = 0; j < schema->n_features; j++)
         ML__CHECK(offsets[j] <= (int64_t)ML_MAX_FEATURES &&

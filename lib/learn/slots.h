@@ -10,10 +10,10 @@
 #include <stddef.h>
 
 enum {
-    ML__SLOT_BLOCK = 256,        /* rows: a block of 16 features is 32 KiB */
-    ML__SLOTS_MAX = 64,          /* more than threads by enough to share evenly */
-    ML__SLOTS_MIN = 4,           /* however large the partial sums are */
-    ML__SLOTS_VALUES = 1 << 22   /* what all slots together may take, 32 MiB of doubles */
+    ML__SLOT_BLOCK = 256,      /* rows: a block of 16 features is 32 KiB */
+    ML__SLOTS_MAX = 64,        /* more than threads by enough to share evenly */
+    ML__SLOTS_MIN = 4,         /* however large the partial sums are */
+    ML__SLOTS_VALUES = 1 << 22 /* what all slots together may take, 32 MiB of doubles */
 };
 
 typedef struct ml__slots {

@@ -229,7 +229,7 @@ done:
     return st;
 }
 
-static ml_status check_validation(const ml_dataset *data, const ml_dataset *validation)
+static ml_status check_validation(const ml_model *model, const ml_dataset *data, const ml_dataset *validation)
 {
     const ml__schema *a = ml__dataset_schema(data), *b = ml__dataset_schema(validation);
     ml_status st;
@@ -237,10 +237,17 @@ static ml_status check_validation(const ml_dataset *data, const ml_dataset *vali
     ML__TRY(ml__schema_match(a, b));
     ML__CHECK(a->n_outputs == b->n_outputs, ML_E_SHAPE, "%zu outputs, the training data has %zu", b->n_outputs,
               a->n_outputs);
-    for (size_t o = 0; o < a->n_outputs; o++)
+    for (size_t o = 0; o < a->n_outputs; o++) {
         ML__CHECK(a->outputs[o].n_classes == b->outputs[o].n_classes, ML_E_SHAPE,
                   "output '%s' has %zu classes, in training %zu", b->outputs[o].name, b->outputs[o].n_classes,
                   a->outputs[o].n_classes);
+        for (size_t k = 0; k < a->outputs[o].n_classes; k++)
+            ML__CHECK(!strcmp(a->outputs[o].classes[k], b->outputs[o].classes[k]), ML_E_DATA,
+                      "output '%s': class %zu is '%s', in training '%s'", b->outputs[o].name, k,
+                      b->outputs[o].classes[k], a->outputs[o].classes[k]);
+    }
+    ML__TRY(check_cells(model, validation, ml__model_accepts(model)));
+    ML__TRY(check_single_precision(model, validation));
 done:
     return st == ML_OK ? st : ml__blame(st, "validation data: ");
 }
@@ -304,9 +311,10 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
 
     *out = NULL;
     ml__arena_init(&scratch, model->context);
+    ML__TRY(check_model(model));
     ML__TRY(check_data(model, data, &task));
     if (validation)
-        ML__TRY(check_validation(data, validation));
+        ML__TRY(check_validation(model, data, validation));
     if (task != ML__UNSUPERVISED && !(ml__model_accepts(model) & ML__MISSING_LABELS)) {
         ML__TRY(ml__dataset_labelled(data, &labelled));
         f.data = labelled ? labelled : data;
@@ -373,7 +381,6 @@ static ml_status fit_and_swap(ml_model *model, const ml_dataset *data, const ml_
     if (options->deadline_seconds > 0)
         run.deadline = monotonic_seconds() + options->deadline_seconds;
     (void)ml__run_enter(&run, model->kind->name);
-    ML__TRY(check_model(model));
     ML__TRY(ml__model_train(model, data, options->validation, &run, 0, &learned));
     ml__learned_free(model->learned);
     model->learned = learned;

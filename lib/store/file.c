@@ -23,6 +23,8 @@
 enum { CHUNK = 65536 };
 /* Names tried for the temporary file before giving up: others are taken by saves that are running or were killed. */
 enum { MAX_ATTEMPTS = 1000 };
+/* Bytes of a path in a message, which must leave room for the reason. */
+enum { SHOWN = 300 };
 /* Linux transfers at most 2^31 - 4096 bytes in one call. */
 static const size_t MAX_TRANSFER = (size_t)1 << 30;
 
@@ -52,8 +54,8 @@ static ml_status io_failure(const char *action, const char *path, int error)
 
     for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
         if (REASONS[i].error == error)
-            return ml__fail(ML_E_IO, "cannot %s '%s': %s", action, path, REASONS[i].text);
-    return ml__fail(ML_E_IO, "cannot %s '%s': system error %d", action, path, error);
+            return ml__fail(ML_E_IO, "cannot %s '%.*s': %s", action, SHOWN, path, REASONS[i].text);
+    return ml__fail(ML_E_IO, "cannot %s '%.*s': system error %d", action, SHOWN, path, error);
 }
 
 /* ---- reading ---- */

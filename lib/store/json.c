@@ -341,7 +341,8 @@ done:
 static int by_key(const void *items, uint32_t a, uint32_t b)
 {
     const ml__json_node *nodes = items;
-    return strcmp(nodes[a].value.text, nodes[b].value.text);
+    const int order = strcmp(nodes[a].value.text, nodes[b].value.text);
+    return order ? order : a < b ? -1 : a > b;
 }
 
 static ml_status check_keys(const reader *r, const ml__json_node *object, uint32_t *keys)
@@ -354,7 +355,7 @@ static ml_status check_keys(const reader *r, const ml__json_node *object, uint32
     }
     ml__sort_indices(keys, object->n, by_key, r->nodes);
     for (uint32_t i = 1; i < object->n; i++)
-        if (by_key(r->nodes, keys[i - 1], keys[i]) == 0)
+        if (!strcmp(r->nodes[keys[i - 1]].value.text, r->nodes[keys[i]].value.text))
             return ml__fail(ML_E_FORMAT, "%s, byte %llu: key '%.*s' occurs twice", r->source->name,
                             (unsigned long long)(r->source->offset + r->nodes[keys[i]].offset), 64,
                             r->nodes[keys[i]].value.text);

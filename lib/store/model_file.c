@@ -115,7 +115,7 @@ ml_status ml_model_load(ml_context *context, const char *path, const ml_load_opt
     st = ml__model_read(context, &file, o.max_header_bytes, false, out);
     ml__source_close(&file);
     if (st != ML_OK)
-        st = ml__blame(st, "'%s': ", path);
+        st = ml__blame(st, "'%.*s': ", 200, path);
 done:
     return st;
 }
@@ -149,7 +149,7 @@ ml_status ml__file_outline(const char *path, ml_model **out, uint64_t *n_bytes)
     st = ml__model_read(NULL, &file, ML__HEADER_MAX_BYTES, true, out);
     ml__source_close(&file);
     if (st != ML_OK)
-        st = ml__blame(st, "'%s': ", path);
+        st = ml__blame(st, "'%.*s': ", 200, path);
 done:
     return st;
 }

@@ -43,10 +43,11 @@ static void check_parse(const char *text, double want)
     const ml__number_status st = ml__parse_real(text, strlen(text), &got);
 
     if (isinf(want))
-        CHECK_MSG(st == ML__NUMBER_RANGE && got == -12345, "'%.60s' gives %d, %a, expected out of range", text, st, got);
+        CHECK_MSG(st == ML__NUMBER_RANGE && got == -12345, "'%.60s' gives %d, %a, expected out of range", text, st,
+                  got);
     else
-        CHECK_MSG(st == ML__NUMBER_OK && bits_of(got) == bits_of(want), "'%.60s' gives %d, %a, expected %a", text, st, got,
-                  want);
+        CHECK_MSG(st == ML__NUMBER_OK && bits_of(got) == bits_of(want), "'%.60s' gives %d, %a, expected %a", text, st,
+                  got, want);
 }
 
 static void check_parse_as_strtod(const char *text)
@@ -111,16 +112,52 @@ TEST(number, parse_agrees_with_strtod_on_random_decimals)
 TEST(number, parse_agrees_with_strtod_on_known_hard_cases)
 {
     static const char *const hard[] = {
-        "2.2250738585072011e-308", "2.2250738585072012e-308", "2.2250738585072014e-308", "2.225073858507201e-308",
-        "4.9e-324", "5e-324", "2.4703282292062327e-324", "2.4703282292062328e-324", "7.4e-324", "1e-323", "1e-324",
-        "9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994.99999", "9007199254740995",
+        "2.2250738585072011e-308",
+        "2.2250738585072012e-308",
+        "2.2250738585072014e-308",
+        "2.225073858507201e-308",
+        "4.9e-324",
+        "5e-324",
+        "2.4703282292062327e-324",
+        "2.4703282292062328e-324",
+        "7.4e-324",
+        "1e-323",
+        "1e-324",
+        "9007199254740991",
+        "9007199254740992",
+        "9007199254740993",
+        "9007199254740994.99999",
+        "9007199254740995",
         "9007199254740993.00000000000000000000000000000000000000000000000000000000000000000000000000000001",
-        "6929495644600919.5", "3.3074536447504215e-291", "1.00000000000000011102230246251565404236316680908203125",
-        "1.00000000000000011102230246251565404236316680908203124", "1.00000000000000011102230246251565404236316680908203126",
-        "0.500000000000000166533453693773481063544750213623046875", "3.518437208883201171875e13", "62.5364939768271845828",
-        "8.10109172351e-10", "1.50000000000000011102230246251565", "8.5e22", "1e22", "1e23", "1e-22", "9007199254740992e22",
-        "9007199254740992e-22", "9007199254740993e22", "1e22000", "1e-22000", "123456789012345678901234567890", "0.1", ".1",
-        "1.", "000001.50000", "-0", "-0.0e5", "0e400", "0e-400", "0.000000e99999999999999999999999",
+        "6929495644600919.5",
+        "3.3074536447504215e-291",
+        "1.00000000000000011102230246251565404236316680908203125",
+        "1.00000000000000011102230246251565404236316680908203124",
+        "1.00000000000000011102230246251565404236316680908203126",
+        "0.500000000000000166533453693773481063544750213623046875",
+        "3.518437208883201171875e13",
+        "62.5364939768271845828",
+        "8.10109172351e-10",
+        "1.50000000000000011102230246251565",
+        "8.5e22",
+        "1e22",
+        "1e23",
+        "1e-22",
+        "9007199254740992e22",
+        "9007199254740992e-22",
+        "9007199254740993e22",
+        "1e22000",
+        "1e-22000",
+        "123456789012345678901234567890",
+        "0.1",
+        ".1",
+        "1.",
+        "000001.50000",
+        "-0",
+        "-0.0e5",
+        "0e400",
+        "0e-400",
+        "0.000000e99999999999999999999999",
     };
 
     for (size_t i = 0; i < sizeof hard / sizeof hard[0]; i++)
@@ -145,8 +182,7 @@ static void check_middle(double low)
     check_parse(text, high);
     while (*last == '0')
         last--;
-    CHECK(*last == '5');
-    *last = '4';
+    --*last;
     memset(last + 1, '9', 3000);
     strcpy(last + 3001, tail);
     check_parse(text, low);
@@ -155,7 +191,8 @@ static void check_middle(double low)
 TEST(number, parse_rounds_middles_to_even_and_everything_beside_them_to_the_nearer)
 {
     static const double hard[] = {
-        0, DBL_TRUE_MIN, 3 * DBL_TRUE_MIN, 0x1.ffffffffffffep-1023, DBL_MIN, 1, 0.5, 0x1.fffffffffffffp0, 0x1p53, 1e22, 1e300,
+        0,    DBL_TRUE_MIN, 3 * DBL_TRUE_MIN, 0x1.ffffffffffffep-1023, DBL_MIN, 1, 0.5, 0x1.fffffffffffffp0, 0x1p53,
+        1e22, 1e300,
     };
     ml__rng rng = ml__rng_make(4, 0);
 
@@ -170,10 +207,11 @@ TEST(number, parse_rounds_middles_to_even_and_everything_beside_them_to_the_near
 TEST(number, parse_limits)
 {
     /* 2^1024 - 2^970: the middle between the largest double and what would be the next */
-    static const char middle[] = "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017"
-                                 "977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273"
-                                 "854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704"
-                                 "342711559699508093042880";
+    static const char middle[] =
+        "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017"
+        "977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273"
+        "854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704"
+        "342711559699508093042880177904174497792";
     char text[400];
 
     check_parse("1.7976931348623157e308", DBL_MAX);
@@ -185,7 +223,7 @@ TEST(number, parse_limits)
     check_parse("1e-99999999999999999999999999", 0);
     check_parse(middle, INFINITY);
     strcpy(text, middle);
-    text[strlen(text) - 2] = '7'; /* ...2870 */
+    text[strlen(text) - 1] = '1'; /* one less */
     check_parse(text, DBL_MAX);
     snprintf(text, sizeof text, "%s.0001", middle);
     check_parse(text, INFINITY);
@@ -198,7 +236,7 @@ TEST(number, parse_reads_texts_of_any_length)
     memset(text, '0', 5000); /* 0.000...1 with an exponent that brings it back */
     text[1] = '.';
     strcpy(text + 5000, "125e5001");
-    check_parse(text, 12.5);
+    check_parse(text, 125);
     memset(text, '0', 5000); /* 1000...0 the same way */
     text[0] = '1';
     strcpy(text + 5000, "e-4999");
@@ -221,9 +259,9 @@ TEST(number, parse_reads_texts_of_any_length)
 TEST(number, parse_rejects_everything_else)
 {
     static const char *const wrong[] = {
-        "",     "+",    "-",      ".",    "-.",   "e5",    ".e5", "1e",   "1e+",  "1e-",   "1 ",      " 1",    "1e 5",
-        "0x10", "inf",  "nan",    "1,5",  "1.2.3", "--1",  "+-1", "1e5.0", "1_0", "1e5e5", "1d5",     "1f",    "1e--5",
-        "1..",  "INFINITY", "\t1", "1\n", "1e5 ", "\xD9\xA1", "0x1p3", "1'000", "(1)",  "1-",    "5%",
+        "",     "+",        "-",   ".",   "-.",    "e5",       ".e5",   "1e",    "1e+", "1e-",   "1 ",  " 1", "1e 5",
+        "0x10", "inf",      "nan", "1,5", "1.2.3", "--1",      "+-1",   "1e5.0", "1_0", "1e5e5", "1d5", "1f", "1e--5",
+        "1..",  "INFINITY", "\t1", "1\n", "1e5 ",  "\xD9\xA1", "0x1p3", "1'000", "(1)", "1-",    "5%",
     };
     double untouched = 7;
 
@@ -356,7 +394,8 @@ static void check_shortest(double value)
     double back;
 
     CHECK_MSG(n_text == strlen(text) && n_text <= 24 && n <= 17, "'%s'", text);
-    CHECK_MSG(ml__parse_real(text, n_text, &back) == ML__NUMBER_OK && bits_of(back) == bits_of(value), "%a: '%s'", value, text);
+    CHECK_MSG(ml__parse_real(text, n_text, &back) == ML__NUMBER_OK && bits_of(back) == bits_of(value), "%a: '%s'",
+              value, text);
     CHECK_MSG(bits_of(strtod(text, NULL)) == bits_of(value), "%a: '%s'", value, text);
     if (n > 1) { /* one digit less does not do */
         snprintf(reference, sizeof reference, "%.*e", (int)n - 2, value);

@@ -43,11 +43,11 @@ enum { N_BETAS = sizeof BETAS / sizeof BETAS[0] };
 /* Rows of a softmax. */
 typedef enum { LOGITS, FAR_LOGITS, SOME_MINUS_INF, ALL_MINUS_INF, ONE_NAN, ONE_INF, N_ROW_KINDS } row_kind;
 
-static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 5, 31, 64, 65, 100};
+static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 31, 64, 100};
 enum { N_SMALL = sizeof SMALL / sizeof SMALL[0], N_LARGE = sizeof LARGE / sizeof LARGE[0] };
 /* Beyond the blocks of the portable kernels and the tiles of the BLAS, in every direction. */
 static const size_t BLOCKS[][3] = {{130, 70, 300}, {33, 65, 129}, {300, 2, 1000}, {2, 300, 513}, {4500, 3, 20},
-                                   {1, 600, 130},  {600, 1, 130}, {40, 1100, 65}, {3, 5, 5000},  {97, 129, 257}};
+                                   {1, 600, 130},  {600, 1, 130}, {40, 1100, 65}, {3, 5, 5000},  {65, 97, 257}};
 enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
 
 #define R float

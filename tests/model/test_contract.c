@@ -65,7 +65,7 @@ static size_t fail_each_allocation(test_allocator *a, const char *name, failing_
 
 typedef struct fit_case {
     ml_model *model;
-    const ml_dataset *data;
+    const ml_dataset *first, *second;
     const void *before;
     size_t n_before;
     test_allocator *a;
@@ -74,11 +74,12 @@ typedef struct fit_case {
 static ml_status fit_again(void *user)
 {
     fit_case *c = user;
-    const ml_status st = ml_model_fit(c->model, c->data, NULL);
+    const ml_status st = ml_model_fit(c->model, c->second, NULL);
 
     c->a->fail_at = 0;
-    if (st != ML_OK)
-        check_saved(c->model, c->before, c->n_before, "after a failed fit");
+    if (st == ML_OK)
+        CHECK_OK(ml_model_fit(c->model, c->first, NULL));
+    check_saved(c->model, c->before, c->n_before, "after a failed fit");
     return st;
 }
 
@@ -88,11 +89,11 @@ TEST(contract, a_fit_that_runs_out_of_memory_changes_nothing)
         test_allocator a = {0};
         ml_context *context = test_context(&a, 1);
         ml_dataset *first = test_fixture_data(context, f, 0), *second = test_fixture_data(context, f, 1);
-        fit_case c = {.model = fitted(context, f, first), .data = second, .a = &a};
+        fit_case c = {.model = fitted(context, f, first), .first = first, .second = second, .a = &a};
         void *before = test_saved(c.model, &c.n_before);
 
         c.before = before;
-        CHECK_MSG(fail_each_allocation(&a, f->name, fit_again, &c) > 4, "%s: hardly any allocation", f->name);
+        CHECK_MSG(fail_each_allocation(&a, f->name, fit_again, &c) > 0, "%s: no allocation", f->name);
         free(before);
         ml_model_free(c.model);
         ml_dataset_free(first);
@@ -381,9 +382,10 @@ TEST(contract, misuse_is_refused_with_a_reason)
         ml_model *model = test_fixture_model(NULL, f);
         const double one[2] = {1, 2};
         double out[4];
+        size_t n_bytes;
 
         CHECK_FAILS(ml_model_predict(model, data, out, 4), ML_E_STATE, "not fitted");
-        CHECK_FAILS(ml_model_save_memory(model, NULL, 0, NULL), ML_E_STATE, "not fitted");
+        CHECK_FAILS(ml_model_save_memory(model, NULL, 0, &n_bytes), ML_E_STATE, "not fitted");
         CHECK(ml_model_width(model, ML_PREDICT) == 0 && ml_model_tensor_count(model) == 0);
         CHECK_OK(ml_model_fit(model, data, NULL));
         CHECK_OK(ml_dataset_from_matrix(NULL, one, ML_FLOAT64, 1, 2, 0, 0, ML_COPY, &narrow));

@@ -112,7 +112,8 @@ def write_steps(name, classes):
 
     blocks = [("rows, features, hidden widths, outputs, rows in a batch, epochs, alpha",
                [N, D] + HIDDEN + [N_OUT, BATCH, EPOCHS, ALPHA]),
-              ("X", X), ("classes" if classes else "targets", y), ("sample weights", w), ("initial weights", flat(W, b))]
+              ("X", X), ("classes" if classes else "targets", y), ("sample weights", w),
+              ("initial weights", flat(W, b))]
     for solver, nesterov, weighted in RUNS:
         got = train(solver, nesterov, W, b, X, Y, w if weighted else np.ones(N), classes)
         if not weighted:
@@ -144,7 +145,7 @@ def scores():
             if real:
                 net = MLPRegressor(learning_rate_init=0.01, max_iter=100, random_state=seed)
             else:
-                net = MLPClassifier(random_state=seed)
+                net = MLPClassifier(learning_rate_init=0.005, max_iter=40, random_state=seed)
             got.append(net.fit(X[~test], y[~test]).score(X[test], y[test]))
         blocks.append((name, [np.mean(got)]))
     write("mlp_scores.txt", "mean accuracy or R2 of scikit-learn", blocks)

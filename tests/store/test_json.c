@@ -6,7 +6,7 @@
 #include "test.h"
 
 static const ml__json_source SOURCE = {
-    .name = "text", .offset = 100, .max_depth = ML__JSON_MAX_DEPTH, .max_nodes = 1000000};
+    .name = "text", .offset = 100, .max_depth = ML__JSON_MAX_DEPTH, .max_nodes = 10000000};
 
 static ml_status read_n(ml__arena *arena, const char *text, size_t n, const ml__json_node **root)
 {
@@ -263,8 +263,6 @@ TEST(json, depth_is_bounded_without_recursion)
     CHECK_FAILS(read_n(&arena, text, DEEP, &root), ML_E_FORMAT, "nested deeper than 64");
     CHECK_OK(read_n(&arena, text + DEEP - 64, 128, &root));
     CHECK(root->type == ML__JSON_ARRAY && root->span == 64);
-    for (size_t i = 0; i < 3 * 65; i += 3)
-        memcpy(text + i, "{\"a", 3);
     CHECK_FAILS(read_n(&arena, "{\"a\":{\"a\":{\"a\":", 15, &root), ML_E_FORMAT, "expected an object");
     free(text);
     ml__arena_free(&arena);
@@ -286,7 +284,7 @@ TEST(json, number_of_items_is_bounded)
 
 TEST(json, memory_is_in_proportion_to_the_text)
 {
-    enum { N = 400000 };
+    enum { N = 4000000, SLACK = 2 << 20 /* of the arena's blocks */ };
     static const char *const PIECES[] = {"0,", "\"\",", "[],", "\"a\",", "{},"};
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, 1);
@@ -304,7 +302,7 @@ TEST(json, memory_is_in_proportion_to_the_text)
         text[length - 1] = ']';
         ml__arena_init(&arena, context);
         CHECK_OK(ml__json_read(&arena, &SOURCE, text, length, &root));
-        CHECK_MSG(ml_context_memory(context) <= 13 * length + 8192, "%llu bytes for a text of %zu",
+        CHECK_MSG(ml_context_memory(context) <= 13 * length + SLACK, "%llu bytes for a text of %zu",
                   (unsigned long long)ml_context_memory(context), length);
         ml__arena_free(&arena);
     }
@@ -369,7 +367,8 @@ TEST(json, fields_are_a_closed_set)
 
 TEST(json, random_damage_never_breaks_the_reader)
 {
-    static const char TEXT[] = "{\"a\":[1,2,{\"b\":\"\\u00e9\\ud83d\\ude00x\"}],\"c\":{\"d\":\"\xC3\xA9\",\"e\":[[],[0]]}}";
+    static const char TEXT[] =
+        "{\"a\":[1,2,{\"b\":\"\\u00e9\\ud83d\\ude00x\"}],\"c\":{\"d\":\"\xC3\xA9\",\"e\":[[],[0]]}}";
     ml__rng rng = ml__rng_make(1, 0);
     char text[sizeof TEXT];
     const ml__json_node *root;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The losses in one precision (a template, see network.h). Each takes the outputs Z [m x n_out] of the last layer before
- * any output function, so that loss and derivative can be stable together; c_i is the row's share of the batch's weight.
+ * The losses in one precision (a template, see network.h). Each takes the outputs Z [m x n_out] of the last layer
+ * before any output function, so that loss and derivative can be stable together; c_i is the row's share of the
+ * batch's weight.
  */
 
 /* J = Σ_i c_i (lse_k(z_ik) - z_iy),  dJ/dz_ik = c_i (softmax(z_i)_k - [k = y_i]) */

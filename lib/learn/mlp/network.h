@@ -53,8 +53,8 @@ extern const NAME(loss) NAME(losses)[ML__MLP_N_LOSSES];
 /* Point the net's weights into a vector: W[0], b[0], W[1], … */
 void NAME(net_bind)(NAME(net) * net, R *theta);
 
-/* Outputs of every layer for m rows X: H[l] is m x n[l + 1]; H[l] and H[l + 2] may be the same memory when only the last
- * one is wanted. */
+/* Outputs of every layer for m rows X: H[l] is m x n[l + 1]; H[l] and H[l + 2] may be the same memory when only the
+ * last one is wanted. */
 void NAME(forward)(const KERNELS *k, const NAME(net) * net, size_t m, const R *X, R *const *H);
 
 /* The objective J on a batch; its gradient goes where `g` points. */

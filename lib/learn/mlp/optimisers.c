@@ -9,8 +9,8 @@
  *          theta := theta - eta_t m / (sqrt(v) + epsilon),  eta_t = eta_0 sqrt(1 - b2^t) / (1 - b1^t)
  *                                        (Kingma & Ba 2015, the ordering at the end of section 2)
  *
- * Symbols  theta, g, u, m, v [n]; t steps made; eta learning rate, eta_0 learning_rate_init; mu momentum; b1, b2 beta_1,
- *          beta_2. Constants are computed in double, vectors are float.
+ * Symbols  theta, g, u, m, v [n]; t steps made; eta learning rate, eta_0 learning_rate_init; mu momentum; b1, b2
+ *          beta_1, beta_2. Constants are computed in double, vectors are float.
  */
 #include "learn/mlp/mlp.h"
 

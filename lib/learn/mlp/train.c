@@ -2,17 +2,17 @@
 /*
  * Training: rows in batches through the gradient and the optimiser, epoch after epoch, until nothing improves.
  *
- * Weights     W = Σ w_i over a batch; its objective is the mean with shares w_i / W, its L2 penalty alpha / (2 W) Σ ||W_l||²
- *             (scikit-learn's, where W is the number of rows). A batch without weight makes no step. The loss of an epoch
- *             is the mean over its batches, each weighted with W.
- * Stopping    scikit-learn's rules. An epoch stalls when its loss is not below the best so far by more than tol, or, with
- *             held-out rows, when its score is below the best so far plus tol; more than n_iter_no_change stalled epochs
- *             in a row end the training (or lower an adaptive learning rate). With held-out rows the weights of the best
- *             score are kept. The score is the weighted accuracy, or the mean R² over the outputs.
+ * Weights     W = Σ w_i over a batch; its objective is the mean with shares w_i / W, its L2 penalty
+ *             alpha / (2 W) Σ ||W_l||² (scikit-learn's, where W is the number of rows). A batch without weight makes no
+ *             step. The loss of an epoch is the mean over its batches, each weighted with W.
+ * Stopping    scikit-learn's rules. An epoch stalls when its loss is not below the best so far by more than tol, or,
+ *             with held-out rows, when its score is below the best so far plus tol; more than n_iter_no_change stalled
+ *             epochs in a row end the training (or lower an adaptive learning rate). With held-out rows the weights of
+ *             the best score are kept. The score is the weighted accuracy, or the mean R² over the outputs.
  * Held out    f->validation when given, whatever early_stopping says; else with early_stopping a share
  *             validation_fraction of the rows, stratified by class.
- * Memory      planned in full before the first step: the rows in float32; theta, its gradient and the optimiser's vectors;
- *             for one batch the gathered rows and the outputs of all layers; two numbers per possible epoch.
+ * Memory      planned in full before the first step: the rows in float32; theta, its gradient and the optimiser's
+ *             vectors; for one batch the gathered rows and the outputs of all layers; two numbers per possible epoch.
  *
  * Symbols     as in mlp.c; B rows in a batch
  */
@@ -82,8 +82,8 @@ done:
     return st;
 }
 
-/* Read a dataset as the network wants it. Its views must live as long as the rows. */
-static ml_status read_rows(const ml__fit *f, const ml_dataset *data, size_t n_out, rows *r)
+/* Read a dataset as the network wants it; it must live as long as the rows do. */
+static ml_status read_rows(const ml__fit *f, const ml_dataset *data, const char *use, size_t n_out, rows *r)
 {
     ml__fit part = *f;
     double W = 0;
@@ -97,8 +97,7 @@ static ml_status read_rows(const ml__fit *f, const ml_dataset *data, size_t n_ou
         return ML_E_MEMORY;
     for (size_t i = 0; i < r->n; i++)
         W += r->w[i];
-    ML__CHECK(W > 0, ML_E_DATA, "mlp: none of the %zu rows used for %s has a positive weight", r->n,
-              data == f->validation ? "validation" : "training");
+    ML__CHECK(W > 0, ML_E_DATA, "mlp: none of the %zu rows for %s has a positive weight", r->n, use);
     if (f->task == ML__REGRESS)
         return read_targets(&part, r, n_out, f->scratch);
     r->label = ml__fit_labels(&part, 0);
@@ -150,7 +149,7 @@ static ml_status count_weights(const ml__mlp_shape *shape, size_t *n_theta)
     return ML_OK;
 }
 
-/* count = a * b elements, or leave through `done:` */
+/* pointer = a * b elements, or leave through `done:` */
 #define NEW_MATRIX(arena, pointer, a, b)                                                                          \
     do {                                                                                                          \
         size_t n_elements;                                                                                        \
@@ -486,9 +485,9 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_shape *shape, ml__mlp_trained 
     ml_status st;
 
     ML__TRY(divide(f, &train, &held, views));
-    ML__TRY(read_rows(f, train, t.n_out, &t.train));
+    ML__TRY(read_rows(f, train, "training", t.n_out, &t.train));
     if (held)
-        ML__TRY(read_rows(f, held, t.n_out, &t.held));
+        ML__TRY(read_rows(f, held, "validation", t.n_out, &t.held));
     t.B = batch_rows(t.p, t.train.n);
     ML__TRY(plan(&t, shape));
     build_net(&t, shape);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many trees from the same data: parameters to rules, targets to whole numbers, trees in parallel, tensors.
+ * Many trees from the same data: parameters to rules, trees in parallel, tensors.
  *
  * Each tree is a task of its own with a key made from the fit's seed and its number, so neither threads nor batches show
  * in the result. Between batches the monitor is told of each tree and the deadline is looked at.
@@ -34,7 +34,9 @@ static ml_status choose_criterion(const ml__fit *f, const ml__tree_params *p, ml
         data->criterion = data->classify ? ML__GINI : ML__SQUARED_ERROR;
     else if (for_reals == data->classify)
         return ml__fail(ML_E_PARAMETER, "%s: criterion %s is for %s, output '%s' is %s", f->model->kind->name,
-                        for_reals ? "squared_error" : p->criterion == ML__GINI ? "gini" : "entropy (log_loss)",
+                        for_reals                  ? "squared_error"
+                        : p->criterion == ML__GINI ? "gini"
+                                                   : "entropy (log_loss)",
                         for_reals ? "reals" : "labels", f->schema->outputs[0].name, for_reals ? "labels" : "real");
     else
         data->criterion = p->criterion == ML__LOG_LOSS ? ML__ENTROPY : p->criterion;
@@ -89,7 +91,6 @@ static ml_status set_weights(ml__fit *f, ml__tree_data *data)
     ML__NEW(f->scratch, rows, f->n);
     for (size_t i = 0; i < f->n; i++)
         largest = fmax(largest, w[i]);
-    ML__CHECK(largest > 0, ML_E_DATA, "%s: no row has a positive weight", f->model->kind->name);
     (void)frexp(largest, &exponent);
     for (size_t i = 0; i < f->n; i++) {
         scaled[i] = ldexp(w[i], -exponent);
@@ -102,44 +103,6 @@ done:
     return st;
 }
 
-/* v := v / 2^e with e such that all |v| < 1; returns e. */
-static int scale_to_one(double *v, size_t n)
-{
-    double largest = 0;
-    int exponent;
-
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(v[i]));
-    (void)frexp(largest, &exponent);
-    for (size_t i = 0; i < n; i++)
-        v[i] = ldexp(v[i], -exponent);
-    return exponent;
-}
-
-/* Targets scaled, centred and scaled again, so that neither their size nor their offset costs digits. */
-static ml_status set_targets(ml__fit *f, ml__tree_data *data)
-{
-    double *u, sum = 0, W = 0;
-    ml_status st = ML_OK;
-
-    data->t = ml__fit_targets(f);
-    ML__TRY(data->t ? ML_OK : ML_E_MEMORY);
-    ML__NEW(f->scratch, u, f->n);
-    memcpy(u, data->t, f->n * sizeof *u);
-    data->t_exponent = scale_to_one(u, f->n);
-    for (size_t i = 0; i < f->n; i++) {
-        sum += data->w[i] * u[i];
-        W += data->w[i];
-    }
-    data->centre = sum / W;
-    for (size_t i = 0; i < f->n; i++)
-        u[i] = data->w[i] > 0 ? u[i] - data->centre : 0;
-    data->u_exponent = scale_to_one(u, f->n);
-    data->u = u;
-done:
-    return st;
-}
-
 static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, ml__tree_data *data)
 {
     ml_status st;
@@ -148,12 +111,11 @@ static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, 
     ML__TRY(choose_criterion(f, p, data));
     set_rules(f, p, data);
     ML__TRY(set_weights(f, data));
-    if (data->classify) {
+    if (data->classify)
         data->y = ml__fit_labels(f, 0);
-        ML__TRY(data->y ? ML_OK : ML_E_MEMORY);
-    } else {
-        ML__TRY(set_targets(f, data));
-    }
+    else
+        data->t = ml__fit_targets(f);
+    ML__TRY(data->y || data->t ? ML_OK : ML_E_MEMORY);
     data->X = ml__fit_matrix_f32(f);
     ML__TRY(data->X ? ML_OK : ML_E_MEMORY);
     ML__TRY(ml__codes_of(f->scratch, data->X, f->n, f->d, &data->codes));

@@ -4,8 +4,10 @@
  *
  * Rows        a tree sees the rows of positive weight, each once; a bootstrap sample (Breiman 2001) is a count per row that
  *             multiplies its weight. A node is a run of `rows`, in ascending order; a split partitions it in place.
- * Weights     W_i = w_i 2^e rounded, e such that their sum is in [2^51, 2^52]; q_i = W_i u_i 2^9 rounded: all sums stay
- *             below 2^62 and are exact
+ * Weights     W_i = w_i 2^e rounded, e such that their sum is in [2^51, 2^52]
+ * Targets     in each node q_i = W_i u_i 2^9 rounded, where u_i = (t_i - centre) / 2^exponent is in [-1, 1] and centre is
+ *             halfway between the node's least and largest target: their size, offset and outliers in other nodes cost
+ *             no digits. All sums of W and q are exact.
  * Leaves      depth, rows too few, rows all of one class or target, no feature varies, or the gain, times the node's
  *             share of the weight, is below min_impurity_decrease
  * Randomness  each node has a key made from the tree's key and its path, so what a node draws depends on nothing else
@@ -18,7 +20,7 @@
 
 enum {
     WEIGHT_BITS = 52, /* doubles hold every sum of weights */
-    TARGET_BITS = 9,  /* what is left for targets up to 2^61 */
+    TARGET_BITS = 9,  /* sums of q stay within 2^61 */
     FIRST_CAPACITY = 64
 };
 
@@ -35,6 +37,8 @@ typedef struct {
     uint32_t *rows, *spare; /* [m] */
     size_t m;
     ml__node_sums all; /* of the node being visited */
+    double centre;     /* of its targets */
+    int exponent, root_exponent;
     int64_t W_tree;
     ml__splitter splitter;
     ml__tree tree;
@@ -68,8 +72,6 @@ static void weigh_rows(grower *g, const uint32_t *count)
     (void)frexp(sum, &exponent);
     for (size_t i = 0; i < data->n; i++) {
         g->W[i] = llrint(ldexp(count[i] * data->w[i], WEIGHT_BITS - exponent));
-        if (!data->classify)
-            g->q[i] = llrint((double)g->W[i] * data->u[i] * (1 << TARGET_BITS));
         if (g->W[i])
             g->rows[g->m++] = (uint32_t)i;
         g->W_tree += g->W[i];
@@ -162,25 +164,40 @@ static void push(grower *g, int32_t node, size_t begin, size_t end, size_t depth
 /* ---- one node ---- */
 
 /* Sums over its rows; true when they all have the same output. */
-static bool sum_rows(grower *g, const uint32_t *rows, size_t m)
+static bool sum_classes(grower *g, const uint32_t *rows, size_t m)
 {
-    const ml__tree_data *data = g->data;
     ml__node_sums *all = &g->all;
-    bool same = true;
 
+    all->W = 0;
+    memset(all->c, 0, g->data->K * sizeof *all->c);
+    for (size_t p = 0; p < m; p++) {
+        all->W += g->W[rows[p]];
+        all->c[g->data->y[rows[p]]] += g->W[rows[p]];
+    }
+    return all->c[g->data->y[rows[0]]] == all->W;
+}
+
+static bool sum_targets(grower *g, const uint32_t *rows, size_t m)
+{
+    const double *t = g->data->t;
+    ml__node_sums *all = &g->all;
+    double least = t[rows[0]], largest = least;
+
+    for (size_t p = 1; p < m; p++) {
+        least = fmin(least, t[rows[p]]);
+        largest = fmax(largest, t[rows[p]]);
+    }
+    g->centre = least / 2 + largest / 2;
+    (void)frexp(largest / 2 - least / 2, &g->exponent);
     all->W = all->q = 0;
-    memset(all->c, 0, data->K * sizeof *all->c);
     for (size_t p = 0; p < m; p++) {
         const uint32_t i = rows[p];
+        const double u = ldexp(t[i] - g->centre, -g->exponent);
+        g->q[i] = llrint((double)g->W[i] * u * (1 << TARGET_BITS));
         all->W += g->W[i];
-        if (data->classify) {
-            all->c[data->y[i]] += g->W[i];
-        } else {
-            all->q += g->q[i];
-            same &= data->t[i] == data->t[rows[0]];
-        }
+        all->q += g->q[i];
     }
-    return data->classify ? all->c[data->y[rows[0]]] == all->W : same;
+    return least == largest;
 }
 
 static void set_value(const grower *g, const uint32_t *rows, bool same, double *value)
@@ -194,17 +211,15 @@ static void set_value(const grower *g, const uint32_t *rows, bool same, double *
     else if (same)
         *value = data->t[rows[0]];
     else
-        *value = ldexp(data->centre + ldexp((double)all->q / (double)all->W, data->u_exponent - TARGET_BITS),
-                       data->t_exponent);
+        *value = g->centre + ldexp((double)all->q / (double)all->W, g->exponent - TARGET_BITS);
 }
 
-/* What the split removes of the impurity, in the units of the data. */
+/* What the split removes of the impurity, weighted by the node's share of all rows, in the units of the data. */
 static double decrease(const grower *g, double gain)
 {
-    const ml__tree_data *data = g->data;
     const double share = gain / (double)g->W_tree;
 
-    return data->classify ? share : ldexp(share, 2 * (data->u_exponent + data->t_exponent - TARGET_BITS));
+    return g->data->classify ? share : ldexp(share, 2 * (g->exponent - TARGET_BITS));
 }
 
 /* Rows that go left come first, both parts in ascending order; returns where the right part begins. */
@@ -232,7 +247,8 @@ static ml_status split_node(grower *g, const visit *v, const ml__split *split)
     g->tree.feature[v->node] = (int32_t)split->feature;
     g->tree.threshold[v->node] = split->threshold;
     g->tree.left[v->node] = left;
-    g->tree.importance[split->feature] += split->gain;
+    /* gains of all nodes in the units of the root, whose range is the largest */
+    g->tree.importance[split->feature] += ldexp(split->gain, 2 * (g->exponent - g->root_exponent));
     push(g, left + 1, middle, v->end, v->depth + 1, ml__seed_mix(v->key, 1));
     push(g, left, v->begin, middle, v->depth + 1, ml__seed_mix(v->key, 0));
 done:
@@ -244,9 +260,11 @@ static ml_status visit_node(grower *g, const visit *v)
     const ml__tree_data *data = g->data;
     const uint32_t *rows = g->rows + v->begin;
     const size_t m = v->end - v->begin;
-    const bool same = sum_rows(g, rows, m);
+    const bool same = data->classify ? sum_classes(g, rows, m) : sum_targets(g, rows, m);
     ml__split split;
 
+    if (!v->node)
+        g->root_exponent = g->exponent;
     set_value(g, rows, same, g->tree.value + (size_t)v->node * data->K);
     if (same || v->depth >= data->max_depth || m < data->min_samples_split || m / 2 < data->min_samples_leaf)
         return ML_OK;

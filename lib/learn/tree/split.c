@@ -53,8 +53,8 @@ static double entropy_gain(size_t K, const int64_t *c, const int64_t *l_k, doubl
     double sum = 0;
 
     for (size_t k = 0; k < K; k++)
-        sum += information((double)l_k[k], l, (double)c[k], W) +
-               information((double)(c[k] - l_k[k]), r, (double)c[k], W);
+        sum +=
+            information((double)l_k[k], l, (double)c[k], W) + information((double)(c[k] - l_k[k]), r, (double)c[k], W);
     return sum > 0 ? sum : 0; /* rounding may leave less */
 }
 

@@ -11,7 +11,7 @@
  *
  * Symbols   n rows, d features, K classes, T trees, m rows of a node;  i row, j feature, k class
  *           W weight as an integer, in units that depend on the tree: sums are exact and their order does not matter
- *           q weight times centred target, an integer for the same reason
+ *           q weight times centred target, an integer for the same reason, in units that depend on the node
  */
 #ifndef ML__LEARN_TREE_TREE_H
 #define ML__LEARN_TREE_TREE_H
@@ -34,18 +34,18 @@ typedef struct ml__tree_params {
     int64_t random_state;
 } ml__tree_params;
 
-#define ML__TREE_PARAMS(max_features_default, max_features_choices)                                                    \
-    ML__CHOICE(ml__tree_params, criterion, "auto", "auto|gini|entropy|log_loss|squared_error",                         \
-               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),           \
-        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),       \
-        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                       \
-                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                           \
-        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                        \
-                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),       \
-        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices,    \
-                 "features looked at per node, drawn anew for each; more until one is not constant"),                  \
-        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                        \
-                 "a split that gains less, weighted by the node's share of all rows, is not made"),                    \
+#define ML__TREE_PARAMS(max_features_default, max_features_choices)                                                 \
+    ML__CHOICE(ml__tree_params, criterion, "auto", "auto|gini|entropy|log_loss|squared_error",                      \
+               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),        \
+        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),    \
+        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                    \
+                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                        \
+        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                     \
+                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),    \
+        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices, \
+                 "features looked at per node, drawn anew for each; more until one is not constant"),               \
+        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                     \
+                 "a split that gains less, weighted by the node's share of all rows, is not made"),                 \
         ML__RANDOM_STATE(ml__tree_params)
 
 /* ---- codes.c ---- */
@@ -69,17 +69,15 @@ void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits);
 typedef struct ml__tree_data {
     size_t n, d, K; /* K = 1 for reals */
     bool classify;
-    const float *X;      /* [n x d] */
+    const float *X; /* [n x d] */
     ml__codes codes;
-    const int32_t *y;    /* [n] classes */
-    const double *t, *u; /* [n] targets; u = centred and scaled to [-1, 1]:  t = (centre + u 2^u_exponent) 2^t_exponent */
-    double centre;
-    int u_exponent, t_exponent;
+    const int32_t *y;     /* [n] classes */
+    const double *t;      /* [n] targets */
     const double *w;      /* [n] weights in [0, 1] */
     const uint32_t *rows; /* [n_rows] with positive weight */
     size_t n_rows;
     /* rules */
-    int64_t criterion;   /* ML__GINI, ML__ENTROPY or ML__SQUARED_ERROR */
+    int64_t criterion; /* ML__GINI, ML__ENTROPY or ML__SQUARED_ERROR */
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
     bool bootstrap;
@@ -110,14 +108,14 @@ typedef struct ml__node_sums {
 /* A tree under construction, as far as the search for a split needs it. */
 typedef struct ml__splitter {
     const ml__tree_data *data;
-    const int64_t *W, *q;          /* [n] of this tree */
-    uint64_t *keys, *other;        /* [n] code << 32 | row */
-    uint32_t *features, *swapped;  /* [d] the identity between calls; see draw_feature() */
-    ml__node_sums left;            /* workspace */
+    const int64_t *W, *q;         /* [n] of this tree; q of the rows of the node */
+    uint64_t *keys, *other;       /* [n] code << 32 | row */
+    uint32_t *features, *swapped; /* [d] the identity between calls; see draw_feature() */
+    ml__node_sums left;           /* workspace */
 } ml__splitter;
 
 typedef struct ml__split {
-    double gain; /* times the node's weight, in the tree's units; -1: none found */
+    double gain;            /* times the node's weight, in the tree's units; -1: none found */
     uint32_t feature, code; /* rows up to this code go left */
     float threshold;
 } ml__split;

@@ -182,8 +182,7 @@ ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *o
         const size_t first = (size_t)s->offset[t];
 
         for (size_t i = 0; i < x->n; i++) {
-            const double *value =
-                s->value + (first + walk(s->nodes + first, s->depth[t], x->f32 + i * x->d)) * K;
+            const double *value = s->value + (first + walk(s->nodes + first, s->depth[t], x->f32 + i * x->d)) * K;
             for (size_t k = 0; k < K; k++)
                 out[i * K + k] += value[k];
         }

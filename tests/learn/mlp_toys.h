@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests of the perceptron share: a context per test, toy data, settings, tensors. */
+#ifndef INVAR_TEST_MLP_TOYS_H
+#define INVAR_TEST_MLP_TOYS_H
+
+#include "base/random.h"
+#include "learn/learn.h"
+#include "learn/mlp/mlp.h"
+#include "test.h"
+
+typedef struct bench {
+    test_allocator allocator;
+    ml_context *context;
+} bench;
+
+static inline void open_context(bench *b, uint32_t n_threads)
+{
+    *b = (bench){0};
+    b->context = test_context(&b->allocator, n_threads);
+}
+
+static inline void close_context(bench *b)
+{
+    ml_context_free(b->context);
+    CHECK(b->allocator.n_live == 0);
+}
+
+enum { N = 60, D = 3 };
+
+static inline void toy_matrix(double *X)
+{
+    ml__rng rng = ml__rng_make(5, 0);
+
+    for (size_t i = 0; i < N * D; i++)
+        X[i] = ml__rng_normal(&rng) + (double)(i / D % 3 == i % D);
+}
+
+/* Three blobs; row i is of class i mod 3. */
+static inline ml_dataset *toy_classes(ml_context *context)
+{
+    double X[N * D];
+    int64_t y[N];
+    ml_dataset *data;
+
+    toy_matrix(X);
+    for (size_t i = 0; i < N; i++)
+        y[i] = (int64_t)(i % 3);
+    CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &data));
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    return data;
+}
+
+static inline ml_dataset *toy_reals(ml_context *context, size_t n_outputs)
+{
+    double X[N * D], y[N];
+    ml_dataset *data;
+
+    toy_matrix(X);
+    CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &data));
+    for (size_t o = 0; o < n_outputs; o++) {
+        const char *const names[] = {"a", "b"};
+        for (size_t i = 0; i < N; i++)
+            y[i] = X[i * D + o] * X[i * D + 1] - X[i * D + 2];
+        CHECK_OK(ml_dataset_add_targets(data, names[o], y, N));
+    }
+    return data;
+}
+
+/* A model with "name=value" settings, ended by NULL. */
+static inline ml_model *make(ml_context *context, const char *const *settings)
+{
+    ml_model *model;
+    char name[64];
+
+    CHECK_OK(ml_model_create(context, "mlp", &model));
+    for (; settings && *settings; settings++) {
+        const char *equals = strchr(*settings, '=');
+        snprintf(name, sizeof name, "%.*s", (int)(equals - *settings), *settings);
+        CHECK_OK(ml_model_set_text(model, name, equals + 1));
+    }
+    return model;
+}
+
+#define WITH(...)         \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+static inline const float *tensor_f32(const ml_model *model, const char *name, size_t *n)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_FLOAT32);
+    *n = (size_t)(t.rank == 2 ? t.shape[0] * t.shape[1] : t.shape[0]);
+    return t.data;
+}
+
+static inline const double *tensor_f64(const ml_model *model, const char *name, size_t *n)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_FLOAT64 && t.rank == 1);
+    *n = (size_t)t.shape[0];
+    return t.data;
+}
+
+/* All weights and biases in the order of theta; returns how many. */
+static inline size_t weights_of(const ml_model *model, float *theta, size_t room)
+{
+    size_t n = 0, count;
+    char name[32];
+
+    for (size_t l = 0; l < (ml_model_tensor_count(model) - 2) / 2; l++)
+        for (int piece = 0; piece < 2; piece++) {
+            const float *values;
+            snprintf(name, sizeof name, "%s.%zu", piece ? "biases" : "weights", l);
+            values = tensor_f32(model, name, &count);
+            CHECK(n + count <= room);
+            memcpy(theta + n, values, count * sizeof *theta);
+            n += count;
+        }
+    return n;
+}
+
+enum { ROOM = 4096 };
+
+static inline void check_same_weights(const ml_model *a, const ml_model *b)
+{
+    static float theta_a[ROOM], theta_b[ROOM];
+    const size_t n_a = weights_of(a, theta_a, ROOM), n_b = weights_of(b, theta_b, ROOM);
+
+    CHECK_SAME_BYTES(theta_a, n_a * sizeof(float), theta_b, n_b * sizeof(float));
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "learn/learn.h"
+#include "tree_toys.h"
+
+TEST(forest, test_scores_are_those_of_scikit_learn)
+{
+    enum { N_SEEDS = 10 };
+    static const char *const TABLES[] = {"iris", "wine", "breast_cancer", "digits", "boston", "diabetes"};
+    size_t n_numbers;
+    double *want = test_read_numbers(test_expected_path("trees_scores.txt"), &n_numbers);
+
+    for (size_t i = 0; i < 6; i++) {
+        const double *w = want + 6 * i;
+        ml_dataset *all = test_table(NULL, TABLES[i]), *train, *test;
+        ml_model *model = toy_model(NULL, "random_forest");
+        double mean = 0;
+
+        toy_split(all, &train, &test);
+        for (int64_t seed = 0; seed < N_SEEDS; seed++) {
+            CHECK_OK(ml_model_set_int(model, "random_state", seed));
+            CHECK_OK(ml_model_fit(model, train, NULL));
+            mean += toy_score(model, test) / N_SEEDS;
+        }
+        CHECK_MSG(fabs(mean - w[4]) <= 0.01, "%s: %g, expected %g +- %g", TABLES[i], mean, w[4], w[5]);
+        ml_model_free(model);
+        ml_dataset_free(train);
+        ml_dataset_free(test);
+        ml_dataset_free(all);
+    }
+    free(want);
+}
+
+/* Without bootstrap and with all features every tree is the decision tree. */
+TEST(forest, without_randomness_its_trees_are_the_decision_tree)
+{
+    for (int labels = 0; labels < 2; labels++) {
+        ml_dataset *data = toy_data(NULL, labels);
+        ml_model *tree = toy_fitted(NULL, "decision_tree", data, NULL),
+                 *forest = toy_fitted(NULL, "random_forest", data,
+                                      TOY_SETTINGS("bootstrap", "false", "max_features", "all", "n_estimators", "3"));
+        const ml_tensor one = toy_tensor(tree, "nodes.threshold"), all = toy_tensor(forest, "nodes.threshold");
+        const double *a = toy_tensor(tree, "feature_importances").data,
+                     *b = toy_tensor(forest, "feature_importances").data;
+
+        CHECK(all.shape[0] == 3 * one.shape[0]);
+        for (size_t t = 0; t < 3; t++)
+            CHECK(!memcmp((const float *)all.data + t * one.shape[0], one.data, one.shape[0] * sizeof(float)));
+        for (size_t j = 0; j < TOY_FEATURES; j++)
+            CHECK_CLOSE(a[j], b[j], 1e-15);
+        ml_model_free(tree);
+        ml_model_free(forest);
+        ml_dataset_free(data);
+    }
+}
+
+/* A tree depends on the seed and its number only: a smaller forest is the beginning of a larger one. */
+TEST(forest, a_smaller_forest_begins_a_larger_one)
+{
+    ml_dataset *data = toy_data(NULL, true);
+    ml_model *small = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "5")),
+             *large = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "40")),
+             *other = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "5", "random_state", "7"));
+    const ml_tensor a = toy_tensor(small, "nodes.threshold"), b = toy_tensor(large, "nodes.threshold"),
+                    c = toy_tensor(other, "nodes.threshold");
+
+    CHECK(!memcmp(a.data, b.data, a.shape[0] * sizeof(float)));
+    CHECK(a.shape[0] != c.shape[0] || memcmp(a.data, c.data, a.shape[0] * sizeof(float)) != 0);
+    ml_model_free(small);
+    ml_model_free(large);
+    ml_model_free(other);
+    ml_dataset_free(data);
+}
+
+/* auto: sqrt(64) = 8 of the features for labels, all of them for reals. */
+TEST(forest, max_features_follows_the_task)
+{
+    ml_dataset *digits = test_table(NULL, "digits"), *boston = test_table(NULL, "boston");
+    ml_model *a = toy_fitted(NULL, "random_forest", digits, TOY_SETTINGS("n_estimators", "3")),
+             *b = toy_fitted(NULL, "random_forest", digits, TOY_SETTINGS("n_estimators", "3", "max_features", "8")),
+             *c = toy_fitted(NULL, "random_forest", boston, TOY_SETTINGS("n_estimators", "3")),
+             *d = toy_fitted(NULL, "random_forest", boston, TOY_SETTINGS("n_estimators", "3", "max_features", "1.0"));
+
+    CHECK(toy_tensor(a, "nodes.threshold").shape[0] == toy_tensor(b, "nodes.threshold").shape[0]);
+    CHECK(!memcmp(toy_tensor(a, "nodes.threshold").data, toy_tensor(b, "nodes.threshold").data,
+                  toy_tensor(a, "nodes.threshold").shape[0] * sizeof(float)));
+    CHECK(toy_tensor(c, "nodes.threshold").shape[0] == toy_tensor(d, "nodes.threshold").shape[0]);
+    ml_model_free(a);
+    ml_model_free(b);
+    ml_model_free(c);
+    ml_model_free(d);
+    ml_dataset_free(digits);
+    ml_dataset_free(boston);
+}
+
+/* Each tree sees about 1 - 1/e of the rows, so a forest of many trees differs from tree to tree, but its importances
+ * sum to 1 and agree with what the data was made from. */
+TEST(forest, importances_find_the_features_that_matter)
+{
+    for (int labels = 0; labels < 2; labels++) {
+        ml_dataset *data = toy_data(NULL, labels);
+        ml_model *model = toy_fitted(NULL, "random_forest", data, NULL);
+        const double *importance = toy_tensor(model, "feature_importances").data;
+
+        CHECK_CLOSE(importance[0] + importance[1] + importance[2], 1, 1e-14);
+        CHECK(importance[1] > importance[0] && importance[0] > importance[2] && importance[2] > 0);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+TEST(forest, rows_of_weight_zero_are_never_drawn)
+{
+    ml_dataset *data = toy_data(NULL, false), *part;
+    ml_model *a, *b;
+    double w[TOY_ROWS] = {0};
+    size_t rows[TOY_ROWS], n_rows = 0;
+
+    for (size_t i = 0; i < TOY_ROWS; i++)
+        if (i % 3) {
+            w[i] = 2;
+            rows[n_rows++] = i;
+        }
+    CHECK_OK(ml_dataset_set_weights(data, w, TOY_ROWS));
+    a = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "8"));
+    CHECK_OK(ml_dataset_subset(data, rows, n_rows, &part));
+    b = toy_fitted(NULL, "random_forest", part, TOY_SETTINGS("n_estimators", "8"));
+    toy_same_models(a, b);
+    ml_model_free(a);
+    ml_model_free(b);
+    ml_dataset_free(part);
+    ml_dataset_free(data);
+}
+
+TEST(forest, one_row_and_one_class)
+{
+    static const double X[] = {3, 4};
+    static const int64_t Y[] = {12};
+    ml_dataset *data = toy_labels(NULL, X, 1, 2, Y);
+    ml_model *model = toy_fitted(NULL, "random_forest", data, NULL);
+    double out;
+
+    CHECK_OK(ml_model_predict_proba(model, data, &out, 1));
+    CHECK(out == 1);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+TEST(forest, a_row_is_predicted_alike_alone_and_among_others)
+{
+    ml_dataset *data = toy_data(NULL, true);
+    ml_model *model = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "20"));
+    double all[3 * TOY_ROWS], one[3], x[TOY_FEATURES];
+
+    CHECK_OK(ml_model_predict_proba(model, data, all, 3 * TOY_ROWS));
+    for (size_t i = 0; i < TOY_ROWS; i++) {
+        CHECK_OK(ml_dataset_row(data, i, x, TOY_FEATURES));
+        CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, x, TOY_FEATURES, one, 3, NULL, 0));
+        CHECK_SAME_BYTES(one, sizeof one, all + 3 * i, sizeof one);
+        CHECK_CLOSE(one[0] + one[1] + one[2], 1, 1e-14);
+    }
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+TEST(forest, the_deadline_leaves_a_smaller_forest)
+{
+    ml_dataset *data = toy_data(NULL, true);
+    const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+    ml_model *model = toy_model(NULL, "random_forest"), *whole;
+    const float *threshold;
+    ml_tensor part;
+
+    CHECK_OK(ml_model_fit(model, data, &options));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
+    CHECK(toy_tensor(model, "trees.offset").shape[0] == 17); /* one batch */
+    CHECK(toy_score(model, data) > 0.95);
+    whole = toy_fitted(NULL, "random_forest", data, NULL);
+    CHECK(ml_model_stop_reason(whole) == ML_STOP_COMPLETE);
+    threshold = toy_tensor(whole, "nodes.threshold").data;
+    part = toy_tensor(model, "nodes.threshold");
+    CHECK(!memcmp(threshold, part.data, part.shape[0] * sizeof *threshold));
+    ml_model_free(model);
+    ml_model_free(whole);
+    ml_dataset_free(data);
+}
+
+TEST(forest, any_number_of_threads_gives_the_same_bytes)
+{
+    toy_check_threads("random_forest", true, NULL);
+    toy_check_threads("random_forest", false, TOY_SETTINGS("n_estimators", "21"));
+}
+
+TEST(forest, every_failing_allocation_is_reported)
+{
+    CHECK(toy_check_memory("random_forest", true, TOY_SETTINGS("n_estimators", "3"), false) >= 15);
+    CHECK(toy_check_memory("random_forest", false, TOY_SETTINGS("n_estimators", "3"), true) >= 15);
+}
+
+TEST(forest, cancel_leaves_the_model_unchanged)
+{
+    CHECK(toy_check_cancel("random_forest", true, TOY_SETTINGS("n_estimators", "19")) == 19);
+}

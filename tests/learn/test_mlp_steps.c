@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps of the perceptron's optimisers against float64 references (make_mlp.py), and a fit against its own steps. */
+#include "mlp_toys.h"
+
+/* A network of two hidden layers with all that one gradient needs. */
+typedef struct workbench {
+    ml__mlp_net net, gradient;
+    ml__mlp_work work;
+    float theta[ROOM], g[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM];
+    size_t n_theta;
+} workbench;
+
+static void build(workbench *w, const ml__mlp_shape *shape, int activation)
+{
+    w->n_theta = 0;
+    w->net.shape = *shape;
+    for (size_t l = 0; l < shape->L; l++) {
+        w->net.f[l] = &ml__mlp_activations[l + 1 < shape->L ? activation : ML__MLP_IDENTITY];
+        w->work.H[l] = w->H[l];
+        w->n_theta += (shape->n[l] + 1) * shape->n[l + 1];
+    }
+    w->work.delta[0] = w->delta[0];
+    w->work.delta[1] = w->delta[1];
+    w->work.row = w->row;
+    w->gradient = w->net;
+    ml__mlp_net_bind(&w->net, w->theta);
+    ml__mlp_net_bind(&w->gradient, w->g);
+}
+
+/* The parts of an expected file, see make_mlp.py. */
+typedef struct steps {
+    size_t n, d, n_out, B, n_epochs, n_theta;
+    double alpha;
+    const double *X, *y, *w, *theta0, *results;
+} steps;
+
+static void to_float(float *out, const double *in, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)in[i];
+}
+
+static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, bool classify, bool weighted)
+{
+    static float X[ROOM], target[ROOM], share[ROOM];
+    static int32_t label[ROOM];
+    ml__arena arena;
+    ml__mlp_solver solver;
+
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, p, s->n_theta, &arena));
+    to_float(b->theta, s->theta0, s->n_theta);
+    to_float(X, s->X, s->n * s->d);
+    for (size_t i = 0; i < s->n * (classify ? 1 : s->n_out); i++) {
+        target[i] = (float)s->y[i];
+        label[i] = classify ? (int32_t)s->y[i] : 0;
+    }
+    for (size_t step = 0; step < s->n_epochs * ((s->n + s->B - 1) / s->B); step++) {
+        const size_t first = step * s->B % ((s->n + s->B - 1) / s->B * s->B);
+        const size_t m = s->n - first < s->B ? s->n - first : s->B;
+        ml__mlp_batch batch = {m, X + first * s->d, label + first, target + first * s->n_out, share, 0};
+        double W = 0;
+
+        for (size_t i = 0; i < m; i++)
+            W += weighted ? s->w[first + i] : 1;
+        for (size_t i = 0; i < m; i++)
+            share[i] = (float)((weighted ? s->w[first + i] : 1) / W);
+        batch.penalty = p->alpha / W;
+        (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b->net,
+                               &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR], &batch,
+                               &b->work, &b->gradient);
+        solver.kind->step(&solver, b->g, b->theta);
+    }
+    ml__arena_free(&arena);
+}
+
+static void check_steps(const char *file, bool classify)
+{
+    static const struct {
+        int solver, nesterov, weighted;
+        double rate;
+    } RUNS[] = {
+        {ML__MLP_ADAM, 0, 0, 0.01}, {ML__MLP_SGD, 0, 0, 0.05}, {ML__MLP_SGD, 1, 0, 0.05}, {ML__MLP_ADAM, 0, 1, 0.01}};
+    static workbench b;
+    size_t n_numbers;
+    double *x = test_read_numbers(test_expected_path(file), &n_numbers), worst = 0;
+    const ml__mlp_shape shape = {3, {(size_t)x[1], (size_t)x[2], (size_t)x[3], (size_t)x[4]}};
+    steps s = {
+        .n = (size_t)x[0], .d = (size_t)x[1], .n_out = (size_t)x[4], .B = (size_t)x[5], .n_epochs = (size_t)x[6]};
+
+    build(&b, &shape, classify ? ML__MLP_RELU : ML__MLP_TANH);
+    s.alpha = x[7];
+    s.n_theta = b.n_theta;
+    s.X = x + 8;
+    s.y = s.X + s.n * s.d;
+    s.w = s.y + s.n * (classify ? 1 : s.n_out);
+    s.theta0 = s.w + s.n;
+    s.results = s.theta0 + s.n_theta;
+    CHECK(s.results + 4 * s.n_theta == x + n_numbers);
+    for (size_t r = 0; r < 4; r++) {
+        const ml__mlp_params p = {.solver = RUNS[r].solver,
+                                  .alpha = s.alpha,
+                                  .learning_rate_init = RUNS[r].rate,
+                                  .momentum = 0.9,
+                                  .nesterovs_momentum = RUNS[r].nesterov,
+                                  .beta_1 = 0.9,
+                                  .beta_2 = 0.999,
+                                  .epsilon = 1e-8};
+
+        run_steps(&b, &s, &p, classify, RUNS[r].weighted);
+        for (size_t i = 0; i < s.n_theta; i++) {
+            const double want = s.results[r * s.n_theta + i];
+            CHECK_CLOSE((double)b.theta[i], want, 2e-5);
+            worst = fmax(worst, fabs((double)b.theta[i] - want) / fmax(1, fabs(want)));
+        }
+    }
+    if (getenv("INVAR_VERBOSE"))
+        printf("    %s: worst difference %g\n", file, worst);
+    free(x);
+}
+
+TEST(mlp_steps, hundred_steps_of_a_classifier_equal_float64)
+{
+    check_steps("mlp_classes.txt", true);
+}
+
+TEST(mlp_steps, hundred_steps_of_a_regressor_equal_float64)
+{
+    check_steps("mlp_reals.txt", false);
+}
+
+/* A learning rate below the resolution of float leaves the initial weights. */
+TEST(mlp_steps, a_fit_is_its_steps_in_order)
+{
+    static workbench b;
+    static float X[N * D], share[N], got[ROOM];
+    static int32_t label[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *start = make(c.context, WITH("hidden_layer_sizes=5,4", "learning_rate_init=1e-30", "max_iter=1"));
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=5,4", "shuffle=false", "max_iter=3", "batch_size=16",
+                                           "solver=sgd", "learning_rate_init=0.1"));
+    const ml__mlp_shape shape = {3, {D, 5, 4, 3}};
+    ml__mlp_solver solver;
+    ml__arena arena;
+
+    CHECK_OK(ml_model_fit(start, data, NULL));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    build(&b, &shape, ML__MLP_RELU);
+    CHECK(weights_of(start, b.theta, ROOM) == b.n_theta);
+    for (size_t i = 0; i < b.n_theta; i++)
+        CHECK(fabsf(b.theta[i]) <= (float)sqrt(6.0 / 7)); /* the smallest layer has the widest bound */
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, model->params, b.n_theta, &arena));
+    ml__dataset_read(data, 0, N, ML_FLOAT32, X);
+    ml__dataset_read_labels(data, 0, label);
+    for (size_t epoch = 0; epoch < 3; epoch++)
+        for (size_t first = 0; first < N; first += 16) {
+            const size_t m = N - first < 16 ? N - first : 16;
+            const ml__mlp_batch batch = {m, X + first * D, label + first, NULL, share, 0.0001 / (double)m};
+
+            for (size_t i = 0; i < m; i++)
+                share[i] = (float)(1 / (double)m);
+            (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b.net, &ml__mlp_losses[ML__MLP_CROSS_ENTROPY], &batch,
+                                   &b.work, &b.gradient);
+            solver.kind->step(&solver, b.g, b.theta);
+        }
+    CHECK(weights_of(model, got, ROOM) == b.n_theta);
+    CHECK_SAME_BYTES(got, b.n_theta * sizeof(float), b.theta, b.n_theta * sizeof(float));
+    ml__arena_free(&arena);
+    ml_model_free(start);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+TEST(mlp_steps, invscaling_lowers_the_rate)
+{
+    const ml__mlp_params p = {
+        .solver = ML__MLP_SGD, .learning_rate = ML__MLP_INVSCALING, .learning_rate_init = 0.5, .power_t = 0.5};
+    ml__arena arena;
+    ml__mlp_solver solver;
+
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__mlp_solver_init(&solver, &p, 1, &arena));
+    CHECK(solver.rate == 0.5);
+    solver.kind->epoch_ends(&solver, 24);
+    CHECK_CLOSE(solver.rate, 0.1, 1e-15);
+    CHECK(solver.kind->stalled(&solver));
+    ml__arena_free(&arena);
+}

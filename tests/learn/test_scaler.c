@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "helpers.h"
+
+TEST(scaler, agrees_with_scikit_learn)
+{
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("scaler.txt"), &n_expected), *e = expected;
+    ml_dataset *boston = test_table(NULL, "boston"), *holes = with_holes(boston);
+
+    CHECK(n_expected == 3 * 4 * 13);
+    for (int c = 0; c < 3; c++, e += 4 * 13) {
+        const ml_dataset *data = c == 2 ? holes : boston;
+        ml_model *scaler;
+        double row[13], out[13];
+
+        if (c == 1)
+            set_weights(boston, 0);
+        scaler = fitted_model(NULL, "standard_scaler", data);
+        CHECK_OK(ml_dataset_row(data, 5, row, 13));
+        CHECK_OK(ml_model_predict_row(scaler, ML_TRANSFORM, row, 13, out, 13, NULL, 0));
+        for (int j = 0; j < 13; j++) {
+            CHECK_CLOSE(reals_of(scaler, "mean")[j] / e[j], 1, 1e-13);
+            CHECK_CLOSE(reals_of(scaler, "var")[j] / e[13 + j], 1, 1e-12);
+            CHECK_CLOSE(reals_of(scaler, "scale")[j] / e[26 + j], 1, 1e-12);
+            CHECK_CLOSE(out[j], e[39 + j], 1e-12);
+        }
+        ml_model_free(scaler);
+    }
+    ml_dataset_free(holes);
+    ml_dataset_free(boston);
+    free(expected);
+}
+
+TEST(scaler, options_leave_out_the_mean_or_the_scale)
+{
+    ml_dataset *boston = test_table(NULL, "boston");
+    ml_model *scaler = new_model(NULL, "standard_scaler");
+    double row[13], out[13], full[13];
+
+    CHECK_OK(ml_dataset_row(boston, 7, row, 13));
+    CHECK_OK(ml_model_fit(scaler, boston, NULL));
+    memcpy(full, reals_of(scaler, "var"), sizeof full);
+    CHECK_OK(ml_model_set_text(scaler, "with_mean", "false"));
+    CHECK_OK(ml_model_fit(scaler, boston, NULL));
+    CHECK_OK(ml_model_predict_row(scaler, ML_TRANSFORM, row, 13, out, 13, NULL, 0));
+    for (int j = 0; j < 13; j++) {
+        CHECK(out[j] == row[j] / sqrt(full[j]));
+        CHECK(reals_of(scaler, "mean")[j] == 0);
+    }
+    CHECK_OK(ml_model_set_text(scaler, "with_std", "false"));
+    CHECK_OK(ml_model_fit(scaler, boston, NULL));
+    CHECK_OK(ml_model_predict_row(scaler, ML_TRANSFORM, row, 13, out, 13, NULL, 0));
+    CHECK_SAME_BYTES(row, sizeof row, out, sizeof out);
+    CHECK_SAME_BYTES(full, sizeof full, reals_of(scaler, "var"), sizeof full);
+    ml_model_free(scaler);
+    ml_dataset_free(boston);
+}
+
+/* Deterministic noise in (-1, 1) with 20 bits, so that 1e9 + noise * 1e-3 is not exact but known. */
+static double noise(size_t i)
+{
+    return (double)((i * 2654435761u) % 1048576) / 524288 - 1;
+}
+
+TEST(scaler, a_huge_offset_costs_no_digits)
+{
+    enum { N = 3000 };
+    static double x[2 * N], w[N];
+    long double W = 0, sum = 0, squares = 0;
+    ml_dataset *data;
+    ml_model *scaler;
+
+    for (size_t i = 0; i < N; i++) {
+        w[i] = 1 + (double)(i % 3);
+        x[2 * i] = 1e9 + 1e-3 * noise(i);
+        x[2 * i + 1] = i ? 1e9 + 1e-3 * noise(i) : 0; /* the first row says nothing about the offset */
+        W += w[i];
+        sum += w[i] * ((long double)x[2 * i] - 1e9L);
+    }
+    for (size_t i = 0; i < N; i++) {
+        const long double deviation = (long double)x[2 * i] - 1e9L - sum / W;
+        squares += w[i] * deviation * deviation;
+    }
+    data = matrix(NULL, x, N, 2);
+    CHECK_OK(ml_dataset_set_weights(data, w, N));
+    scaler = fitted_model(NULL, "standard_scaler", data);
+    CHECK_CLOSE(reals_of(scaler, "var")[0] / (double)(squares / W), 1, 1e-9);
+    CHECK_CLOSE(reals_of(scaler, "mean")[0], (double)(1e9L + sum / W), 1e-16);
+    CHECK_CLOSE(reals_of(scaler, "var")[1] / (1e18 * (double)(w[0] / W * (1 - w[0] / W))), 1, 1e-9);
+    ml_model_free(scaler);
+    ml_dataset_free(data);
+}
+
+TEST(scaler, constant_and_empty_features_keep_scale_1)
+{
+    double x[] = {0.1, 5, NAN, -0.0, 0.1, 6, NAN, 0.0, 0.1, 7, NAN, 0.0}, out[12];
+    ml_dataset *data = matrix(NULL, x, 3, 4);
+    ml_model *scaler = fitted_model(NULL, "standard_scaler", data);
+
+    CHECK(reals_of(scaler, "scale")[0] == 1 && reals_of(scaler, "scale")[3] == 1);
+    CHECK(reals_of(scaler, "scale")[2] == 1 && reals_of(scaler, "mean")[2] == 0);
+    CHECK_CLOSE(reals_of(scaler, "scale")[1], sqrt(2.0 / 3), 1e-15);
+    CHECK_OK(ml_model_transform(scaler, data, out, 12));
+    CHECK_CLOSE(out[0], 0, 1e-16);
+    CHECK(isnan(out[2]) && out[3] == 0);
+    ml_model_free(scaler);
+    ml_dataset_free(data);
+}
+
+TEST(scaler, a_weight_of_2_is_a_row_twice_and_0_is_none)
+{
+    const double once[] = {1, 10, 4, 20, 9, 90, 1e6, 1e6}, weights[] = {1, 2, 3, 0};
+    const double repeated[] = {1, 10, 4, 20, 4, 20, 9, 90, 9, 90, 9, 90};
+    ml_dataset *a = matrix(NULL, once, 4, 2), *b = matrix(NULL, repeated, 6, 2);
+    ml_model *with_weights, *with_rows;
+
+    CHECK_OK(ml_dataset_set_weights(a, weights, 4));
+    with_weights = fitted_model(NULL, "standard_scaler", a);
+    with_rows = fitted_model(NULL, "standard_scaler", b);
+    for (int j = 0; j < 2; j++) {
+        CHECK_CLOSE(reals_of(with_weights, "mean")[j], reals_of(with_rows, "mean")[j], 1e-15);
+        CHECK_CLOSE(reals_of(with_weights, "scale")[j], reals_of(with_rows, "scale")[j], 1e-15);
+    }
+    ml_model_free(with_weights);
+    ml_model_free(with_rows);
+    ml_dataset_free(a);
+    ml_dataset_free(b);
+}
+
+TEST(scaler, extreme_magnitudes_work_or_say_so)
+{
+    const double x[] = {1e150, 1e-150, -1e150, 3e-150, 3e150, 2e-150}, y[] = {1e200, -1e200, 3e200};
+    ml_dataset *fine = matrix(NULL, x, 3, 2), *too_large = matrix(NULL, y, 3, 1);
+    ml_model *scaler = fitted_model(NULL, "standard_scaler", fine);
+
+    CHECK_CLOSE(reals_of(scaler, "mean")[0], 1e150, 1e-15);
+    CHECK_CLOSE(reals_of(scaler, "scale")[1] * 1e150, sqrt(2.0 / 3), 1e-12);
+    CHECK_FAILS(ml_model_fit(scaler, too_large, NULL), ML_E_NUMERIC, "'var': element 0 is inf");
+    ml_model_free(scaler);
+    ml_dataset_free(fine);
+    ml_dataset_free(too_large);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data and comparisons for the tests of trees, forests and boosting. */
+#ifndef INVAR_TREE_TOYS_H
+#define INVAR_TREE_TOYS_H
+
+#include "test.h"
+
+typedef struct toy_random {
+    uint64_t state;
+} toy_random;
+
+/* [0, 1); a 64-bit linear congruence. */
+static inline double toy_uniform(toy_random *r)
+{
+    r->state = r->state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(r->state >> 11) * 0x1p-53;
+}
+
+static inline ml_dataset *toy_matrix(ml_context *context, const double *x, size_t n, size_t d)
+{
+    ml_dataset *data;
+
+    CHECK_OK(ml_dataset_from_matrix(context, x, ML_FLOAT64, n, d, 0, 0, ML_COPY, &data));
+    return data;
+}
+
+static inline ml_dataset *toy_labels(ml_context *context, const double *x, size_t n, size_t d, const int64_t *y)
+{
+    ml_dataset *data = toy_matrix(context, x, n, d);
+
+    CHECK_OK(ml_dataset_set_labels(data, "class", y, n, -1));
+    return data;
+}
+
+static inline ml_dataset *toy_reals(ml_context *context, const double *x, size_t n, size_t d, const double *t)
+{
+    ml_dataset *data = toy_matrix(context, x, n, d);
+
+    CHECK_OK(ml_dataset_set_targets(data, "t", t, n));
+    return data;
+}
+
+/* Noisy rows, two features that matter and one that does not: three classes, or reals. */
+enum { TOY_ROWS = 90, TOY_FEATURES = 3 };
+
+static inline ml_dataset *toy_data(ml_context *context, bool labels)
+{
+    double x[TOY_ROWS * TOY_FEATURES], t[TOY_ROWS];
+    int64_t y[TOY_ROWS];
+    toy_random r = {4};
+
+    for (size_t i = 0; i < TOY_ROWS; i++) {
+        for (size_t j = 0; j < TOY_FEATURES; j++)
+            x[i * TOY_FEATURES + j] = toy_uniform(&r);
+        t[i] = x[i * TOY_FEATURES] + 2 * x[i * TOY_FEATURES + 1] + 0.5 * toy_uniform(&r);
+        y[i] = t[i] > 1.4 ? t[i] > 2 ? 2 : 1 : 0;
+    }
+    return labels ? toy_labels(context, x, TOY_ROWS, TOY_FEATURES, y)
+                  : toy_reals(context, x, TOY_ROWS, TOY_FEATURES, t);
+}
+
+static inline ml_model *toy_model(ml_context *context, const char *kind)
+{
+    ml_model *model;
+
+    CHECK_OK(ml_model_create(context, kind, &model));
+    return model;
+}
+
+/* "max_depth", "3", …, NULL */
+static inline ml_model *toy_fitted(ml_context *context, const char *kind, const ml_dataset *data,
+                                   const char *const *settings)
+{
+    ml_model *model = toy_model(context, kind);
+
+    for (; settings && *settings; settings += 2)
+        CHECK_OK(ml_model_set_text(model, settings[0], settings[1]));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    return model;
+}
+#define TOY_SETTINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static inline double toy_score(const ml_model *model, const ml_dataset *data)
+{
+    double score;
+
+    CHECK_OK(ml_model_score(model, data, NULL, &score));
+    return score;
+}
+
+static inline double *toy_predictions(const ml_model *model, const ml_dataset *data)
+{
+    const size_t n = ml_dataset_n_rows(data);
+    double *out = malloc(n * sizeof *out);
+
+    CHECK_OK(ml_model_predict(model, data, out, n));
+    return out;
+}
+
+static inline ml_tensor toy_tensor(const ml_model *model, const char *name)
+{
+    ml_tensor tensor = {.struct_size = sizeof tensor};
+
+    CHECK_OK(ml_model_tensor(model, name, &tensor));
+    return tensor;
+}
+
+/* The reference's rule: a quarter of the rows, by a hash of their number. */
+static inline void toy_split(const ml_dataset *all, ml_dataset **train, ml_dataset **test)
+{
+    const size_t n = ml_dataset_n_rows(all);
+    size_t *rows = malloc(2 * n * sizeof *rows), n_train = 0, n_test = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if ((uint32_t)(2654435761u * i) < 1u << 30)
+            rows[n + n_test++] = i;
+        else
+            rows[n_train++] = i;
+    CHECK_OK(ml_dataset_subset(all, rows, n_train, train));
+    CHECK_OK(ml_dataset_subset(all, rows + n, n_test, test));
+    free(rows);
+}
+
+static inline void toy_same_models(const ml_model *a, const ml_model *b)
+{
+    size_t n_a, n_b;
+    void *bytes_a = test_saved(a, &n_a), *bytes_b = test_saved(b, &n_b);
+
+    CHECK_SAME_BYTES(bytes_a, n_a, bytes_b, n_b);
+    free(bytes_a);
+    free(bytes_b);
+}
+
+/* Same bytes as with one thread, for several numbers of them. */
+static inline void toy_check_threads(const char *kind, bool labels, const char *const *settings)
+{
+    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+    void *bytes[4];
+    size_t n[4];
+
+    for (int i = 0; i < 4; i++) {
+        test_allocator allocator = {0};
+        ml_context *context = test_context(&allocator, N_THREADS[i]);
+        ml_dataset *data = toy_data(context, labels);
+        ml_model *model = toy_fitted(context, kind, data, settings);
+
+        bytes[i] = test_saved(model, &n[i]);
+        CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+    }
+    for (int i = 0; i < 4; i++)
+        free(bytes[i]);
+}
+
+/* Every allocation of a fit and of a prediction fails once, and from then on: a clean ML_E_MEMORY, nothing leaks, and the
+ * model stays what it was. Returns the number of allocations. */
+static inline size_t toy_check_memory(const char *kind, bool labels, const char *const *settings, bool all_later)
+{
+    test_allocator allocator = {0};
+    ml_context *context = test_context(&allocator, 1);
+    ml_dataset *data = toy_data(context, labels);
+    ml_model *model = toy_fitted(context, kind, data, settings), *before;
+    double *out = malloc(ml_dataset_n_rows(data) * sizeof *out);
+    const size_t n_live = allocator.n_live;
+    size_t n_failures = 0;
+    ml_status st = ML_E_MEMORY;
+
+    CHECK_OK(ml_model_clone(model, &before));
+    CHECK_OK(ml_model_set_int(model, "random_state", 1));
+    CHECK_OK(ml_model_set_int(before, "random_state", 1));
+    const size_t n_with_clone = allocator.n_live;
+    while (st == ML_E_MEMORY) {
+        allocator.fail_at = allocator.n_allocations + ++n_failures;
+        allocator.fail_all_later = all_later;
+        st = ml_model_fit(model, data, NULL);
+        allocator.fail_at = 0;
+        if (st == ML_E_MEMORY) {
+            CHECK(allocator.n_live == n_with_clone);
+            toy_same_models(model, before);
+        }
+    }
+    CHECK_OK(st);
+    ml_model_free(before);
+    CHECK(allocator.n_live == n_live);
+    st = ML_E_MEMORY;
+    for (size_t k = 1; st == ML_E_MEMORY; k++) {
+        allocator.fail_at = allocator.n_allocations + k;
+        allocator.fail_all_later = all_later;
+        st = ml_model_predict(model, data, out, ml_dataset_n_rows(data));
+        allocator.fail_at = 0;
+        CHECK(allocator.n_live == n_live);
+    }
+    CHECK_OK(st);
+    free(out);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+    CHECK(allocator.n_live == 0);
+    return n_failures - 1;
+}
+
+typedef struct toy_cancel {
+    size_t n_seen, stop_at;
+} toy_cancel;
+
+static inline int32_t toy_monitor(void *user, const ml_progress *progress)
+{
+    toy_cancel *cancel = user;
+
+    CHECK(progress->done >= 1 && progress->done <= progress->total);
+    return ++cancel->n_seen == cancel->stop_at;
+}
+
+/* Cancel at every tick: the model stays what it was, and a fit afterwards gives what a fresh one does. */
+static inline size_t toy_check_cancel(const char *kind, bool labels, const char *const *settings)
+{
+    ml_dataset *data = toy_data(NULL, labels);
+    ml_model *model = toy_fitted(NULL, kind, data, settings), *before, *fresh;
+    toy_cancel cancel = {0};
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = toy_monitor, .monitor_user = &cancel};
+    size_t n_ticks;
+
+    CHECK_OK(ml_model_set_int(model, "random_state", 5));
+    CHECK_OK(ml_model_clone(model, &before));
+    CHECK_OK(ml_model_clone(model, &fresh));
+    CHECK_OK(ml_model_fit(fresh, data, &options));
+    n_ticks = cancel.n_seen;
+    for (size_t k = 1; k <= n_ticks; k++) {
+        cancel = (toy_cancel){.stop_at = k};
+        CHECK_FAILS(ml_model_fit(model, data, &options), ML_E_CANCELLED, "the monitor stopped the fit");
+        toy_same_models(model, before);
+    }
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    toy_same_models(model, fresh);
+    ml_model_free(model);
+    ml_model_free(before);
+    ml_model_free(fresh);
+    ml_dataset_free(data);
+    return n_ticks;
+}
+
+#endif
