@@ -43,7 +43,7 @@ typedef struct {
     const double *P, *omega; /* P are the errors R in the case of squares */
     double *w, *g, *H;       /* [m], [m], [m x m] lower triangle filled to both */
     double *v, *d;           /* [m] minimiser of the model, d = v - w */
-    double *s, *s_v;         /* [n] P w, P v */
+    double *s, *s_v, *q;     /* [n] P w, P v, P d */
     double *block;           /* [ROWS_AT_ONCE x m] */
     /* active set */
     double *A, *b, *L, *solution; /* model 1/2 v'A v + b'v; [m x m], [m], [m x m], [m x 2] */
@@ -63,6 +63,7 @@ static ml_status create(ml__arena *scratch, size_t n, size_t m, const double *P,
     ML__NEW(scratch, s->d, m);
     ML__NEW(scratch, s->s, n);
     ML__NEW(scratch, s->s_v, n);
+    ML__NEW(scratch, s->q, n);
     ML__NEW(scratch, s->block, ROWS_AT_ONCE * m);
     ML__NEW(scratch, s->A, m * m);
     ML__NEW(scratch, s->b, m);
@@ -264,7 +265,8 @@ static void differentiate_log_loss(state *s)
             s->g[k] -= s->omega[i] / s->W * (s->P[i * s->m + k] / s->s[i]);
 }
 
-/* F(w + t d) - F(w) and its slope in t. P > 0, so that both ends and all between them are > 0. */
+/* F(w + t d) - F(w) and its slope in t. P > 0, so that s at both ends and between them is > 0; differences of it are
+ * taken from q, which has the digits that s_v - s has lost. */
 static double change_at(const state *s, double t, double *slope)
 {
     double change = 0;
@@ -273,21 +275,40 @@ static double change_at(const state *s, double t, double *slope)
     for (size_t i = 0; i < s->n; i++) {
         const double share = s->omega[i] / s->W, s_t = (1 - t) * s->s[i] + t * s->s_v[i];
         change -= share * log(s_t / s->s[i]);
-        *slope -= share * ((s->s_v[i] - s->s[i]) / s_t);
+        *slope -= share * (s->q[i] / s_t);
     }
     return change;
 }
 
+/* F / (least share) is self-concordant, so that the whole step is safe, and from there on converges quadratically, when
+ * d'H d <= (least share) / 16 (Boyd & Vandenberghe, Convex Optimization, section 9.6.4). Unlike values and slopes of F
+ * this does not drown in rounding near the minimum. */
+static bool is_near(const state *s)
+{
+    double decrement = 0, least = 1;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const double share = s->omega[i] / s->W, r = s->q[i] / s->s[i];
+        decrement += share * r * r;
+        if (share > 0)
+            least = fmin(least, share);
+    }
+    return decrement <= least / 16;
+}
+
 /* t in (0, 1] where F has descended and its slope is at most half of that at 0: 1 if it will do, otherwise by bisection,
- * which ends since the slope grows with t. 0 when the slope at 0 is lost in rounding. */
+ * which ends since the slope grows with t. 0 when F does not descend. */
 static double choose_step(const state *s)
 {
-    double lo = 0, hi = 1, slope, t = 1;
-    const double slope0 = dot(s->m, s->g, s->d), change = change_at(s, 1, &slope);
+    double lo = 0, hi = 1, t = 1, slope0, slope, change;
 
+    if (is_near(s))
+        return 1;
+    (void)change_at(s, 0, &slope0);
+    change = change_at(s, 1, &slope);
     if (!(slope0 < 0))
         return 0;
-    if (slope <= 0 || (slope <= -0.1 * slope0 && change <= DBL_EPSILON))
+    if (slope <= 0 || (slope <= -0.1 * slope0 && change <= 0))
         return 1;
     for (int i = 0; i < 60; i++) {
         t = (lo + hi) / 2;
@@ -359,6 +380,7 @@ ml_status ml__simplex_log_loss(ml__arena *scratch, size_t n, size_t m, const dou
         fill_hessian(&s, s.s);
         minimise_model(&s);
         combine(&s, s.v, s.s_v);
+        combine(&s, s.d, s.q);
         t = choose_step(&s);
         if (t == 0)
             break;
@@ -371,8 +393,8 @@ done:
     return st;
 }
 
-/* The gap is relative to w'Hw = 2 F, down to the rounding of H. Each round repeats the model around its minimiser, which
- * takes the ridge off. */
+/* The gap is relative to w'Hw = 2 F, down to the rounding of H. The second round repeats the model around the
+ * minimiser of the first, which takes the ridge off. */
 ml_status ml__simplex_squares(ml__arena *scratch, size_t n, size_t m, const double *R, const double *omega, double *w,
                               double *gap)
 {
@@ -385,7 +407,7 @@ ml_status ml__simplex_squares(ml__arena *scratch, size_t n, size_t m, const doub
     rounding = 16 * DBL_EPSILON * largest_diagonal(&s);
     for (int i = 0; i < MAX_ITERATIONS && largest_diagonal(&s) > 0; i++) {
         multiply(&s, s.H, w, s.g);
-        if (gap_of(&s) <= GAP * dot(m, s.g, w) + rounding)
+        if (i >= 2 && gap_of(&s) <= GAP * dot(m, s.g, w) + rounding)
             break;
         minimise_model(&s);
         take_step(&s, 1);

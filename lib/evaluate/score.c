@@ -162,7 +162,8 @@ static ml_status score_log_loss(const subject *s, size_t field, double *out)
     ML__TRY(check_outputs(s, ML__CLASSIFY, "classes"));
     ML__TRY(predictions(s, ML_PREDICT_PROBA, &width, &proba));
     for (size_t i = 0; i < s->n * width; i++)
-        proba[i] = fmin(proba[i], 1); /* sums of shares may exceed it by a rounding */
+        if (proba[i] > 1) /* sums of shares may exceed it by a rounding */
+            proba[i] = 1;
     ML__NEW(s->arena, y, s->n);
     ML__NEW(s->arena, weights, s->n);
     ML__NEW(s->arena, values, s->n * width);

@@ -4,7 +4,7 @@
  *
  * Results must not depend on the BLAS's own threads, and its settings belong to the host. OpenBLAS runs a product of
  * m n k <= 262144 = 2^18 multiply-adds on the calling thread (65536 GEMM_MULTITHREAD_THRESHOLD, interface/gemm.c), so
- * every call made here stays below that, whatever the size of the whole:
+ * every call made here stays within that, whatever the size of the whole:
  *
  *     columns    tiles of at most TILE_N = 64
  *     depth      at most TILE_K = 128, in ascending order; from the second on with beta = 1

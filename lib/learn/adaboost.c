@@ -222,7 +222,7 @@ static double mean_loss(const boosting *b)
     return sum / v;
 }
 
-/* SAMME: error and weight of the round, and the new weights. */
+/* SAMME */
 static double samme_losses(boosting *b)
 {
     for (size_t i = 0; i < b->n; i++)
@@ -238,7 +238,7 @@ static void samme_update(boosting *b, double err, double *alpha)
             b->v[i] = exp(log(b->v[i]) + *alpha);
 }
 
-/* R2: the same. */
+/* R2; rows of no weight have no say in the largest error either */
 static double r2_losses(boosting *b)
 {
     double largest = 0;

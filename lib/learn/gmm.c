@@ -39,6 +39,7 @@ static const double LN_2PI = 1.8378770664093454836;
 
 enum {
     START_ITER = 300,  /* of k-means at the start, as scikit-learn's KMeans */
+    FACTOR_PANEL = 16, /* columns of U at a time: wide enough for a product, narrow enough to skip its zeros */
     PREDICT_ROWS = 32, /* at a time: bounds the workspace of a prediction */
     MAX_ITER_LIMIT = 1000000
 };
@@ -77,6 +78,16 @@ void ml__mixture_prepare(ml__mixture *m)
     }
 }
 
+/* Y = Z U for n rows, leaving out most of the zeros of U. */
+static void multiply_factor(const ml__kernels_f64 *kernels, size_t n, size_t d, const double *Z, const double *U,
+                            double *Y)
+{
+    for (size_t j = 0; j < d; j += FACTOR_PANEL) {
+        const size_t n_columns = d - j < FACTOR_PANEL ? d - j : FACTOR_PANEL;
+        kernels->gemm_nn(n, n_columns, j + n_columns, Z, d, U + j, d, 0, Y + j, d);
+    }
+}
+
 /* out[i k + c] = ln N(x_i | mu_c, Sigma_c) for n rows of X; work: 2 n d. Each row by itself if the kernels are rowwise. */
 static void log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n, double *work,
                           double *out)
@@ -90,7 +101,7 @@ static void log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, 
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
                 Z[i * d + j] = X[i * d + j] - mu[j];
-        kernels->gemm_nn(n, d, d, Z, d, m->factors + c * d * d, d, 0, Y, d);
+        multiply_factor(kernels, n, d, Z, m->factors + c * d * d, Y);
         for (size_t i = 0; i < n; i++) {
             double q = 0;
             for (size_t j = 0; j < d; j++)

@@ -64,16 +64,13 @@ static ml_status take(reader *r, char wanted, const char *complaint)
     return ML_OK;
 }
 
+/* *node: cleared memory for it in the second walk, unchanged in the counting one. */
 static ml_status add_node(reader *r, ml__json_type type, ml__json_node **node)
 {
-    static ml__json_node unused;
-
     if (r->n_nodes == r->source->max_nodes)
         return ml__fail(ML_E_LIMIT, "%s: more than %zu items", r->source->name, r->source->max_nodes);
-    *node = NULL;
     if (r->nodes) {
         *node = &r->nodes[r->n_nodes];
-        **node = unused;
         (*node)->type = type;
         (*node)->offset = (uint32_t)r->at;
         (*node)->span = 1;
@@ -202,7 +199,7 @@ static ml_status read_character(reader *r)
 
 static ml_status read_string(reader *r)
 {
-    ml__json_node *node;
+    ml__json_node *node = NULL;
     const size_t start = r->n_pool;
     ml_status st;
 
@@ -223,7 +220,7 @@ done:
 
 static ml_status read_number(reader *r)
 {
-    ml__json_node *node;
+    ml__json_node *node = NULL;
     uint64_t value = 0;
     const size_t first = r->at;
     ml_status st;
@@ -246,7 +243,7 @@ done:
 
 static ml_status open_container(reader *r, bool is_object)
 {
-    ml__json_node *node;
+    ml__json_node *node = NULL;
     ml_status st;
 
     if (r->depth == r->source->max_depth)

@@ -19,8 +19,7 @@
 enum {
     MAX_LEVELS = 5,           /* a learner in four composites */
     MAX_MODELS = 1000000,     /* in one file */
-    MAX_TEMPLATES = 10000,    /* members of one model before fitting; their names are compared pairwise */
-    MAX_MODEL_TENSORS = 8192, /* of one model; they are found by linear search */
+    MAX_MODEL_TENSORS = 4096, /* of one model; they are found by linear search */
     MAX_MANIFEST = 1 << 30,   /* bytes */
     MODEL_RANK = 4,
     /* per level: learned, members, member, model; then features, feature, categories */
@@ -247,7 +246,7 @@ static ml_status read_tensors(loader *l, const ml__json_node *node, ml__learned 
     ml_status st = ML_OK;
 
     if (node->n > MAX_MODEL_TENSORS)
-        return ml__json_refuse(&l->source, node, ML_E_LIMIT, "more than 8192 tensors in one model");
+        return ml__json_refuse(&l->source, node, ML_E_LIMIT, "more than 4096 tensors in one model");
     if (l->outline)
         ML__NEW(&learned->arena, learned->tensors, node->n);
     for (uint32_t i = 0; i < node->n; i++, item = ml__json_next(item)) {
@@ -297,8 +296,6 @@ static ml_status read_members(loader *l, const ml__json_node *node, ml_model *ow
 
     if (node->n > 0 && !owner->kind->max_members)
         return refuse(l, node, "members in a model of a kind that takes none");
-    if (!learned && node->n > MAX_TEMPLATES)
-        return ml__json_refuse(&l->source, node, ML_E_LIMIT, "more than 10000 members");
     for (uint32_t i = 0; i < node->n; i++, item = ml__json_next(item)) {
         ML__TRY(ml__path_add_member(&l->path, i));
         ML__TRY(read_member(l, item, owner, learned));

@@ -58,7 +58,8 @@ TEST(simplex, squares_agree_with_the_conditions_of_every_support)
 TEST(simplex, two_members_have_a_closed_form)
 {
     /* errors a and b: w = <b, b - a> / |a - b|^2 for a, inside [0, 1] or at its end */
-    static const double CASES[][6] = {{1, -1, 2, -1, 1, 1}, {1, 2, 3, 2, 4, 7}, {0.1, 0, 0, 5, 5, 5}, {-1, 2, 1, 1, -2, -1}};
+    static const double CASES[][6] = {
+        {1, -1, 2, -1, 1, 1}, {1, 2, 3, 2, 4, 7}, {0.1, 0, 0, 5, 5, 5}, {-1, 2, 1, 1, -2, -1}};
 
     for (int c = 0; c < 4; c++) {
         double R[6], w[2], above = 0, below = 0;
@@ -140,7 +141,7 @@ TEST(simplex, disjoint_experts_divide_by_frequency)
     for (int i = 0; i < 100; i++)
         for (int k = 0; k < 3; k++)
             P[3 * i + k] = (i < 20 ? 0 : i < 50 ? 1 : 2) == k ? 1 : 1e-15;
-    CHECK(solve(ml__simplex_log_loss, 100, 3, P, NULL, w) <= 1e-9);
+    CHECK_CLOSE(solve(ml__simplex_log_loss, 100, 3, P, NULL, w), 0, 1e-9);
     CHECK_CLOSE(w[0], 0.2, 1e-9);
     CHECK_CLOSE(w[1], 0.3, 1e-9);
     CHECK_CLOSE(w[2], 0.5, 1e-9);

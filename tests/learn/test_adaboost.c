@@ -456,8 +456,8 @@ TEST(adaboost, any_number_of_threads_gives_the_same_bytes)
 
 TEST(adaboost, every_failing_allocation_is_reported)
 {
-    CHECK(toy_check_memory("adaboost", true, TOY_SETTINGS("n_estimators", "3"), false) >= 50);
-    CHECK(toy_check_memory("adaboost", false, TOY_SETTINGS("n_estimators", "3"), true) >= 50);
+    CHECK(toy_check_memory(1, "adaboost", true, TOY_SETTINGS("n_estimators", "3"), false) >= 50);
+    CHECK(toy_check_memory(1, "adaboost", false, TOY_SETTINGS("n_estimators", "3"), true) >= 50);
 }
 
 /* Each round ticks once for the tree in it and once for itself. */

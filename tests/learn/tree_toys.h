@@ -156,10 +156,11 @@ static inline void toy_check_threads(const char *kind, bool labels, const char *
 
 /* Every allocation of a fit and of a prediction fails once, and from then on: a clean ML_E_MEMORY, nothing leaks, and the
  * model stays what it was. Returns the number of allocations. */
-static inline size_t toy_check_memory(const char *kind, bool labels, const char *const *settings, bool all_later)
+static inline size_t toy_check_memory(uint32_t n_threads, const char *kind, bool labels, const char *const *settings,
+                                      bool all_later)
 {
     test_allocator allocator = {0};
-    ml_context *context = test_context(&allocator, 1);
+    ml_context *context = test_context(&allocator, n_threads);
     ml_dataset *data = toy_data(context, labels);
     ml_model *model = toy_fitted(context, kind, data, settings), *before;
     double *out = malloc(ml_dataset_n_rows(data) * sizeof *out);

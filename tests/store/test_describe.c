@@ -118,6 +118,32 @@ TEST(describe, long_lists_and_runs_of_members_are_cut)
     ml_dataset_free(data);
 }
 
+TEST(describe, many_outputs)
+{
+    double x[20], y[20];
+    ml_dataset *data;
+    ml_model *model;
+    char *text, name[16];
+
+    for (int i = 0; i < 20; i++) {
+        x[i] = i;
+        y[i] = 2 * i;
+    }
+    CHECK_OK(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, 20, 1, 0, 0, ML_COPY, &data));
+    for (int o = 0; o < 10; o++) {
+        snprintf(name, sizeof name, "out%d", o);
+        CHECK_OK(ml_dataset_add_targets(data, name, y, 20));
+    }
+    CHECK_OK(ml_model_create(NULL, "linear_regression", &model));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    text = described(model);
+    check_contains(text, "1 feature (x0); out0: real; out1: real; ");
+    check_contains(text, "; out7: real; … and 2 more\n");
+    free(text);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
 /* A file is described as the model in it is, and one line more. */
 static void check_file(const char *name, const ml_model *model, const ml_dataset *data)
 {

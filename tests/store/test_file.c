@@ -22,7 +22,7 @@ static void make_directory(const char *name, char path[256])
 
 static const char *inside(const char *directory, const char *name)
 {
-    static char path[512];
+    static char path[8192];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     return path;
 }

@@ -296,6 +296,10 @@ TEST(model_file, members_in_the_manifest)
          "key 'learned' in a member that is not fitted"},
         {"\"learned\":{\"task\":\"unsupervised\"", "\"members_\":{\"task\":\"unsupervised\"", ML_E_FORMAT,
          "unknown key 'members_'"},
+        {",\"learned\":{\"task\":\"unsupervised\",\"stop_reason\":\"complete\",\"tensors\":[\"mean\",\"scale\",\"var\"]"
+         ","
+         "\"members\":[]}",
+         "", ML_E_FORMAT, "key 'learned' is missing"},
     };
 
     check_edits(case_nested(NULL), EDITS, sizeof EDITS / sizeof *EDITS);
@@ -322,6 +326,78 @@ TEST(model_file, nesting_is_limited)
     CHECK_FAILS(ml_model_load_memory(NULL, joined, n, NULL, &loaded), ML_E_LIMIT, "models nested deeper than 4");
     free(joined);
     parts_free(&p);
+    free(bytes);
+    ml_model_free(model);
+}
+
+/* `text` and n - 1 further copies of it, with a number in each: "t0","t1",... */
+static char *repeated(const char *before, const char *text, size_t n, const char *after)
+{
+    char *all = malloc(strlen(before) + n * (strlen(text) + 12) + strlen(after) + 1), *at = all;
+
+    at += sprintf(at, "%s", before);
+    for (size_t i = 0; i < n; i++)
+        at += sprintf(at, "%s\"%s%zu\"", i ? "," : "", text, i);
+    sprintf(at, "%s", after);
+    return all;
+}
+
+TEST(model_file, counts_are_limited)
+{
+    static const struct {
+        const char *from, *before, *text;
+        size_t n;
+        const char *after, *message;
+    } LIMITS[] = {
+        {"\"outputs\":[\"y\"]", "\"outputs\":[", "y", 4097, "]", "more than 4096 outputs"},
+        {"\"outputs\":[\"y\"]", "\"outputs\":[{\"name\":\"y\",\"classes\":[", "c", 65537, "]}]",
+         "more than 65536 classes"},
+        {"\"tensors\":[", "\"tensors\":[", "t", 4097, ",", "more than 4096 tensors in one model"},
+        {"\"tensors\":[", "\"tensors\":[",
+         "a-name-of-more-than-256-bytes-which-begins-with-a-longer-part-and-goes-on-and-on-and-on-after-all-these-"
+         "letters-are-counted-one-by-one-"
+         "and-another-name-of-more-than-256-bytes-after-all-these-letters-are-counted-one-by-one-"
+         "and-another-name-of-more-than-256-bytes-after-all-these-letters-are-counted-one-by-one-",
+         1, ",", "name of more than 256 bytes"},
+    };
+    ml_model *model = case_linear(NULL);
+    size_t n;
+    void *bytes = test_saved(model, &n);
+    parts p;
+
+    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
+        char *to = repeated(LIMITS[i].before, LIMITS[i].text, LIMITS[i].n, LIMITS[i].after);
+
+        parts_take(&p, bytes, n);
+        parts_edit(&p, LIMITS[i].from, to);
+        CHECK_FAILS(load_joined(&p), ML_E_LIMIT, LIMITS[i].message);
+        parts_free(&p);
+        free(to);
+    }
+    free(bytes);
+    ml_model_free(model);
+}
+
+TEST(model_file, number_of_members_is_the_kinds)
+{
+    ml__text text;
+    ml_model *model = case_nested(NULL);
+    size_t n;
+    void *bytes = test_saved(model, &n);
+    parts p;
+
+    ml__text_init(&text, NULL);
+    ml__text_add(&text, "\"members\":[");
+    for (size_t i = 0; i < 1000; i++)
+        ml__text_add(&text,
+                     "{\"name\":\"m%zu\",\"weight\":\"auto\",\"model\":"
+                     "{\"kind\":\"standard_scaler\",\"params\":{},\"members\":[]}},",
+                     i);
+    parts_take(&p, bytes, n);
+    parts_edit(&p, "\"members\":[", text.data);
+    CHECK_FAILS(load_joined(&p), ML_E_FORMAT, "pipeline takes at most 1000 members");
+    parts_free(&p);
+    ml__text_free(&text);
     free(bytes);
     ml_model_free(model);
 }

@@ -320,6 +320,7 @@ TEST(safetensors, limits_of_metadata_and_tensors)
     char *header = malloc(room);
     size_t n;
 
+    CHECK(header != NULL);
     for (size_t entries = 1024; entries <= 1025; entries++) {
         n = (size_t)sprintf(header, "{\"__metadata__\":{\"k\":\"v\"");
         for (size_t i = 1; i < entries; i++)

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "../learn/helpers.h"
+#include "model/model.h"
+
+static ml_model *scaled(const char *kind)
+{
+    ml_model *pipe = new_model(NULL, "pipeline");
+
+    add_member(pipe, "scale", "standard_scaler");
+    add_member(pipe, "last", kind);
+    return pipe;
+}
+
+/* The same rows and outputs with the features that a fitted transformer makes of them. */
+static ml_dataset *transformed(const ml_model *transformer, const ml_dataset *data)
+{
+    const size_t n = ml_dataset_n_rows(data), width = ml_model_width(transformer, ML_TRANSFORM);
+    double *x = outputs_of(transformer, data, ML_TRANSFORM, &(size_t){0}), *y = malloc(n * sizeof *y);
+    int64_t *labels = malloc(n * sizeof *labels);
+    ml_dataset *made = matrix(NULL, x, n, width);
+
+    CHECK_OK(ml_dataset_output(data, 0, y, n));
+    for (size_t i = 0; i < n; i++)
+        labels[i] = (int64_t)y[i];
+    if (ml_dataset_n_classes(data, 0))
+        CHECK_OK(ml_dataset_set_labels(made, NULL, labels, n, -1));
+    else
+        CHECK_OK(ml_dataset_set_targets(made, NULL, y, n));
+    free(x);
+    free(y);
+    free(labels);
+    return made;
+}
+
+TEST(pipeline, is_its_steps_one_after_the_other)
+{
+    static const int32_t CALLS[] = {ML_PREDICT, ML_PREDICT_PROBA, ML_DECISION};
+    ml_dataset *wine = test_table(NULL, "wine"), *by_hand;
+    ml_model *pipe = scaled("logistic_regression"), *scaler, *last;
+
+    CHECK_OK(ml_model_fit(pipe, wine, NULL));
+    scaler = fitted_model(NULL, "standard_scaler", wine);
+    by_hand = transformed(scaler, wine);
+    last = fitted_model(NULL, "logistic_regression", by_hand);
+    for (int c = 0; c < 3; c++) {
+        size_t n, m;
+        double *a = outputs_of(pipe, wine, CALLS[c], &n), *b = outputs_of(last, by_hand, CALLS[c], &m);
+
+        CHECK_SAME_BYTES(a, n * sizeof *a, b, m * sizeof *b);
+        free(a);
+        free(b);
+    }
+    CHECK(ml_model_width(pipe, ML_TRANSFORM) == 0 && ml_model_width(pipe, ML_SCORE_SAMPLES) == 0);
+    CHECK(!strcmp(ml_model_class_name(pipe, 0, 2), "class_2"));
+    CHECK(ml_model_stop_reason(pipe) == ML_STOP_CONVERGED);
+    ml_model_free(pipe);
+    ml_model_free(scaler);
+    ml_model_free(last);
+    ml_dataset_free(by_hand);
+    ml_dataset_free(wine);
+}
+
+TEST(pipeline, of_a_regressor_and_with_weights)
+{
+    ml_dataset *boston = test_table(NULL, "boston");
+    ml_model *pipe = scaled("linear_regression"), *alone;
+    double a[506], b[506];
+
+    set_weights(boston, 0.25);
+    CHECK_OK(ml_model_fit(pipe, boston, NULL));
+    alone = fitted_model(NULL, "linear_regression", boston);
+    CHECK_OK(ml_model_predict(pipe, boston, a, 506));
+    CHECK_OK(ml_model_predict(alone, boston, b, 506));
+    for (int i = 0; i < 506; i++)
+        CHECK_CLOSE(a[i], b[i], 1e-11);
+    CHECK_FAILS(ml_model_predict_proba(pipe, boston, a, 506), ML_E_UNSUPPORTED, "as a regressor");
+    ml_model_free(pipe);
+    ml_model_free(alone);
+    ml_dataset_free(boston);
+}
+
+TEST(pipeline, rows_are_independent_of_each_other)
+{
+    ml_dataset *digits = test_table(NULL, "digits");
+    ml_model *pipe = new_model(NULL, "pipeline");
+    double *all, row[64], one[10];
+    size_t n;
+
+    add_member(pipe, "a", "standard_scaler");
+    add_member(pipe, "b", "simple_imputer");
+    add_member(pipe, "c", "standard_scaler");
+    CHECK_OK(ml_model_set_int(add_member(pipe, "d", "logistic_regression"), "max_iter", 5));
+    CHECK_OK(ml_model_fit(pipe, digits, NULL));
+    all = outputs_of(pipe, digits, ML_PREDICT_PROBA, &n);
+    for (size_t i = 0; i < 1797; i += 13) {
+        CHECK_OK(ml_dataset_row(digits, i, row, 64));
+        CHECK_OK(ml_model_predict_row(pipe, ML_PREDICT_PROBA, row, 64, one, 10, NULL, 0));
+        CHECK_SAME_BYTES(all + 10 * i, sizeof one, one, sizeof one);
+    }
+    free(all);
+    ml_model_free(pipe);
+    ml_dataset_free(digits);
+}
+
+TEST(pipeline, of_transformers_transforms_and_nests)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *outer = new_model(NULL, "pipeline"), *inner = add_member(outer, "inner", "pipeline"), *flat;
+    double *a, *b;
+    size_t n, m;
+
+    add_member(inner, "impute", "simple_imputer");
+    add_member(inner, "scale", "standard_scaler");
+    add_member(outer, "net", "logistic_regression");
+    CHECK_OK(ml_model_fit(outer, iris, NULL));
+    CHECK(ml_model_width(ml_model_member(outer, 0), ML_TRANSFORM) == 4);
+    CHECK(!strcmp(ml_model_feature_name(ml_model_member(outer, 1), 3), "petal_width_cm"));
+    flat = scaled("logistic_regression");
+    CHECK_OK(ml_model_fit(flat, iris, NULL));
+    a = outputs_of(outer, iris, ML_PREDICT_PROBA, &n);
+    b = outputs_of(flat, iris, ML_PREDICT_PROBA, &m);
+    CHECK_SAME_BYTES(a, n * sizeof *a, b, m * sizeof *b);
+    free(a);
+    free(b);
+    ml_model_free(outer);
+    ml_model_free(flat);
+    ml_dataset_free(iris);
+}
+
+static void check_same_tensor(const ml__learned *a, const ml__learned *b, const char *name)
+{
+    const ml__named_tensor *t = ml__learned_find(a, name), *u = ml__learned_find(b, name);
+    const size_t n = (size_t)t->shape[0] * ml__dtype_size(t->dtype);
+
+    CHECK(t && u && t->shape[0] == u->shape[0]);
+    CHECK_SAME_BYTES(t->data, n, u->data, n);
+}
+
+/* A network that stops early does so on the transformed validation data. */
+TEST(pipeline, validation_data_goes_through_the_steps)
+{
+    ml_dataset *wine = test_table(NULL, "wine"), *train, *held_out, *train_by_hand, *held_out_by_hand;
+    ml_model *pipe = scaled("mlp"), *scaler, *net = new_model(NULL, "mlp");
+    ml_fit_options options = {.struct_size = sizeof options};
+    ml__run run = {0};
+    ml__learned *learned;
+
+    CHECK_OK(ml_dataset_split(wine, 0.3, 1, ML_STRATIFY, &train, &held_out));
+    scaler = fitted_model(NULL, "standard_scaler", train);
+    train_by_hand = transformed(scaler, train);
+    held_out_by_hand = transformed(scaler, held_out);
+    CHECK_OK(ml_model_set_int(pipe, "last__max_iter", 10));
+    CHECK_OK(ml_model_set_int(net, "max_iter", 10));
+    options.validation = held_out;
+    CHECK_OK(ml_model_fit(pipe, train, &options));
+    /* the seed of the second step */
+    CHECK_OK(ml__model_train(net, train_by_hand, held_out_by_hand, &run, ml__seed_mix(0, 1), &learned));
+    check_same_tensor(pipe->learned->members.items[1].model->learned, learned, "validation_scores");
+    check_same_tensor(pipe->learned->members.items[1].model->learned, learned, "biases.0");
+    ml__learned_free(learned);
+    ml_model_free(pipe);
+    ml_model_free(net);
+    ml_model_free(scaler);
+    ml_dataset_free(train);
+    ml_dataset_free(held_out);
+    ml_dataset_free(train_by_hand);
+    ml_dataset_free(held_out_by_hand);
+    ml_dataset_free(wine);
+}
+
+/* ---- missing values ---- */
+
+TEST(pipeline, accepts_missing_values_when_they_are_filled_in_time)
+{
+    ml_dataset *boston = test_table(NULL, "boston"), *holes = with_holes(boston);
+    ml_model *pipe = new_model(NULL, "pipeline"), *late = scaled("linear_regression");
+    double y[506], out[506];
+
+    CHECK_OK(ml_dataset_output(boston, 0, y, 506));
+    CHECK_OK(ml_dataset_set_targets(holes, NULL, y, 506));
+    add_member(pipe, "scale", "standard_scaler");
+    add_member(pipe, "impute", "simple_imputer");
+    add_member(pipe, "line", "linear_regression");
+    CHECK_OK(ml_model_fit(pipe, holes, NULL));
+    CHECK_OK(ml_model_predict(pipe, holes, out, 506));
+    for (int i = 0; i < 506; i++)
+        CHECK(isfinite(out[i]));
+    CHECK_FAILS(ml_model_fit(late, holes, NULL), ML_E_DATA, "pipeline takes no missing values, row 0 of feature 'x0'");
+    CHECK_OK(ml_model_fit(late, boston, NULL));
+    CHECK_FAILS(ml_model_predict(late, holes, out, 506), ML_E_DATA, "pipeline takes no missing values, row 0");
+    ml_model_free(pipe);
+    ml_model_free(late);
+    ml_dataset_free(boston);
+    ml_dataset_free(holes);
+}
+
+/* ---- errors ---- */
+
+TEST(pipeline, errors_name_the_step)
+{
+    static const char CSV[] = "a,b,y\n1,u,0\n2,v,1\n3,u,1\n4,,0\n";
+    const ml_csv_options options = {.struct_size = sizeof options, .target = "y", .task = ML_TASK_CLASSIFY};
+    ml_dataset *iris = test_table(NULL, "iris"), *texts;
+    ml_model *pipe = new_model(NULL, "pipeline"), *inner;
+
+    CHECK_OK(ml_dataset_from_csv_memory(NULL, CSV, sizeof CSV - 1, NULL, &options, &texts));
+    CHECK_FAILS(ml_model_fit(pipe, iris, NULL), ML_E_PARAMETER, "pipeline needs at least 1 member, it has 0");
+    inner = add_member(pipe, "net", "pipeline");
+    add_member(inner, "classify", "logistic_regression");
+    CHECK_OK(ml_model_fit(pipe, iris, NULL));
+    add_member(pipe, "scale", "standard_scaler");
+    CHECK_FAILS(ml_model_fit(pipe, iris, NULL), ML_E_PARAMETER,
+                "step 'net' (pipeline) cannot transform, so it can only be the last one");
+    CHECK(ml_model_width(pipe, ML_PREDICT_PROBA) == 3); /* what it had */
+    ml_model_free(pipe);
+
+    pipe = new_model(NULL, "pipeline");
+    add_member(pipe, "impute", "simple_imputer");
+    add_member(pipe, "scale", "standard_scaler");
+    CHECK_FAILS(ml_model_fit(pipe, texts, NULL), ML_E_DATA,
+                "scale: standard_scaler takes numbers only, feature 'b' is categorical");
+    ml_model_free(pipe);
+    ml_dataset_free(iris);
+    ml_dataset_free(texts);
+}
+
+TEST(pipeline, numbers_that_leave_the_range_are_an_error)
+{
+    const double x[] = {1e-150, 2e-150, 3e-150}, huge = 1e300;
+    ml_dataset *small = matrix(NULL, x, 3, 1), *far = matrix(NULL, &huge, 1, 1);
+    ml_model *pipe = new_model(NULL, "pipeline");
+    double out;
+
+    add_member(pipe, "a", "standard_scaler");
+    add_member(pipe, "b", "standard_scaler");
+    CHECK_OK(ml_model_fit(pipe, small, NULL));
+    CHECK_FAILS(ml_model_transform(pipe, far, &out, 1), ML_E_NUMERIC, "step 'a' turns a feature into inf");
+    CHECK_FAILS(ml_model_predict_row(pipe, ML_TRANSFORM, &huge, 1, &out, 1, NULL, 0), ML_E_NUMERIC, "step 'a'");
+    ml_model_free(pipe);
+    ml_dataset_free(small);
+    ml_dataset_free(far);
+}
+
+/* ---- what a file could say ---- */
+
+static void swap_steps(ml__learned *learned)
+{
+    const ml__member first = learned->members.items[0];
+
+    learned->members.items[0] = learned->members.items[1];
+    learned->members.items[1] = first;
+}
+
+TEST(pipeline, steps_that_do_not_chain_are_refused)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *pipe = scaled("logistic_regression");
+    ml__learned *learned;
+    int32_t task;
+
+    CHECK_OK(ml_model_fit(pipe, iris, NULL));
+    learned = pipe->learned;
+    CHECK_OK(ml__learned_validate(pipe, learned, false));
+    swap_steps(learned);
+    CHECK_FAILS(ml__learned_validate(pipe, learned, false), ML_E_FORMAT, "step 'last' cannot transform");
+    swap_steps(learned);
+    learned->schema.n_features = 3;
+    CHECK_FAILS(ml__learned_validate(pipe, learned, false), ML_E_FORMAT, "step 'scale' takes 4 features and gets 3");
+    learned->schema.n_features = 4;
+    task = learned->members.items[1].model->learned->task;
+    learned->members.items[1].model->learned->task = ML__UNSUPERVISED;
+    CHECK_FAILS(ml__learned_validate(pipe, learned, false), ML_E_FORMAT, "outputs are not those of its last step");
+    learned->members.items[1].model->learned->task = task;
+    learned->members.items[1].model->learned->schema.outputs[0].n_classes = 2;
+    CHECK_FAILS(ml__learned_validate(pipe, learned, false), ML_E_FORMAT, "outputs are not those of its last step");
+    learned->members.items[1].model->learned->schema.outputs[0].n_classes = 3;
+    CHECK_OK(ml__learned_validate(pipe, learned, false));
+    ml_model_free(pipe);
+    ml_dataset_free(iris);
+}
