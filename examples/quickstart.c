@@ -83,13 +83,15 @@ static ml_model *prepared(ml_context *context, const ml_dataset *data)
     return pipeline;
 }
 
-static ml_model *network(ml_context *context)
+/* Where rows are plenty, some can be spared to notice when training no longer helps. */
+static ml_model *network(ml_context *context, const ml_dataset *data)
 {
     ml_model *mlp = model(context, "mlp");
 
     OK(ml_model_set_text(mlp, "hidden_layer_sizes", "64,32"));
     OK(ml_model_set_int(mlp, "batch_size", 32));
     OK(ml_model_set_real(mlp, "alpha", 1e-3));
+    OK(ml_model_set_text(mlp, "early_stopping", ml_dataset_n_rows(data) > 5000 ? "true" : "false"));
     return mlp;
 }
 
@@ -98,7 +100,7 @@ static ml_model *scaled_network(ml_context *context, const ml_dataset *data)
     ml_model *pipeline = prepared(context, data);
 
     OK(ml_model_add_member(pipeline, "scale", model(context, "standard_scaler")));
-    OK(ml_model_add_member(pipeline, "net", network(context)));
+    OK(ml_model_add_member(pipeline, "net", network(context, data)));
     return pipeline;
 }
 
@@ -131,7 +133,7 @@ static ml_model *mixture_network(ml_context *context, const ml_dataset *data)
     OK(ml_model_set_text(gmm, "passthrough", "true"));
     OK(ml_model_add_member(pipeline, "scale", model(context, "standard_scaler")));
     OK(ml_model_add_member(pipeline, "gmm", gmm));
-    OK(ml_model_add_member(pipeline, "net", network(context)));
+    OK(ml_model_add_member(pipeline, "net", network(context, data)));
     return pipeline;
 }
 

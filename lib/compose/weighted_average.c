@@ -10,8 +10,8 @@
  *                              1996). The problem is convex and solved to its optimum (simplex.c).
  *                              classes: -sum_i omega_i log sum_m w_m p_im(y_i), with p raised to at least MIN_PROBA
  *                              reals:    sum_i omega_i (sum_m w_m p_im - y_i)^2
- *                              Several outputs count as several observations. All members see the same folds; labels are
- *                              stratified, unless a class has a single row.
+ *                              Several outputs count as several observations. All members see the same folds, stratified
+ *                              by the first output's labels.
  *             auto             fixed when every member came with a weight, cross_validated when none did
  * Fit         weights, then every member anew on all rows
  *
@@ -229,33 +229,6 @@ static void fill_column(observations *b, size_t m, int32_t task)
     }
 }
 
-/* Stratified for labels; a class of one row cannot be in two folds, and must not stop the fit. */
-static ml_status choose_folds(ml__fit *f, ml__folds *folds)
-{
-    const params *p = f->params;
-    const int32_t *labels;
-    size_t *n_rows;
-    ml_status st = ML_OK;
-
-    *folds = (ml__folds){.n_folds = (size_t)p->n_folds, .seed = f->seed};
-    ML__CHECK(f->n >= folds->n_folds, ML_E_DATA, "%zu rows cannot make %zu folds", f->n, folds->n_folds);
-    if (f->task == ML__REGRESS)
-        goto done;
-    labels = ml__fit_labels(f, 0);
-    if (!labels)
-        return ML_E_MEMORY;
-    ML__NEW(f->scratch, n_rows, f->K);
-    for (size_t i = 0; i < f->n; i++)
-        if (labels[i] >= 0)
-            n_rows[labels[i]]++;
-    folds->flags = ML_STRATIFY;
-    for (size_t k = 0; k < f->K; k++)
-        if (n_rows[k] == 1)
-            folds->flags = 0;
-done:
-    return st;
-}
-
 static ml_status predict_out_of_fold(ml__fit *f, const ml__folds *folds, size_t m, double *q)
 {
     const ml__member *member = &f->model->members.items[m];
@@ -280,12 +253,14 @@ static void scale_errors(observations *b)
 
 static ml_status cross_validated_weights(ml__fit *f, uint64_t n_steps, double *w)
 {
+    const params *p = f->params;
+    const ml__folds folds = {
+        .n_folds = (size_t)p->n_folds, .seed = f->seed, .flags = f->task == ML__CLASSIFY ? ML_STRATIFY : 0};
     observations b;
-    ml__folds folds;
     double gap;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    ML__TRY(choose_folds(f, &folds));
+    ML__CHECK(f->n >= folds.n_folds, ML_E_DATA, "%zu rows cannot make %zu folds", f->n, folds.n_folds);
     ML__TRY(create_observations(f, &b));
     for (size_t m = 0; m < b.M; m++) {
         ML__TRY(predict_out_of_fold(f, &folds, m, b.q));

@@ -10,8 +10,9 @@
  *                 phi(t) <= phi(0) + NOISE |F| and C2 phi'(0) <= phi'(t) <= (2 C1 - 1) phi'(0)  (Hager & Zhang 2005, eq. 4.1)
  *             [lo, hi] brackets such a step: lo descends with phi'(lo) < 0, hi rises or is too high. Trial steps are the
  *             minimum of the cubic through both ends, kept away from them, or EXPANSION lo while there is no hi.
- * Stop        max_j |g_j| <= tol: converged. No step that descends: the function is level to rounding there, which is
- *             converged as well when the history has been dropped and -g tried. max_iter; or the caller says so.
+ * Stop        max_j |g_j| <= tol: converged. Level to rounding is converged as well: no step descends, not even along -g
+ *             with the history dropped, or neither F nor max |g| has reached a new low for MAX_STALLED iterations.
+ *             max_iter; or the caller says so.
  *
  * Symbols     n variables; x, g, p [n]; S, Y [HISTORY x n], rho = 1 / s'y; t step
  * Cost        per iteration one evaluation of F, rarely more, and 4 HISTORY n
@@ -26,8 +27,9 @@
 #include "kernel/kernel.h"
 
 enum {
-    HISTORY = 10,   /* scikit-learn's choice; more rarely pays */
-    MAX_TRIALS = 40 /* of a line search; bisection alone resolves 2^-40 */
+    HISTORY = 10,    /* scikit-learn's choice; more rarely pays */
+    MAX_TRIALS = 40, /* of a line search; bisection alone resolves 2^-40 */
+    MAX_STALLED = 20
 };
 static const double C1 = 1e-4, C2 = 0.9; /* the usual ones for quasi-Newton directions */
 static const double EXPANSION = 4;
@@ -44,6 +46,8 @@ typedef struct {
     double F;
     double *S, *Y, rho[HISTORY];
     size_t n_pairs, newest;
+    double lowest_F, lowest_g;
+    size_t n_stalled;
 } state;
 
 static double dot(size_t n, const double *a, const double *b)
@@ -184,7 +188,7 @@ static ml_status create(ml__arena *scratch, ml__lbfgs *search, double *x, state 
     const size_t n = search->n;
     ml_status st = ML_OK;
 
-    *s = (state){.search = search, .x = x};
+    *s = (state){.search = search, .x = x, .lowest_F = INFINITY, .lowest_g = INFINITY};
     ML__NEW(scratch, s->g, n);
     ML__NEW(scratch, s->p, n);
     ML__NEW(scratch, s->x_next, n);
@@ -231,6 +235,17 @@ done:
     return st;
 }
 
+/* The largest |gradient|; keeps count of iterations without progress. */
+static double look_around(state *s)
+{
+    const double g = largest(s->search->n, s->g);
+
+    s->n_stalled = s->F < s->lowest_F || g < s->lowest_g ? 0 : s->n_stalled + 1;
+    s->lowest_F = fmin(s->F, s->lowest_F);
+    s->lowest_g = fmin(g, s->lowest_g);
+    return g;
+}
+
 ml_status ml__lbfgs_minimise(ml__arena *scratch, ml__lbfgs *search, double *x)
 {
     bool level = false, stop = false;
@@ -242,19 +257,19 @@ ml_status ml__lbfgs_minimise(ml__arena *scratch, ml__lbfgs *search, double *x)
     ML__CHECK(isfinite(s.F) && isfinite(largest(search->n, s.g)), ML_E_NUMERIC, "the loss is not finite at the start");
     search->n_iter = 0;
     search->stop_reason = ML_STOP_MAX_ITER;
-    while (search->n_iter < search->max_iter && !stop) {
-        if (level || largest(search->n, s.g) <= search->tol) {
+    for (;;) {
+        if (look_around(&s) <= search->tol || level || s.n_stalled > MAX_STALLED) {
             search->stop_reason = ML_STOP_CONVERGED;
             break;
         }
+        if (stop)
+            search->stop_reason = ML_STOP_DEADLINE;
+        if (stop || search->n_iter == search->max_iter)
+            break;
         ML__TRY(iterate(&s, &level));
         search->n_iter++;
         ML__TRY(search->step(search->argument, search->n_iter, s.F, &stop));
     }
-    if (stop)
-        search->stop_reason = ML_STOP_DEADLINE;
-    else if (largest(search->n, s.g) <= search->tol)
-        search->stop_reason = ML_STOP_CONVERGED;
 done:
     return st;
 }

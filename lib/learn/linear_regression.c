@@ -12,18 +12,13 @@
  *             V = (B - A X) / sqrt(alpha), so that its length is the objective over alpha.
  *
  * Symbols     n rows, d features, o outputs; coef [o x d], b = intercept [o], rank of A when alpha = 0, else d
- * Degenerate  collinear features or d > n: the solution of least norm. A feature that is constant up to rounding,
- *             sum_i w_i (x_i - mx)^2 <= W (CONSTANT_ULPS eps mx)^2, gets coefficient 0, as there is an intercept.
+ * Degenerate  collinear features or d > n: the solution of least norm. A constant feature is exactly 0 in A, since its
+ *             mean is exact (moments.c), and gets coefficient 0.
  * Cost        n d^2 when well-conditioned, about four times as much otherwise; a copy of X, and another when it is not
  */
-#include <float.h>
-
 #include "learn/learn.h"
 #include "learn/least_squares.h"
 #include "learn/moments.h"
-
-/* Rounding leaves a mean within a few units of the last place. */
-static const double CONSTANT_ULPS = 8;
 
 typedef struct {
     int64_t fit_intercept;
@@ -82,17 +77,6 @@ static void centre(size_t n, size_t d, const double *from, const double *w, cons
     }
 }
 
-static void clear_constant_columns(const equations *s, const ml__moments *m)
-{
-    for (size_t j = 0; j < s->d; j++) {
-        const double rounding = CONSTANT_ULPS * DBL_EPSILON * m->mean[j];
-
-        if (m->M2[j] <= m->W[j] * rounding * rounding)
-            for (size_t i = 0; i < s->n; i++)
-                s->A[i * s->d_total + j] = 0;
-    }
-}
-
 static void append_penalty(const equations *s, double alpha)
 {
     const bool below = s->n_total > s->n;
@@ -122,8 +106,6 @@ static ml_status build_system(ml__fit *f, double alpha, bool with_intercept, ml_
     }
     centre(s->n, s->d, X, w, mx, s->A, s->d_total);
     centre(s->n, s->o, Y, w, my, s->B, s->o);
-    if (with_intercept)
-        clear_constant_columns(s, mx);
     if (alpha > 0)
         append_penalty(s, alpha);
     for (size_t i = 0; i < s->n * s->d_total; i++)

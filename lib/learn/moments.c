@@ -10,6 +10,7 @@
  * next to the spread (1e9 with noise of 1e-3) costs no digits of M2, and what is left of the mean is added to it.
  *
  * Symbols   n rows, d columns; i row, j column; c [d] shift
+ * Constant  the mean of a constant column is exact and its M2 exactly 0, as every delta is 0
  * Slots     see slots.h; merged in order, so that the bits do not depend on threads
  * Cost      2 passes, 3 d doubles for each slot
  */

@@ -3,15 +3,14 @@
  * Readable descriptions of models, in memory or in a file. A file is described from its outline: a model whose tensors
  * have no data, so nothing here looks at data or asks a kind.
  *
- *     pipeline: transformers, then a model
- *       parameters
- *         ...
- *       fitted to classify: 4 features (sepal_length, ...); species: 3 classes (setosa, ...)
- *       stopped: complete
- *       tensors
- *         coef  float64 3 x 4  96 bytes
+ *     pipeline: Steps one after the other
+ *       parameters: none
+ *       fitted to classify: 4 features (sepal_length, ...); species: 3 classes (setosa, ...); stopped: complete
  *       members
- *         scale = standard_scaler: ...
+ *         net = mlp: Multi-layer perceptron
+ *           parameters: hidden_layer_sizes = 64,32, alpha = 0.001; 18 at their defaults
+ *           fitted to classify: 4 features; stopped: max_iter
+ *           tensors: weights.0 float32 4 x 64, biases.0 float32 64, ...
  *     123 learned values, 984 bytes
  */
 #include "store/model_file.h"
@@ -21,7 +20,7 @@
 enum {
     MAX_NAMES = 8, /* of features and classes in one line */
     MAX_RUN = 5,   /* members of one kind in a row that are all told */
-    RUN_SHOWN = 3, /* of a longer run */
+    RUN_SHOWN = 1, /* of a longer run */
     INDENT = 2
 };
 
@@ -66,10 +65,12 @@ static size_t shown(size_t n)
 
 /* ---- parameters ---- */
 
+/* One line: what differs from the defaults, and how many do not. */
 static ml_status describe_params(const ml_model *model, size_t depth, ml__text *out)
 {
     const ml__kind *kind = model->kind;
     void *defaults = ml__alloc_array(model->context, 1, kind->params_size ? kind->params_size : 1);
+    size_t n_set = 0, n_default = 0;
     ml__text value, standard;
     ml_status st = defaults ? ML_OK : ML_E_MEMORY;
 
@@ -77,20 +78,26 @@ static ml_status describe_params(const ml_model *model, size_t depth, ml__text *
     ml__text_init(&standard, model->context);
     ML__TRY(st);
     ML__TRY(ml__params_defaults(kind->params, defaults));
-    if (kind->params->name) {
-        indent(out, depth);
-        ml__text_add(out, "parameters (* not the default)\n");
-    }
+    indent(out, depth);
+    ml__text_add(out, "parameters:");
     for (const ml__param *p = kind->params; p->name; p++) {
         value.n_bytes = standard.n_bytes = 0;
+        ml__text_add(&value, "%s", "");
+        ml__text_add(&standard, "%s", "");
         ml__param_print(p, model->params, &value);
         ml__param_print(p, defaults, &standard);
         ML__TRY(value.status);
         ML__TRY(standard.status);
-        indent(out, depth + 1);
-        ml__text_add(out, "%s = %s%s\n", p->name, value.n_bytes ? value.data : "",
-                     strcmp(value.n_bytes ? value.data : "", standard.n_bytes ? standard.data : "") ? " *" : "");
+        if (value.n_bytes == standard.n_bytes && !memcmp(value.data, standard.data, value.n_bytes))
+            n_default++;
+        else
+            ml__text_add(out, "%s %s = %s", n_set++ ? "," : "", p->name, value.data);
     }
+    if (n_set && n_default)
+        ml__text_add(out, ";");
+    if (n_default)
+        ml__text_add(out, " %zu at %s", n_default, n_default == 1 ? "its default" : "their defaults");
+    ml__text_add(out, "%s\n", n_set || n_default ? "" : " none");
 done:
     ml__text_free(&value);
     ml__text_free(&standard);
@@ -116,15 +123,9 @@ static void describe_output(const ml__output *output, ml__text *out)
     ml__text_add(out, ")");
 }
 
-static void describe_schema(const ml__learned *learned, size_t depth, ml__text *out)
+static void describe_features(const ml__schema *schema, ml__text *out)
 {
-    static const char *const VERBS[] = {
-        [ML__CLASSIFY] = "classify", [ML__REGRESS] = "predict values", [ML__UNSUPERVISED] = "describe data"};
-    const ml__schema *schema = &learned->schema;
-
-    indent(out, depth);
-    ml__text_add(out, "fitted to %s: %zu feature%s (", VERBS[learned->task], schema->n_features,
-                 schema->n_features == 1 ? "" : "s");
+    ml__text_add(out, " (");
     for (size_t j = 0; j < shown(schema->n_features); j++) {
         add_name(out, schema->features[j].name);
         if (schema->features[j].n_categories)
@@ -132,13 +133,25 @@ static void describe_schema(const ml__learned *learned, size_t depth, ml__text *
         add_separator(out, j, schema->n_features);
     }
     ml__text_add(out, ")");
-    for (size_t o = 0; learned->task != ML__UNSUPERVISED && o < shown(schema->n_outputs); o++)
-        describe_output(&schema->outputs[o], out);
-    if (learned->task != ML__UNSUPERVISED && schema->n_outputs > MAX_NAMES)
-        ml__text_add(out, "; … and %zu more", schema->n_outputs - MAX_NAMES);
-    ml__text_add(out, "\n");
+}
+
+/* Names are told once, by the outermost model. */
+static void describe_schema(const ml__learned *learned, size_t depth, bool names, ml__text *out)
+{
+    static const char *const VERBS[] = {
+        [ML__CLASSIFY] = "classify", [ML__REGRESS] = "predict values", [ML__UNSUPERVISED] = "describe data"};
+    const ml__schema *schema = &learned->schema;
+
     indent(out, depth);
-    ml__text_add(out, "stopped: %s\n", ml__stop_name(learned->stop_reason));
+    ml__text_add(out, "fitted to %s: %zu feature%s", VERBS[learned->task], schema->n_features,
+                 schema->n_features == 1 ? "" : "s");
+    if (names)
+        describe_features(schema, out);
+    for (size_t o = 0; names && learned->task != ML__UNSUPERVISED && o < shown(schema->n_outputs); o++)
+        describe_output(&schema->outputs[o], out);
+    if (names && learned->task != ML__UNSUPERVISED && schema->n_outputs > MAX_NAMES)
+        ml__text_add(out, "; … and %zu more", schema->n_outputs - MAX_NAMES);
+    ml__text_add(out, "; stopped: %s\n", ml__stop_name(learned->stop_reason));
 }
 
 static const char *type_name(ml_dtype dtype)
@@ -162,20 +175,20 @@ static uint64_t count_values(const ml__named_tensor *t)
 
 static void describe_tensors(const ml__learned *learned, size_t depth, ml__text *out)
 {
-    if (learned->n_tensors > 0) {
-        indent(out, depth);
-        ml__text_add(out, "tensors\n");
-    }
+    if (!learned->n_tensors)
+        return;
+    indent(out, depth);
+    ml__text_add(out, "tensors: ");
     for (size_t i = 0; i < learned->n_tensors; i++) {
         const ml__named_tensor *t = &learned->tensors[i];
 
-        indent(out, depth + 1);
+        ml__text_add(out, "%s", i ? ", " : "");
         add_name(out, t->name);
-        ml__text_add(out, ": %s", type_name(t->dtype));
+        ml__text_add(out, " %s", type_name(t->dtype));
         for (uint32_t r = 0; r < t->rank; r++)
             ml__text_add(out, "%s%llu", r ? " x " : " ", (unsigned long long)t->shape[r]);
-        ml__text_add(out, ", %llu bytes\n", (unsigned long long)(count_values(t) * ml__dtype_size(t->dtype)));
     }
+    ml__text_add(out, "\n");
 }
 
 /* ---- models ---- */
@@ -231,7 +244,7 @@ static ml_status describe_model(const ml_model *model, size_t depth, ml__text *o
     ml__text_add(out, "%s: %s\n", model->kind->name, model->kind->doc);
     ML__TRY(describe_params(model, depth + 1, out));
     if (model->learned) {
-        describe_schema(model->learned, depth + 1, out);
+        describe_schema(model->learned, depth + 1, depth == 0, out);
         describe_tensors(model->learned, depth + 1, out);
     } else {
         indent(out, depth + 1);

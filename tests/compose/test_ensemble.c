@@ -167,6 +167,137 @@ TEST(ensemble, weights_are_the_optimum_on_out_of_fold_predictions)
     ml_dataset_free(wine);
 }
 
+/* A kind for several label outputs, with missing labels: the frequencies of the classes, whatever x is. */
+typedef struct {
+    double pseudo_count;
+} frequency_params;
+
+static const ml__param FREQUENCY_PARAMS[] = {
+    ML__REAL(frequency_params, pseudo_count, "1", ML__RANGE(0, INFINITY), "added to every count"),
+    ML__PARAMS_END,
+};
+static const ml__tensor_rule FREQUENCY_TENSORS[] = {{"p", ML_FLOAT64, "C", ML__FINITE}, {NULL, 0, NULL, 0}};
+
+static ml_status frequency_fit(ml__fit *f)
+{
+    const double pseudo_count = ((const frequency_params *)f->params)->pseudo_count;
+    double *p;
+    ml_status st = ML_OK;
+
+    ML__PUBLISH(f, p, "p", ML_FLOAT64, ml__schema_width(f->schema));
+    for (size_t o = 0; o < f->n_outputs; p += f->schema->outputs[o++].n_classes) {
+        const size_t K = f->schema->outputs[o].n_classes;
+        const int32_t *labels = ml__fit_labels(f, o);
+        double total = pseudo_count * (double)K;
+
+        for (size_t i = 0; i < f->n; i++)
+            if (labels[i] >= 0) {
+                p[labels[i]]++;
+                total++;
+            }
+        for (size_t k = 0; k < K; k++)
+            p[k] = (p[k] + pseudo_count) / total;
+    }
+done:
+    return st;
+}
+
+static ml_status frequency_proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const size_t C = ml__schema_width(&model->learned->schema);
+
+    (void)scratch;
+    for (size_t i = 0; i < x->n; i++)
+        memcpy(out + i * C, ml__tensor_data(model->learned, "p"), C * sizeof *out);
+    return ML_OK;
+}
+
+static const ml__kind FREQUENCIES = {
+    .name = "frequencies",
+    .doc = "class frequencies",
+    .tasks = ML__CLASSIFY,
+    .accepts = ML__MULTI_OUTPUT | ML__MISSING_LABELS,
+    .real = ML_FLOAT64,
+    .params = FREQUENCY_PARAMS,
+    .params_size = sizeof(frequency_params),
+    .tensors = FREQUENCY_TENSORS,
+    .fit = frequency_fit,
+    .proba = frequency_proba,
+};
+
+/* Two label outputs of 3 and 2 classes, the second known for every third row only. */
+TEST(ensemble, every_known_label_of_every_output_is_an_observation)
+{
+    enum { N = 150 };
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_ensemble *ensemble = new_ensemble(NULL);
+    const ml_model *model = ml_ensemble_model(ensemble);
+    const uint64_t seed = ml__seed_mix(0, 0);
+    const ml__folds folds = {.n_folds = 3, .seed = seed, .flags = ML_STRATIFY};
+    static double y[N], q[N * 5], P[2 * 2 * N], ones[2 * N], out[N * 2];
+    static int64_t second[N];
+    double expected[2], weights[2], gap;
+    ml__run run = {0};
+    ml__arena arena;
+
+    CHECK_OK(ml_dataset_output(iris, 0, y, N));
+    for (int i = 0; i < N; i++)
+        second[i] = i % 3 ? -1 : i % 50 < 10;
+    CHECK_OK(ml_dataset_add_labels(iris, "second", second, N, -1));
+    CHECK_OK(ml_model_set_int(ml_ensemble_model(ensemble), "n_folds", 3));
+    for (size_t m = 0; m < 2; m++) {
+        ml_model *member;
+
+        CHECK_OK(ml__model_new(NULL, &FREQUENCIES, &member));
+        CHECK_OK(ml_model_set_real(member, "pseudo_count", m ? 200 : 0));
+        CHECK_OK(ml_ensemble_add(ensemble, m ? "b" : "a", member, ML_AUTO_WEIGHT));
+    }
+    fit(ensemble, iris);
+    CHECK(ml_model_width(model, ML_PREDICT_PROBA) == 5);
+    CHECK_OK(ml_model_predict(model, iris, out, 2 * N));
+    for (size_t m = 0; m < 2; m++) {
+        size_t r = 0;
+
+        CHECK_OK(ml__out_of_fold(&run, model->members.items[m].model, iris, &folds, ml__seed_mix(seed, m),
+                                 ML_PREDICT_PROBA, q));
+        for (int i = 0; i < N; i++, r++) {
+            P[2 * r + m] = q[5 * i + (int)y[i]];
+            ones[r] = 1;
+        }
+        for (int i = 0; i < N; i++)
+            if (second[i] >= 0) {
+                P[2 * r + m] = q[5 * i + 3 + second[i]];
+                ones[r++] = 1;
+            }
+        CHECK(r == 200);
+    }
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__simplex_log_loss(&arena, 200, 2, P, ones, expected, &gap));
+    ml__arena_free(&arena);
+    CHECK_OK(ml_ensemble_weights(ensemble, weights, 2));
+    CHECK_SAME_BYTES(weights, sizeof weights, expected, sizeof expected);
+    CHECK(weights[0] > 0.01);
+    ml_ensemble_free(ensemble);
+    ml_dataset_free(iris);
+}
+
+/* Trees give the true class of some rows probability 0, all of them; the other rows still tell the trees apart. */
+TEST(ensemble, rows_that_nobody_foresaw_do_not_decide)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_ensemble *ensemble = new_ensemble(NULL);
+    double weights[2];
+
+    CHECK_OK(ml_model_set_int(add(ensemble, "full", "decision_tree", ML_AUTO_WEIGHT), "max_depth", 20));
+    CHECK_OK(ml_model_set_int(add(ensemble, "small", "decision_tree", ML_AUTO_WEIGHT), "max_depth", 3));
+    fit(ensemble, iris);
+    CHECK_OK(ml_ensemble_weights(ensemble, weights, 2));
+    CHECK_CLOSE(weights[0] + weights[1], 1, 1e-15);
+    CHECK_MSG(weights[1] > 0.6, "%g", weights[1]);
+    ml_ensemble_free(ensemble);
+    ml_dataset_free(iris);
+}
+
 TEST(ensemble, a_member_that_knows_nothing_gets_nothing)
 {
     ml_dataset *iris = test_table(NULL, "iris"), *boston = test_table(NULL, "boston");

@@ -130,10 +130,10 @@ TEST(pipeline, of_transformers_transforms_and_nests)
 static void check_same_tensor(const ml__learned *a, const ml__learned *b, const char *name)
 {
     const ml__named_tensor *t = ml__learned_find(a, name), *u = ml__learned_find(b, name);
-    const size_t n = (size_t)t->shape[0] * ml__dtype_size(t->dtype);
 
     CHECK(t && u && t->shape[0] == u->shape[0]);
-    CHECK_SAME_BYTES(t->data, n, u->data, n);
+    CHECK_SAME_BYTES(t->data, (size_t)t->shape[0] * ml__dtype_size(t->dtype), u->data,
+                     (size_t)u->shape[0] * ml__dtype_size(u->dtype));
 }
 
 /* A network that stops early does so on the transformed validation data. */

@@ -108,6 +108,36 @@ static inline ml_dataset *with_holes(const ml_dataset *data)
     return made;
 }
 
+/* A model of `kind` fitted on a shipped table has the same bytes for any number of threads. */
+static inline void check_threads(const char *kind, const char *table, const char *parameter, int64_t value)
+{
+    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+    void *first = NULL, *bytes;
+    size_t n_first = 0, n;
+
+    for (int t = 0; t < 4; t++) {
+        test_allocator allocator = {0};
+        ml_context *context = test_context(&allocator, N_THREADS[t]);
+        ml_dataset *data = test_table(context, table);
+        ml_model *model = new_model(context, kind);
+
+        if (parameter)
+            CHECK_OK(ml_model_set_int(model, parameter, value));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        bytes = test_saved(model, &n);
+        if (t)
+            CHECK_SAME_BYTES(bytes, n, first, n_first);
+        free(first);
+        first = bytes;
+        n_first = n;
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+        CHECK(allocator.n_live == 0);
+    }
+    free(first);
+}
+
 /* A monitor that stops at its step number *(int *)user. */
 static inline int32_t stop_at(void *user, const ml_progress *progress)
 {

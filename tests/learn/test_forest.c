@@ -30,14 +30,16 @@ TEST(forest, test_scores_are_those_of_scikit_learn)
     free(want);
 }
 
-/* Without bootstrap and with all features every tree is the decision tree. */
+/* Without bootstrap and with all features every tree is the decision tree. Only so deep that no splits tie: those go to the
+ * feature searched first, which a forest draws. */
 TEST(forest, without_randomness_its_trees_are_the_decision_tree)
 {
     for (int labels = 0; labels < 2; labels++) {
         ml_dataset *data = toy_data(NULL, labels);
-        ml_model *tree = toy_fitted(NULL, "decision_tree", data, NULL),
-                 *forest = toy_fitted(NULL, "random_forest", data,
-                                      TOY_SETTINGS("bootstrap", "false", "max_features", "all", "n_estimators", "3"));
+        ml_model *tree = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_depth", "2")),
+                 *forest = toy_fitted(
+                     NULL, "random_forest", data,
+                     TOY_SETTINGS("bootstrap", "false", "max_features", "all", "n_estimators", "3", "max_depth", "2"));
         const ml_tensor one = toy_tensor(tree, "nodes.threshold"), all = toy_tensor(forest, "nodes.threshold");
         const double *a = toy_tensor(tree, "feature_importances").data,
                      *b = toy_tensor(forest, "feature_importances").data;

@@ -187,3 +187,30 @@ TEST(linear, units_of_features_do_not_matter)
     ml_dataset_free(diabetes);
     ml_dataset_free(scaled);
 }
+
+/* Where features are collinear and their units differ by 2^100, the shortest solution predicts as well as in like units. */
+TEST(linear, units_of_collinear_features_do_not_matter_to_predictions)
+{
+    ml_dataset *diabetes = test_table(NULL, "diabetes"), *collinear;
+    double *x = rows_of(diabetes), y[442], wide[442 * 11], a[442], b[442];
+    ml_model *model;
+
+    CHECK_OK(ml_dataset_output(diabetes, 0, y, 442));
+    for (int i = 0; i < 442; i++) {
+        for (int j = 0; j < 10; j++)
+            wide[i * 11 + j] = ldexp(x[i * 10 + j], 10 * j - 50);
+        wide[i * 11 + 10] = x[i * 10 + 2] + x[i * 10 + 3];
+    }
+    collinear = problem(wide, y, 442, 11);
+    model = fitted_model(NULL, "linear_regression", diabetes);
+    CHECK_OK(ml_model_predict(model, diabetes, a, 442));
+    CHECK_OK(ml_model_fit(model, collinear, NULL));
+    CHECK(*(const int64_t *)tensor_data(model, "rank") == 10);
+    CHECK_OK(ml_model_predict(model, collinear, b, 442));
+    for (int i = 0; i < 442; i++)
+        CHECK_CLOSE(b[i], a[i], 1e-9);
+    free(x);
+    ml_model_free(model);
+    ml_dataset_free(diabetes);
+    ml_dataset_free(collinear);
+}

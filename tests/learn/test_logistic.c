@@ -255,3 +255,39 @@ TEST(logistic, cancelling_any_iteration_keeps_the_model)
     ml_model_free(model);
     ml_dataset_free(iris);
 }
+
+TEST(logistic, any_number_of_threads_gives_the_same_bytes)
+{
+    check_threads("logistic_regression", "digits", "max_iter", 20);
+}
+
+TEST(logistic, a_deadline_ends_after_the_iteration_in_which_it_passes)
+{
+    const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_model *model = new_model(NULL, "logistic_regression");
+
+    CHECK_OK(ml_model_fit(model, wine, &options));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
+    CHECK(*(const int64_t *)tensor_data(model, "n_iter") == 1);
+    ml_model_free(model);
+    ml_dataset_free(wine);
+}
+
+/* tol 0 ends where the loss is level to rounding, long before the limit. */
+TEST(logistic, the_last_digits_are_reached_and_left)
+{
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_model *model = logistic(1, 0, 100000), *near = logistic(1, 1e-11, 100000);
+
+    CHECK_OK(ml_model_fit(model, wine, NULL));
+    CHECK_OK(ml_model_fit(near, wine, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED);
+    CHECK_MSG(*(const int64_t *)tensor_data(model, "n_iter") < 1000, "%lld iterations",
+              (long long)*(const int64_t *)tensor_data(model, "n_iter"));
+    for (int v = 0; v < 39; v++)
+        CHECK_CLOSE(reals_of(model, "coef")[v], reals_of(near, "coef")[v], 1e-9);
+    ml_model_free(model);
+    ml_model_free(near);
+    ml_dataset_free(wine);
+}

@@ -140,3 +140,8 @@ TEST(scaler, extreme_magnitudes_work_or_say_so)
     ml_dataset_free(fine);
     ml_dataset_free(too_large);
 }
+
+TEST(scaler, any_number_of_threads_gives_the_same_bytes)
+{
+    check_threads("standard_scaler", "digits", NULL, 0);
+}

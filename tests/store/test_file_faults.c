@@ -5,6 +5,7 @@
  */
 #if defined(__linux__) && !defined(__SANITIZE_THREAD__)
 #define _GNU_SOURCE
+#undef _FILE_OFFSET_BITS /* both names of the calls are defined here */
 #include "store/file.h"
 
 #include <dirent.h>

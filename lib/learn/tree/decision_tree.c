@@ -12,7 +12,7 @@ static const ml__param PARAMS[] = {
 
 static ml_status fit(ml__fit *f)
 {
-    return ml__trees_fit(f, f->params, 1, false);
+    return ml__trees_fit(f, f->params, 1, false, false);
 }
 
 static ml_status prepare(const ml_model *model, ml__learned *learned)

@@ -220,12 +220,13 @@ done:
     return st;
 }
 
-ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool bootstrap)
+ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap)
 {
     forest r = {.f = f, .n_trees = n_trees};
     ml_status st;
 
     ML__TRY(set_data(f, params, bootstrap, &r.data));
+    r.data.draw_features = in_drawn_order || r.data.max_features < f->d;
     ML__NEW(f->scratch, r.trees, n_trees);
     ML__NEW(f->scratch, r.arenas, n_trees);
     for (size_t t = 0; t < n_trees; t++)

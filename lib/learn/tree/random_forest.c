@@ -21,7 +21,7 @@ static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
 
-    return ml__trees_fit(f, &p->tree, (size_t)p->n_estimators, p->bootstrap);
+    return ml__trees_fit(f, &p->tree, (size_t)p->n_estimators, true, p->bootstrap);
 }
 
 const ml__kind ml__random_forest = {

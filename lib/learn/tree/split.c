@@ -12,7 +12,9 @@
  * which are W I(node) - l I(left) - r I(right) (Breiman, Friedman, Olshen & Stone 1984, chapters 4 and 8) rearranged so
  * that little cancels and that exchanging the sides does not change a bit. All sums are whole numbers, so the gain of a
  * partition does not depend on the feature or the order of rows that led to it, and ties are real ties. They go to the
- * lowest feature, then to the lowest threshold.
+ * feature searched first, then to the lowest threshold. A single tree that looks at all features searches them by
+ * number. A forest draws an order in every node, as scikit-learn does: always the lowest feature would make the small
+ * nodes of its trees alike, which costs accuracy where many splits tie (Boston: R2 .918 instead of .922).
  *
  * A split that gains nothing is still made when it is the best there is (scikit-learn's rule): below it there may be one
  * that gains, as in exclusive or.
@@ -134,7 +136,7 @@ static bool search_feature(ml__splitter *s, size_t j, const uint32_t *rows, size
         if (keys[p] >> 32 == keys[p + 1] >> 32 || p + 1 < least || m - p - 1 < least)
             continue;
         gain = gain_of(s, all);
-        if (gain > best->gain || (gain == best->gain && j < best->feature))
+        if (gain > best->gain)
             *best = (ml__split){.gain = gain,
                                 .feature = (uint32_t)j,
                                 .code = (uint32_t)(keys[p] >> 32),
@@ -169,7 +171,7 @@ static void undo_draws(ml__splitter *s, size_t n_drawn)
 ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, const ml__node_sums *all, uint64_t key)
 {
     const size_t d = s->data->d, wanted = s->data->max_features;
-    const bool draws = wanted < d;
+    const bool draws = s->data->draw_features;
     ml__split best = {.gain = -1};
     ml__rng rng = ml__rng_make(key, 0);
     size_t n_seen, n_useful = 0;

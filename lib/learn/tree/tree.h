@@ -81,6 +81,7 @@ typedef struct ml__tree_data {
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
     bool bootstrap;
+    bool draw_features; /* search them in an order drawn for each node */
 } ml__tree_data;
 
 /* One tree; node 0 is the root, children have higher numbers than their parent. */
@@ -120,16 +121,16 @@ typedef struct ml__split {
     float threshold;
 } ml__split;
 
-/* The split of rows[m] with the largest gain, ties to the lowest feature, then the lowest threshold. `all` are the
- * sums of the node, `key` the node's. */
+/* The split of rows[m] with the largest gain, ties to the feature searched first, then the lowest threshold. `all` are
+ * the sums of the node, `key` the node's. */
 ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, const ml__node_sums *all, uint64_t key);
 /* The largest float that is not above the mean of a and b: a <= t < b for a < b. */
 float ml__threshold_between(float a, float b);
 
 /* ---- forest.c, tree_walk.c ---- */
 
-/* Learn n_trees trees and publish them. */
-ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool bootstrap);
+/* Learn n_trees trees and publish them; `in_drawn_order`: search features in a drawn order even when all are. */
+ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap);
 
 extern const ml__tensor_rule ml__trees_tensors[];
 ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned);
