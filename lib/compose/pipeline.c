@@ -151,7 +151,8 @@ static ml_status fit(ml__fit *f)
     for (size_t s = 0; s < steps->n; s++) {
         const ml__member *step = &steps->items[s];
 
-        ML__TRY(ml__fit_member_validated(f, step->model, step->name, s, train.data, validation.data, &fitted));
+        ML__TRY(ml__fit_member_validated(f, step->model, step->name, ML__AS_IF_ALONE, train.data, validation.data,
+                                         &fitted));
         ML__TRY(ml__fit_adopt(f, step->name, fitted, ML_AUTO_WEIGHT));
         if (s + 1 < steps->n) {
             ML__TRY(pass_on(fitted, step->name, &train));

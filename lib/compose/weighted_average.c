@@ -13,7 +13,7 @@
  *                              Several outputs count as several observations. All members see the same folds, stratified
  *                              by the first output's labels.
  *             auto             fixed when every member came with a weight, cross_validated when none did
- * Fit         weights, then every member anew on all rows
+ * Fit         weights, then every member anew on all rows, as if alone
  *
  * Symbols     M members, n rows, o outputs, N observations (i, o) with a known output; omega row weights; P [N x M] the
  *             probability of the true class, or the error, of each member; q [n x width] one member's out-of-fold output
@@ -288,7 +288,8 @@ static ml_status fit_members(ml__fit *f, const double *w, uint64_t n_steps)
     for (size_t m = 0; m < members->n; m++) {
         const ml__member *member = &members->items[m];
 
-        ML__TRY(ml__fit_member_validated(f, member->model, member->name, m, f->data, f->validation, &fitted));
+        ML__TRY(
+            ml__fit_member_validated(f, member->model, member->name, ML__AS_IF_ALONE, f->data, f->validation, &fitted));
         ML__TRY(ml__fit_adopt(f, member->name, fitted, w[m]));
         ML__TRY(ml__fit_step(f, n_steps - members->n + m + 1, n_steps, "", NAN));
     }

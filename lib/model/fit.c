@@ -297,6 +297,7 @@ static void fill(ml__fit *f, const ml_model *model, int32_t task, uint64_t seed)
     f->K = f->n_outputs ? f->schema->outputs[0].n_classes : 0;
     f->task = task;
     f->seed = make_seed(model, seed);
+    f->seed_above = seed;
 }
 
 ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
@@ -342,9 +343,10 @@ ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const cha
     ml_status st;
     ml_model *copy = NULL;
     const size_t length = ml__run_enter(f->run, name);
+    const uint64_t seed = label == ML__AS_IF_ALONE ? f->seed_above : ml__seed_mix(f->seed, label);
 
     ML__TRY(ml__model_blank_copy(member, &copy));
-    st = ml__model_train(copy, data, validation, f->run, ml__seed_mix(f->seed, label), &copy->learned);
+    st = ml__model_train(copy, data, validation, f->run, seed, &copy->learned);
     if (st != ML_OK && st != ML_E_CANCELLED)
         (void)ml__blame(st, "%s: ", name);
 done:

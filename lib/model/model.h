@@ -33,9 +33,9 @@ enum { /* tasks; the data's output chooses between the first two, else the third
 
 enum { /* what the data may have; anything else is refused before `fit` is called */
        ML__WEIGHTS = 1,
-       ML__MISSING = 2,        /* NaN in X */
-       ML__CATEGORIES = 4,     /* categorical features; others see an error that names the feature */
-       ML__MULTI_OUTPUT = 8,   /* several outputs */
+       ML__MISSING = 2,         /* NaN in X */
+       ML__CATEGORIES = 4,      /* categorical features; others see an error that names the feature */
+       ML__MULTI_OUTPUT = 8,    /* several outputs */
        ML__MISSING_LABELS = 16, /* otherwise rows without label are left out of the fit */
        ML__FILLS_MISSING = 32   /* with ML__MISSING: a transformer whose output never has a missing value */
 };
@@ -220,7 +220,8 @@ struct ml__fit {
     size_t n_outputs;
     size_t K; /* classes of the first output; 0 for reals */
     int32_t task;
-    uint64_t seed;        /* from random_state and the place in the composite */
+    uint64_t seed;        /* from random_state and seed_above */
+    uint64_t seed_above;  /* what the composite gave; 0 for a model of its own */
     ml__arena *scratch;   /* freed after the fit */
     ml__learned *learned; /* schema, task already set; stop_reason starts as ML_STOP_COMPLETE */
     ml__run *run;
@@ -255,8 +256,10 @@ ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *me
 /* After a step: has the deadline passed? Then end the loop and set learned->stop_reason = ML_STOP_DEADLINE. */
 bool ml__fit_late(const ml__fit *f);
 
-/* Fit a copy of `member` on `data` as part of this fit: same monitor (stage "<path>/<name>"), same deadline; its seed is
- * made from f->seed and `label`. The caller owns *fitted. */
+/* Fit a copy of `member` on `data` as part of this fit: same monitor (stage "<path>/<name>"), same deadline. Its seed is
+ * made from f->seed and `label`; with ML__AS_IF_ALONE the fit is the one that the member would have without the
+ * composite. The caller owns *fitted. */
+#define ML__AS_IF_ALONE UINT64_MAX
 ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, uint64_t label, const ml_dataset *data,
                          ml_model **fitted);
 /* The same with data for early stopping, or NULL. */

@@ -111,6 +111,30 @@ TEST(ensemble, rows_are_independent_of_each_other)
     ml_dataset_free(wine);
 }
 
+TEST(ensemble, members_are_fitted_as_if_alone)
+{
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_ensemble *ensemble = new_ensemble(NULL);
+    ml_model *alone = new_model(NULL, "random_forest");
+    double *a, *b;
+    size_t n, m;
+
+    add(ensemble, "line", "logistic_regression", 0);
+    CHECK_OK(ml_model_set_int(add(ensemble, "forest", "random_forest", 1), "n_estimators", 10));
+    CHECK_OK(ml_model_set_int(ml_ensemble_model(ensemble), "random_state", 3));
+    CHECK_OK(ml_model_set_int(alone, "n_estimators", 10));
+    fit(ensemble, wine);
+    CHECK_OK(ml_model_fit(alone, wine, NULL));
+    a = outputs_of(ml_ensemble_model(ensemble), wine, ML_PREDICT_PROBA, &n);
+    b = outputs_of(alone, wine, ML_PREDICT_PROBA, &m);
+    CHECK_SAME_BYTES(a, n * sizeof *a, b, m * sizeof *b);
+    free(a);
+    free(b);
+    ml_model_free(alone);
+    ml_ensemble_free(ensemble);
+    ml_dataset_free(wine);
+}
+
 TEST(ensemble, huge_weights_do_not_overflow)
 {
     ml_dataset *iris = test_table(NULL, "iris");

@@ -212,6 +212,39 @@ TEST(model, a_row_needs_as_much_scratch_as_the_model_says)
     ml_dataset_free(digits);
 }
 
+static void check_same_tensors(const ml_model *a, const ml_model *b)
+{
+    CHECK(ml_model_tensor_count(a) == ml_model_tensor_count(b));
+    for (size_t i = 0; i < ml_model_tensor_count(a); i++) {
+        ml_tensor s = {.struct_size = sizeof s}, t = {.struct_size = sizeof t};
+
+        CHECK_OK(ml_model_tensor_at(a, i, &s));
+        CHECK_OK(ml_model_tensor(b, s.name, &t));
+        CHECK_MSG(s.shape[0] == t.shape[0] && !memcmp(s.data, t.data, s.shape[0]), "tensor %s differs", s.name);
+    }
+}
+
+TEST(model, a_member_learns_what_it_would_alone)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *alone = model(NULL, "random_forest"), *ensemble = model(NULL, "weighted_average"),
+             *pipe = model(NULL, "pipeline"), *first, *second;
+
+    CHECK_OK(ml_model_set_int(alone, "n_estimators", 5));
+    CHECK_OK(ml_model_clone(alone, &first));
+    CHECK_OK(ml_model_clone(alone, &second));
+    CHECK_OK(ml_model_fit(alone, iris, NULL));
+    CHECK_OK(ml_model_add_member(pipe, "forest", second));
+    CHECK_OK(ml_model_add_member(ensemble, "forest", first));
+    CHECK_OK(ml_model_add_member(ensemble, "pipe", pipe));
+    CHECK_OK(ml_model_fit(ensemble, iris, NULL));
+    check_same_tensors(alone, ml_model_member(ensemble, 0));
+    check_same_tensors(alone, ml_model_member(ml_model_member(ensemble, 1), 0));
+    ml_model_free(alone);
+    ml_model_free(ensemble);
+    ml_dataset_free(iris);
+}
+
 static int32_t refit(void *user, const ml_progress *p)
 {
     ml_model *m = user;
