@@ -2,8 +2,8 @@
 /*
  * A pipeline: every step but the last transforms the features for the next one.
  *
- * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the last
- *             step is a transformer as well, so is the pipeline
+ * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the
+ *             last step is a transformer as well, so is the pipeline
  * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike
  * Missing     values are accepted when every step up to one whose output has none (an imputer) accepts them
  * Categories  as the first step; outputs and weights as the last. Every step sees its data with the checks of a fit of

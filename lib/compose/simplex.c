@@ -296,8 +296,8 @@ static bool is_near(const state *s)
     return decrement <= least / 16;
 }
 
-/* t in (0, 1] where F has descended and its slope is at most half of that at 0: 1 if it will do, otherwise by bisection,
- * which ends since the slope grows with t. 0 when F does not descend. */
+/* t in (0, 1] where F has descended and its slope is at most half of that at 0: 1 if it will do, otherwise by
+ * bisection, which ends since the slope grows with t. 0 when F does not descend. */
 static double choose_step(const state *s)
 {
     double lo = 0, hi = 1, t = 1, slope0, slope, change;

@@ -6,9 +6,9 @@
 #include "base/memory.h"
 
 /*
- * Both find w [m] for n observations of weight omega [n] >= 0 with a positive sum, and a proof of it: the loss at w is at
- * most *gap above that of any other point of the simplex. Members with the same predictions get the same weight. Workspace
- * comes from `scratch`.
+ * Both find w [m] for n observations of weight omega [n] >= 0 with a positive sum, and a proof of it: the loss at w is
+ * at most *gap above that of any other point of the simplex. Members with the same predictions get the same weight.
+ * Workspace comes from `scratch`.
  */
 
 /* min -sum_i omega_i log(sum_m w_m P_im) / sum omega, P [n x m] probabilities of what was observed, each in (0, 1]. */

@@ -5,18 +5,19 @@
  * Predict     f(x) = sum_m w_m f_m(x),  w >= 0, sum_m w_m = 1;  f_m are class probabilities, or values
  * Weights     fixed            as given with the members
  *             uniform          1 / M
- *             cross_validated  argmin over the simplex of the loss of the average on out-of-fold predictions p_im (row i
- *                              by member m, fitted without i's fold): stacking with convex weights (Wolpert 1992, Breiman
- *                              1996). The problem is convex and solved to its optimum (simplex.c).
+ *             cross_validated  argmin over the simplex of the loss of the average on out-of-fold predictions p_im (row
+ *                              i by member m, fitted without i's fold): stacking with convex weights (Wolpert 1992,
+ *                              Breiman 1996). The problem is convex and solved to its optimum (simplex.c).
  *                              classes: -sum_i omega_i log sum_m w_m p_im(y_i), with p raised to at least MIN_PROBA
  *                              reals:    sum_i omega_i (sum_m w_m p_im - y_i)^2
- *                              Several outputs count as several observations. All members see the same folds, stratified
- *                              by the first output's labels.
+ *                              Several outputs count as several observations. All members see the same folds,
+ *                              stratified by the first output's labels.
  *             auto             fixed when every member came with a weight, cross_validated when none did
  * Fit         weights, then every member anew on all rows, as if alone
  *
  * Symbols     M members, n rows, o outputs, N observations (i, o) with a known output; omega row weights; P [N x M] the
- *             probability of the true class, or the error, of each member; q [n x width] one member's out-of-fold output
+ *             probability of the true class, or the error, of each member; q [n x width] one member's out-of-fold
+ *             output
  * Degenerate  members with the same predictions share evenly; one member gets 1
  * Cost        (n_folds + 1) fits of every member; n (width + M) doubles
  */

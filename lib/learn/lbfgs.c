@@ -7,11 +7,12 @@
  * Line        phi(t) = F(x + t p). A step is accepted when it descends enough and the slope is nearly level:
  *                 phi(t) <= phi(0) + C1 t phi'(0) and |phi'(t)| <= C2 |phi'(0)|                         (strong Wolfe)
  *             or, where differences of F drown in its rounding, when
- *                 phi(t) <= phi(0) + NOISE |F| and C2 phi'(0) <= phi'(t) <= (2 C1 - 1) phi'(0)  (Hager & Zhang 2005, eq. 4.1)
- *             [lo, hi] brackets such a step: lo descends with phi'(lo) < 0, hi rises or is too high. Trial steps are the
- *             minimum of the cubic through both ends, kept away from them, or EXPANSION lo while there is no hi.
- * Stop        max_j |g_j| <= tol: converged. Level to rounding is converged as well: no step descends, not even along -g
- *             with the history dropped, or neither F nor max |g| has reached a new low for MAX_STALLED iterations.
+ *                 phi(t) <= phi(0) + NOISE |F| and C2 phi'(0) <= phi'(t) <= (2 C1 - 1) phi'(0)  (Hager & Zhang 2005,
+ *                 eq. 4.1)
+ *             [lo, hi] brackets such a step: lo descends with phi'(lo) < 0, hi rises or is too high. Trial steps are
+ *             the minimum of the cubic through both ends, kept away from them, or EXPANSION lo while there is no hi.
+ * Stop        max_j |g_j| <= tol: converged. Level to rounding is converged as well: no step descends, not even along
+ *             -g with the history dropped, or neither F nor max |g| has reached a new low for MAX_STALLED iterations.
  *             max_iter; or the caller says so.
  *
  * Symbols     n variables; x, g, p [n]; S, Y [HISTORY x n], rho = 1 / s'y; t step
@@ -138,7 +139,8 @@ done:
     return st;
 }
 
-/* Minimum of the cubic with these values and slopes (Nocedal & Wright, eq. 3.59), at least a tenth away from the ends. */
+/* Minimum of the cubic with these values and slopes (Nocedal & Wright, eq. 3.59), at least a tenth away from the
+ * ends. */
 static double interpolate(const trial *lo, const trial *hi)
 {
     const double span = hi->t - lo->t;

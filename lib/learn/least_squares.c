@@ -2,19 +2,20 @@
 /*
  * Linear least squares: min ||A X - B||, and among the minimisers the one of least norm.
  *
- * Scaling     A = As D with D = diag(powers of two) such that every column of As has norm in [1/2, 1), exactly. Rank and
- *             condition are judged on As, so units of measurement do not matter; zero columns get coefficient 0.
+ * Scaling     A = As D with D = diag(powers of two) such that every column of As has norm in [1/2, 1), exactly. Rank
+ *             and condition are judged on As, so units of measurement do not matter; zero columns get coefficient 0.
  * Fast way    S = As'As = L L', X = S^-1 As'B, then one step of refinement with the residual of A itself:
  *             X += S^-1 As'(B - As X)  (corrected semi-normal equations, Bjorck 1987), which is as good as QR while
  *             cond(S) eps << 1. Taken when  trace(S) ||L^-1||_F^2,  a bound on cond(S), is below MAX_CONDITION.
- * Sure way    As P = Q R by Householder reflections with column pivoting (Golub & Van Loan, Matrix Computations, 4th ed.,
- *             algorithm 5.4.1); rank r = number of |R_kk| > eps max(n, d) |R_11|.
- *             r = d: R Z = Q'B, X = D^-1 P Z, and the same refinement with S = R'R. r < d: the minimisers solve M' X = (Q'B)_1..r, M = D P R_1..r' [d x r]; with
- *             M = Q2 R2 the shortest one is X = Q2 R2'^-1 (Q'B)_1..r (complete orthogonal decomposition, ibid. 5.4.7).
- *             Least norm is that of X in the caller's units, not of the scaled problem.
+ * Sure way    As P = Q R by Householder reflections with column pivoting (Golub & Van Loan, Matrix Computations, 4th
+ *             ed., algorithm 5.4.1); rank r = number of |R_kk| > eps max(n, d) |R_11|.
+ *             r = d: R Z = Q'B, X = D^-1 P Z, and the same refinement with S = R'R. r < d: the minimisers solve M' X =
+ *             (Q'B)_1..r, M = D P R_1..r' [d x r]; with M = Q2 R2 the shortest one is X = Q2 R2'^-1 (Q'B)_1..r
+ *             (complete orthogonal decomposition, ibid. 5.4.7). Least norm is that of X in the caller's units, not of
+ *             the scaled problem.
  *
- * Symbols     n rows, d columns, o right-hand sides; i row, j, k column; A, B, X row-major; C, M column-major, so that a
- *             reflection runs along memory
+ * Symbols     n rows, d columns, o right-hand sides; i row, j, k column; A, B, X row-major; C, M column-major, so that
+ *             a reflection runs along memory
  * Cost        n d^2 + d^3 / 3 the fast way, 2 n d^2 (min(n, d) steps) + 2 d r^2 the sure way, with a copy of A
  */
 #include "learn/least_squares.h"
@@ -219,8 +220,8 @@ static size_t longest_column(const qr *f, size_t k, const double *norms)
     return best;
 }
 
-/* norms [d]: workspace for pivoting, or NULL for the columns as they come. Norms of what remains of a column are updated,
- * and taken afresh when cancellation has eaten half their digits. */
+/* norms [d]: workspace for pivoting, or NULL for the columns as they come. Norms of what remains of a column are
+ * updated, and taken afresh when cancellation has eaten half their digits. */
 static void factor(qr *f, double *norms, double *fresh)
 {
     for (size_t j = 0; norms && j < f->d; j++)

@@ -6,16 +6,17 @@
  * Objective   C sum_i w_i loss_i + 1/2 ||coef||_F^2,  loss_i = -log p(y_i | x_i); the intercept b is not penalised
  *             (scikit-learn's multinomial LogisticRegression, also for K = 2)
  * Scaling     the search runs on v_kj = t_j coef_kj and standardised u_ij = (x_ij - m_j) / t_j, m the mean (0 without
- *             intercept), t_j^2 = var_j (about m) + 4 / (C W): the diagonal of the Hessian is then about the same for all
- *             variables, so neither the units of features nor C slow it down. The minimum is the same: coef = v / t,
- *             b = b_v - coef m.
+ *             intercept), t_j^2 = var_j (about m) + 4 / (C W): the diagonal of the Hessian is then about the same for
+ *             all variables, so neither the units of features nor C slow it down. The minimum is the same: coef = v /
+ *             t, b = b_v - coef m.
  * Minimised   F(v, b) = (1/W) sum_i w_i loss_i + 1 / (2 C W) sum_kj (v_kj / t_j)^2
  *             dF/dv_k = (1/W) sum_i w_i (p_ik - [y_i = k]) u_i + v_k / (C W t^2)     dF/db_k: the same with u = 1
- *             by L-BFGS from 0 (lbfgs.c) until max |dF/dv|, |dF/db| <= tol: the gradient per row of standardised features
+ *             by L-BFGS from 0 (lbfgs.c) until max |dF/dv|, |dF/db| <= tol: the gradient per row of standardised
+ *             features
  *
  * Symbols     n rows, d features, K classes;  i row, j feature, k class;  w row weights, W their sum
- *             U [n x d] standardised rows, V [K x d], b [K], both in the vector of variables one after the other; Z [n x K]
- *             scores, then probabilities, then gradients by scores
+ *             U [n x d] standardised rows, V [K x d], b [K], both in the vector of variables one after the other; Z [n
+ *             x K] scores, then probabilities, then gradients by scores
  * Degenerate  separable classes: the penalty keeps coef finite; so does the iteration limit the intercept of a class
  *             without rows, whose probability only tends to 0. K = 1: coef = 0.
  * Slots       of rows, see slots.h; each with its gradient and, last, its loss

@@ -12,8 +12,8 @@ typedef struct ml__moments {
     double *tail;          /* [d] what the mean lost when it was rounded to a double */
 } ml__moments;
 
-/* Moments of X [n x d], n >= 1, with row weights w [n]. A NaN is left out of its column; a column without any value of positive
- * weight has W = mean = M2 = 0. The arrays are taken from `arena`. Same bits for any number of threads. */
+/* Moments of X [n x d], n >= 1, with row weights w [n]. A NaN is left out of its column; a column without any value of
+ * positive weight has W = mean = M2 = 0. The arrays are taken from `arena`. Same bits for any number of threads. */
 ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out);
 
 #endif

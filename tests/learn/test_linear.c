@@ -188,7 +188,8 @@ TEST(linear, units_of_features_do_not_matter)
     ml_dataset_free(scaled);
 }
 
-/* Where features are collinear and their units differ by 2^100, the shortest solution predicts as well as in like units. */
+/* Where features are collinear and their units differ by 2^100, the shortest solution predicts as well as in like
+ * units. */
 TEST(linear, units_of_collinear_features_do_not_matter_to_predictions)
 {
     ml_dataset *diabetes = test_table(NULL, "diabetes"), *collinear;
