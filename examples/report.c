@@ -123,7 +123,8 @@ static void shipped_tables(arguments *a)
     const char *source = getenv("INVAR_SOURCE");
 
     for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
-        snprintf(paths[i], sizeof paths[i], "%s/examples/data/%s.csv", source ? source : ".", TABLES[i]);
+        snprintf(paths[i], sizeof paths[i], "%s%sexamples/data/%s.csv", source ? source : "", source ? "/" : "",
+                 TABLES[i]);
         a->files[a->n_files++] = paths[i];
     }
     a->target = "target";
