@@ -13,6 +13,9 @@ const char *const CLASS_METRICS[] = {"accuracy", "precision_micro", "recall_micr
                                      NULL};
 const char *const REAL_METRICS[] = {"rmse", "mae", "r2", NULL, NULL, NULL, NULL};
 
+static const char *const CLASS_TITLES[] = {"accuracy", "P micro", "R micro", "F1 micro", "F1 macro", "log-loss"};
+static const char *const REAL_TITLES[] = {"RMSE", "MAE", "R2"};
+
 /* ---- tables ---- */
 
 void print_heading(const char *path, const ml_dataset *data)
@@ -26,26 +29,26 @@ void print_heading(const char *path, const ml_dataset *data)
         printf("real target '%s'\n\n", ml_dataset_output_name(data, 0));
 }
 
-static size_t print_header(bool labels, const char *between)
+static size_t print_header(bool labels, int width)
 {
-    const char *const *metrics = labels ? CLASS_METRICS : REAL_METRICS;
-    size_t n = 0;
+    const char *const *titles = labels ? CLASS_TITLES : REAL_TITLES;
+    const size_t n = labels ? sizeof CLASS_TITLES / sizeof *CLASS_TITLES : sizeof REAL_TITLES / sizeof *REAL_TITLES;
 
-    printf("%-10s %s", "member", between);
-    for (; metrics[n]; n++)
-        printf(" %16s", metrics[n]);
+    printf("%-10s %s", "member", "weight");
+    for (size_t i = 0; i < n; i++)
+        printf(" %*s", width, titles[i]);
     return n;
 }
 
 void print_rows(const report_row *rows, size_t n_rows, bool labels)
 {
-    const size_t n_metrics = print_header(labels, "weight");
+    const size_t n_metrics = print_header(labels, 9);
 
     printf(" %9s %7s\n", "fit s", "us/row");
     for (size_t r = 0; r < n_rows; r++) {
         printf("%-10s %6.3f", rows[r].name, rows[r].weight);
         for (size_t i = 0; i < n_metrics; i++)
-            printf(" %16.4f", rows[r].metrics[i]);
+            printf(" %9.4f", rows[r].metrics[i]);
         printf(" %9.3f %7.2f\n", rows[r].fit_seconds, rows[r].microseconds);
     }
 }
@@ -63,7 +66,7 @@ static void print_mean(const report_row *row, size_t stride, size_t n, size_t me
 
 void print_averages(const report_row *rows, size_t n_rows, size_t n_splits, bool labels)
 {
-    const size_t n_metrics = print_header(labels, "weight");
+    const size_t n_metrics = print_header(labels, 16);
 
     printf("   (mean ± standard error over %zu splits)\n", n_splits);
     for (size_t r = 0; r < n_rows; r++) {

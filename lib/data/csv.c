@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/number.h"
 #include "base/text.h"
 #include "data/csv.h"
@@ -788,7 +789,7 @@ ml_status ml_dataset_from_csv(ml_context *context, const char *path, const ml_cs
     ml__arena_init(&im.arena, context);
     im.csv.name = shown_name(path);
     ML__TRY(read_options(&im, options));
-    ML__TRY(ml__csv_read(context, path, im.options.max_bytes, &im.csv.text, &im.csv.n_bytes));
+    ML__TRY(ml__read_file(context, path, im.options.max_bytes, &im.csv.text, &im.csv.n_bytes));
     ML__TRY(import(&im, out));
 done:
     return finish(&im, st, out);
@@ -807,7 +808,7 @@ ml_status ml_dataset_from_csv_memory(ml_context *context, const char *text, size
     im.csv.name = shown_name(name ? name : "memory");
     ML__TRY(read_options(&im, options));
     ML__CHECK(n_bytes <= im.options.max_bytes && n_bytes < SIZE_MAX, ML_E_LIMIT,
-              "'%s' has %zu bytes, at most %llu are allowed", im.csv.name, n_bytes,
+              "'%s' has %zu bytes, more than max_bytes = %llu", im.csv.name, n_bytes,
               (unsigned long long)im.options.max_bytes);
     im.csv.text = ml__alloc_array(context, n_bytes + 1, 1);
     ML__TRY(im.csv.text ? ML_OK : ML_E_MEMORY);

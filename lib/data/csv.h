@@ -21,9 +21,6 @@ typedef struct ml__csv {
     ml__cell *cells; /* n_records x n_columns, of ml__alloc */
 } ml__csv;
 
-/* The bytes of a regular file, at most max_bytes, and a NUL behind them, in a block of ml__alloc. */
-ml_status ml__csv_read(ml_context *context, const char *path, uint64_t max_bytes, char **text, size_t *n_bytes);
-
 /* Fill in delimiter, n_records, n_columns and cells. ML_E_FORMAT, ML_E_DATA (no record, ragged record), ML_E_LIMIT,
  * ML_E_MEMORY; messages name file, line and column. */
 ml_status ml__csv_parse(ml__csv *csv, ml_context *context);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files. Reading: a file is opened once and never again by name; its size comes from that descriptor, and is looked at
- * again after reading. Writing: temporary file, sync, rename, sync of the directory (Pillai et al. 2014, "All file
- * systems are not created equal"): after a crash the path holds the old content or the new, never a mixture. A failed
- * sync is final: a second one may report success for data that was dropped.
+ * Sources of bytes, and replacing a file: temporary file, sync, rename, sync of the directory (Pillai et al. 2014, "All
+ * file systems are not created equal"). After a crash the path holds the old content or the new, never a mixture. A
+ * failed sync is final: a second one may report success for data that was dropped.
  */
 #define _FILE_OFFSET_BITS 64
 #define _XOPEN_SOURCE 700 /* realpath */
@@ -23,40 +22,6 @@
 enum { CHUNK = 65536 };
 /* Names tried for the temporary file before giving up: others are taken by saves that are running or were killed. */
 enum { MAX_ATTEMPTS = 1000 };
-/* Bytes of a path in a message, which must leave room for the reason. */
-enum { SHOWN = 300 };
-/* Linux transfers at most 2^31 - 4096 bytes in one call. */
-static const size_t MAX_TRANSFER = (size_t)1 << 30;
-
-/* ML_E_IO with the system's reason. strerror_r() has two incompatible forms, so the common reasons are told here. */
-static ml_status io_failure(const char *action, const char *path, int error)
-{
-    static const struct {
-        int error;
-        const char *text;
-    } REASONS[] = {
-        {ENOENT, "no such file or directory"},
-        {ENOTDIR, "a part of the path is not a directory"},
-        {EISDIR, "is a directory"},
-        {EACCES, "permission denied"},
-        {EPERM, "not permitted"},
-        {EROFS, "read-only file system"},
-        {ENOSPC, "no space left on device"},
-        {EDQUOT, "disk quota exceeded"},
-        {EFBIG, "file too large"},
-        {EIO, "input/output error"},
-        {EMFILE, "too many open files"},
-        {ENFILE, "too many open files in the system"},
-        {ENAMETOOLONG, "name too long"},
-        {ELOOP, "too many symbolic links"},
-        {EXDEV, "another file system"},
-    };
-
-    for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
-        if (REASONS[i].error == error)
-            return ml__fail(ML_E_IO, "cannot %s '%.*s': %s", action, SHOWN, path, REASONS[i].text);
-    return ml__fail(ML_E_IO, "cannot %s '%.*s': system error %d", action, SHOWN, path, error);
-}
 
 /* ---- reading ---- */
 
@@ -69,73 +34,33 @@ static ml_status read_memory(const ml__source *source, uint64_t offset, void *ou
 
 ml__source ml__source_memory(const void *bytes, size_t n_bytes)
 {
-    return (ml__source){.n_bytes = n_bytes, .read = read_memory, .bytes = bytes, .descriptor = -1};
+    return (ml__source){.n_bytes = n_bytes, .read = read_memory, .bytes = bytes};
 }
 
 static ml_status read_file(const ml__source *source, uint64_t offset, void *out, size_t n)
 {
-    for (char *next = out; n > 0;) {
-        const size_t wanted = n < MAX_TRANSFER ? n : MAX_TRANSFER;
-        const ssize_t got = pread(source->descriptor, next, wanted, (off_t)offset);
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return io_failure("read", source->path, errno);
-        if (got == 0)
-            return ml__fail(ML_E_IO, "cannot read '%s': it ended at byte %llu while it was being read", source->path,
-                            (unsigned long long)offset);
-        next += got;
-        offset += (uint64_t)got;
-        n -= (size_t)got;
-    }
-    return ML_OK;
+    return ml__input_read(&source->file, offset, out, n);
 }
 
 ml_status ml__source_open(const char *path, uint64_t max_bytes, ml__source *out)
 {
-    /* without O_NONBLOCK the opening of a pipe would wait for a writer */
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat s;
-    ml_status st = ML_OK;
+    ml_status st;
 
-    if (descriptor < 0)
-        return io_failure("open", path, errno);
-    *out = (ml__source){.read = read_file, .path = path, .descriptor = descriptor};
-    if (fstat(descriptor, &s) != 0) {
-        st = io_failure("examine", path, errno);
-        goto done;
-    }
-    ML__CHECK(!S_ISDIR(s.st_mode), ML_E_IO, "cannot read '%s': is a directory", path);
-    ML__CHECK(S_ISREG(s.st_mode), ML_E_IO, "cannot read '%s': not a regular file", path);
-    out->n_bytes = (uint64_t)s.st_size;
-    ML__CHECK(out->n_bytes <= max_bytes, ML_E_LIMIT, "'%s' has %llu bytes, more than max_bytes = %llu", path,
-              (unsigned long long)out->n_bytes, (unsigned long long)max_bytes);
+    *out = (ml__source){.read = read_file};
+    ML__TRY(ml__input_open(path, max_bytes, &out->file));
+    out->n_bytes = out->file.n_bytes;
 done:
-    if (st != ML_OK)
-        ml__source_close(out);
     return st;
 }
 
 ml_status ml__source_unchanged(const ml__source *source)
 {
-    struct stat s;
-
-    if (source->descriptor < 0)
-        return ML_OK;
-    if (fstat(source->descriptor, &s) != 0)
-        return io_failure("examine", source->path, errno);
-    if ((uint64_t)s.st_size != source->n_bytes)
-        return ml__fail(ML_E_IO, "'%s' changed from %llu to %llu bytes while it was being read", source->path,
-                        (unsigned long long)source->n_bytes, (unsigned long long)s.st_size);
-    return ML_OK;
+    return source->read == read_file ? ml__input_unchanged(&source->file) : ML_OK;
 }
 
 void ml__source_close(ml__source *source)
 {
-    if (source->descriptor >= 0)
-        close(source->descriptor);
-    source->descriptor = -1;
+    ml__input_close(&source->file);
 }
 
 /* ---- writing ---- */
@@ -161,13 +86,13 @@ static ml_status find_target(replacement *r, const char *path)
 
     ML__CHECK(n > 0, ML_E_IO, "cannot write '': the path is empty");
     if (n >= sizeof r->target)
-        return io_failure("write", path, ENAMETOOLONG);
+        return ml__io_failure("write", path, ENAMETOOLONG);
     memcpy(r->target, path, n + 1);
     found = lstat(path, &s) == 0;
     if (!found && errno != ENOENT)
-        return io_failure("write", path, errno);
+        return ml__io_failure("write", path, errno);
     if (found && S_ISLNK(s.st_mode) && (!realpath(path, r->target) || lstat(r->target, &s) != 0))
-        return io_failure("follow the link", path, errno);
+        return ml__io_failure("follow the link", path, errno);
     ML__CHECK(!found || !S_ISDIR(s.st_mode), ML_E_IO, "cannot write '%s': is a directory", path);
     ML__CHECK(!found || S_ISREG(s.st_mode), ML_E_IO, "cannot write '%s': not a regular file", path);
     ML__CHECK(path[n - 1] != '/', ML_E_IO, "cannot write '%s': not the name of a file", path);
@@ -187,14 +112,14 @@ static ml_status create_temporary(replacement *r, const char *path)
     memcpy(r->temporary, r->target, r->n_directory);
     for (unsigned attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         if (ml__format(name, room, ".invar-%lld-%u.tmp", (long long)getpid(), attempt) >= room)
-            return io_failure("write", path, ENAMETOOLONG);
+            return ml__io_failure("write", path, ENAMETOOLONG);
         r->descriptor = open(r->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (r->descriptor >= 0) {
             r->exists = true;
             return ML_OK;
         }
         if (errno != EEXIST)
-            return io_failure("create a temporary file beside", path, errno);
+            return ml__io_failure("create a temporary file beside", path, errno);
     }
     return ml__fail(ML_E_IO, "cannot write '%s': %d temporary files beside it, such as '%s'", path, MAX_ATTEMPTS,
                     r->temporary);
@@ -208,7 +133,7 @@ static ml_status write_all(int descriptor, const char *path, const char *bytes, 
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return io_failure("write", path, errno);
+            return ml__io_failure("write", path, errno);
         bytes += written;
         n -= (size_t)written;
     }
@@ -238,12 +163,12 @@ static ml_status finish_temporary(replacement *r, const char *path)
     const int descriptor = r->descriptor;
 
     if (r->replaces && fchmod(descriptor, r->mode) != 0)
-        return io_failure("keep the permissions of", path, errno);
+        return ml__io_failure("keep the permissions of", path, errno);
     if (fsync(descriptor) != 0)
-        return io_failure("sync", path, errno);
+        return ml__io_failure("sync", path, errno);
     r->descriptor = -1;
     if (close(descriptor) != 0 && errno != EINTR)
-        return io_failure("write", path, errno);
+        return ml__io_failure("write", path, errno);
     return ML_OK;
 }
 
@@ -260,7 +185,7 @@ static ml_status sync_directory(replacement *r, const char *path)
     if (fsync(descriptor) != 0 && errno != EINVAL)
         error = errno;
     close(descriptor);
-    return error ? io_failure("sync the directory of", path, error) : ML_OK;
+    return error ? ml__io_failure("sync the directory of", path, error) : ML_OK;
 }
 
 ml_status ml__file_replace(ml_context *context, const char *path, const ml__source *source)
@@ -276,7 +201,7 @@ ml_status ml__file_replace(ml_context *context, const char *path, const ml__sour
     ML__TRY(write_source(context, r, path, source));
     ML__TRY(finish_temporary(r, path));
     if (rename(r->temporary, r->target) != 0) {
-        st = io_failure("replace", path, errno);
+        st = ml__io_failure("replace", path, errno);
         goto done;
     }
     r->exists = false;

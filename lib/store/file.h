@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes wherever they are, read by offset; opening a regular file; replacing a file in one step. */
+/* Bytes wherever they are, read by offset; replacing a file in one step. */
 #ifndef ML__STORE_FILE_H
 #define ML__STORE_FILE_H
 
-#include "base/memory.h"
+#include "base/io.h"
 
 /* A run of bytes that does not change. `read` is only called inside [0, n_bytes). */
 typedef struct ml__source ml__source;
@@ -11,17 +11,16 @@ struct ml__source {
     uint64_t n_bytes;
     ml_status (*read)(const ml__source *source, uint64_t offset, void *out, size_t n);
     const void *bytes; /* in memory */
-    const char *path;  /* a file: for messages */
-    int descriptor;
+    ml__input file;    /* opened by ml__source_open() */
 };
 
 ml__source ml__source_memory(const void *bytes, size_t n_bytes);
 
-/* Open a regular file of at most max_bytes for reading. ML_E_IO, ML_E_LIMIT; on failure there is nothing to close. */
+/* A regular file, with the checks of ml__input_open(). */
 ml_status ml__source_open(const char *path, uint64_t max_bytes, ml__source *out);
-/* ML_E_IO when the file's size is no longer what it was when it was opened. */
+/* A file's size is still what it was when it was opened, see ml__input_unchanged(). */
 ml_status ml__source_unchanged(const ml__source *source);
-void ml__source_close(ml__source *source);
+void ml__source_close(ml__source *source); /* of one that ml__source_open() made */
 
 /*
  * Make `path` a file with the content of `source`, completely or not at all: a temporary file in the same directory is

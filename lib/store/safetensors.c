@@ -564,7 +564,7 @@ ml_status ml__safetensors_plan(ml__arena *arena, ml__stored_tensor *tensors, siz
     ml__text text;
     ml_status st = ML_OK;
 
-    *out = (ml__safetensors){.source = {.read = read_plan, .descriptor = -1}};
+    *out = (ml__safetensors){.source = {.read = read_plan}};
     ml__text_init(&text, arena->context);
     for (size_t i = 0; i < n_tensors; i++)
         ML__TRY(describe_element_type(&tensors[i]));
