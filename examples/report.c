@@ -84,18 +84,35 @@ void print_averages(const report_row *rows, size_t n_rows, size_t n_splits, bool
 
 /* ---- progress ---- */
 
+/* Steps of the outermost model; the running step of a pipeline or other model of models counts in part. */
+static double fraction_done(progress_bar *bar, const ml_progress *p)
+{
+    const char *slash = strchr(p->stage, '/');
+    const double part = p->total ? (double)p->done / (double)p->total : 0;
+
+    if (!slash) {
+        bar->done = (double)p->done;
+        bar->total = (double)p->total;
+        return part;
+    }
+    return bar->total > 0 ? (bar->done + (strchr(slash + 1, '/') ? 0 : part)) / bar->total : 0;
+}
+
 int32_t show_progress(void *user, const ml_progress *p)
 {
     enum { WIDTH = 30 };
     progress_bar *bar = user;
-    const double now = seconds();
-    const int filled = p->total ? (int)((double)WIDTH * (double)p->done / (double)p->total) : 0;
+    const double now = seconds(), fraction = fraction_done(bar, p);
+    int filled;
 
+    if (fraction > bar->fraction)
+        bar->fraction = fraction;
     if (!isatty(STDERR_FILENO) || now - bar->last_drawn < 0.05)
         return 0;
     bar->last_drawn = now;
     bar->drawn = true;
-    fprintf(stderr, "\r\033[K%-10s [%.*s%*s] %.48s", bar->label, filled, "##############################",
+    filled = (int)(WIDTH * bar->fraction);
+    fprintf(stderr, "\r\033[K%-10s [%.*s%*s] %.60s", bar->label, filled, "##############################",
             WIDTH - filled, "", p->stage);
     if (p->metric[0])
         fprintf(stderr, " %s %.4g", p->metric, p->value);

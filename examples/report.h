@@ -34,7 +34,7 @@ arguments read_arguments(int argc, char **argv);
 /* A bar on standard error while a model is fitted, drawn only when that is a terminal. */
 typedef struct progress_bar {
     const char *label;
-    double last_drawn;
+    double last_drawn, done, total, fraction;
     bool drawn;
 } progress_bar;
 
