@@ -49,7 +49,7 @@ typedef struct ml_context_options {
     ml_allocator allocator; /**< both functions or none */
     ml_log_callback log;    /**< NULL: no log */
     void *log_user;
-    uint64_t memory_limit; /**< bytes allocated at one time through this context; 0: no limit */
+    uint64_t memory_limit; /**< bytes allocated at one time through this context, ML_E_MEMORY beyond; 0: no limit */
 } ml_context_options;
 
 /**
@@ -57,17 +57,23 @@ typedef struct ml_context_options {
  *
  * @param options  NULL for the defaults; copied. Members after the caller's struct_size take their defaults.
  * @param out      the new context; NULL on failure. Owned by the caller, see ml_context_free().
- * @return ML_OK; ML_E_ARGUMENT (out is NULL, struct_size unknown, half an allocator, n_threads above 256);
- *         ML_E_MEMORY.
- * Threads are started by the first call that needs them. Any thread. @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT (out is NULL; struct_size below 8, above 4096, or with members set that this version
+ *         does not know; half an allocator; n_threads above 256); ML_E_MEMORY.
+ * Threads are started by the first call that needs them, and end with the context. After fork() the child may go on
+ * using it, and starts threads of its own. Any thread. @since 0.1
  */
 ML_API ml_status ml_context_create(const ml_context_options *options, ml_context **out);
 
-/** Give the context back. It ends when the last object made with it is freed. NULL is allowed. @since 0.1 */
+/**
+ * Give the context back. It ends, with its threads, when the last object made with it is freed; the allocator must live
+ * as long. NULL is allowed. Any thread, but not from a task or callback of a call that uses the context. @since 0.1
+ */
 ML_API void ml_context_free(ml_context *context);
 
-/** Bytes now allocated through the context, and the most there were at one time; 0 for NULL. Any thread. @since 0.1 */
+/** Bytes now allocated through the context, headers and alignment included; 0 for NULL. Any thread. @since 0.1 */
 ML_API uint64_t ml_context_memory(const ml_context *context);
+
+/** The most bytes that were allocated through the context at one time; 0 for NULL. Any thread. @since 0.1 */
 ML_API uint64_t ml_context_memory_peak(const ml_context *context);
 
 #ifdef __cplusplus

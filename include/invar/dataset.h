@@ -10,7 +10,11 @@
  * Shapes: n_rows x n_features, row i, feature j. An output is either labels (classes 0 .. n_classes-1, -1 = missing)
  * or reals (NaN = missing). Features may be missing (NaN) or categorical (whole numbers, names in a table).
  *
- * Threads: a dataset may be read from any number of threads; the set functions need it alone.
+ * Ownership: every function that makes a dataset gives it to the caller, who frees it with ml_dataset_free(). Texts that
+ * a dataset returns belong to it and live until it is changed or freed.
+ *
+ * Threads: a dataset may be read, divided into views and given to fits and predictions by any number of threads at once;
+ * the set and add functions need it alone. Views may be made and freed on any thread.
  */
 #ifndef INVAR_DATASET_H
 #define INVAR_DATASET_H
@@ -29,7 +33,7 @@ enum { ML_FLOAT32 = 1, ML_FLOAT64 = 2, ML_INT32 = 3, ML_INT64 = 4, ML_UINT8 = 5 
 
 enum {
     ML_COPY = 0,  /**< copy the matrix */
-    ML_BORROW = 1 /**< refer to the caller's matrix, which must outlive the dataset and all its views */
+    ML_BORROW = 1 /**< refer to the caller's matrix, which must outlive the dataset and all its views, unchanged */
 };
 
 enum {
@@ -46,15 +50,18 @@ enum {
  * A dataset from a matrix in memory.
  *
  * @param context     NULL for the defaults
- * @param x           the first element; dtype ML_FLOAT32 or ML_FLOAT64; NaN = missing
+ * @param x           the first element; NaN = missing. To be borrowed it must be aligned to its elements
+ * @param dtype       ML_FLOAT32 or ML_FLOAT64
  * @param n_rows, n_cols  both >= 1
- * @param row_stride, col_stride  distance between neighbours in elements, >= 0; both 0: dense row-major
+ * @param row_stride, col_stride  distance between neighbours in elements, >= 0; both 0: dense row-major; one 0: the
+ *                    same element again and again
  * @param flags       ML_COPY or ML_BORROW
  * @param out         the new dataset; NULL on failure
- * @return ML_OK; ML_E_ARGUMENT (NULL, dtype, negative stride, flags, extent overflows size_t);
+ * @return ML_OK; ML_E_ARGUMENT (NULL, dtype, negative stride, flags, misaligned, extent beyond the address space);
  *         ML_E_DATA (n_rows or n_cols is 0, or an infinite value: row and column are named);
  *         ML_E_LIMIT (n_cols above ML_MAX_FEATURES); ML_E_MEMORY.
- * Features are named "x0", "x1", … until ml_dataset_set_feature_names(). Cost: one pass. @since 0.1
+ * Features are named "x0", "x1", … until ml_dataset_set_feature_names(). Cost: one pass over the matrix; a copy takes
+ * n_rows x n_cols elements, a borrowed matrix nothing. @since 0.1
  */
 ML_API ml_status ml_dataset_from_matrix(ml_context *context, const void *x, ml_dtype dtype, size_t n_rows,
                                         size_t n_cols, ptrdiff_t row_stride, ptrdiff_t col_stride, uint32_t flags,
@@ -90,18 +97,28 @@ typedef struct ml_csv_options {
  * categorical and its codes are the ranks of its texts in byte order. Labels that are whole numbers are ordered as
  * numbers and named by their digits. Without header the columns are named "x0", "x1", ….
  *
+ * @param path     of a regular file, in the system's encoding
  * @param options  NULL: all columns are features
- * @return ML_OK; ML_E_ARGUMENT; ML_E_IO (cannot be opened or read, not a regular file; with the system's reason);
+ * @param out      the new dataset; NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL; struct_size; header, task or delimiter out of range; an empty name in a list; several
+ *         weight columns); ML_E_IO (cannot be opened or read, not a regular file; with the system's reason);
  *         ML_E_FORMAT (unterminated quote, NUL byte, invalid UTF-8, UTF-16: line and column are named);
  *         ML_E_DATA (no rows, ragged row, number out of range, unknown, empty or duplicate column name: file, line and
  *         column are named; names or classes that are not the schema's); ML_E_SHAPE (other numbers of columns than the
- *         schema); ML_E_LIMIT; ML_E_MEMORY.
- * Cost: the file and the matrix in memory at one time. @since 0.1
+ *         schema); ML_E_LIMIT (max_bytes, max_categories, columns, outputs, classes, a cell of more than 1 MiB);
+ *         ML_E_MEMORY.
+ * Cost: the file, 16 bytes per cell and the matrix of doubles in memory at one time. @since 0.1
  */
 ML_API ml_status ml_dataset_from_csv(ml_context *context, const char *path, const ml_csv_options *options,
                                      ml_dataset **out);
 
-/** The same from bytes in memory; `name` stands for the file in messages (NULL: "memory"). @since 0.1 */
+/**
+ * The same from bytes in memory, which are copied.
+ *
+ * @param text  n_bytes bytes, no NUL needed behind them; NULL when n_bytes is 0
+ * @param name  stands for the file in messages; NULL: "memory"
+ * @return as ml_dataset_from_csv(), but never ML_E_IO. @since 0.1
+ */
 ML_API ml_status ml_dataset_from_csv_memory(ml_context *context, const char *text, size_t n_bytes, const char *name,
                                             const ml_csv_options *options, ml_dataset **out);
 
@@ -115,86 +132,142 @@ ML_API ml_status ml_dataset_from_csv_memory(ml_context *context, const char *tex
  *                n_clusters_per_class 2, flip_y 0.01, class_sep 1, random_state 0; regression: n_samples 100,
  *                n_features 100, n_informative 10, n_targets 1, bias 0, noise 0, random_state 0; blobs: n_samples
  *                100, n_features 2, centers 3, cluster_std 1, random_state 0
- * @return ML_OK; ML_E_ARGUMENT (unknown `what`, name or value: the allowed ones are listed); ML_E_LIMIT; ML_E_MEMORY.
- * @since 0.1
+ * @param out     the new dataset; NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL; unknown `what`, name or value: the allowed ones are listed); ML_E_LIMIT;
+ *         ML_E_MEMORY. The same parameters give the same bits. @since 0.1
  */
 ML_API ml_status ml_dataset_make(ml_context *context, const char *what, const char *params, ml_dataset **out);
 
-/** Give back a dataset or view. NULL is allowed. @since 0.1 */
+/** Give back a dataset or view; rows that other views share stay. NULL is allowed. Any thread. @since 0.1 */
 ML_API void ml_dataset_free(ml_dataset *dataset);
 
-/* ---- outputs, weights, names: each replaces what was there; views refuse with ML_E_STATE ---- */
+/* ---- outputs, weights, names: for a dataset that is no view and has none; all are copied ---- */
 
 /**
- * One output of whole-number labels: the distinct values, ascending, become classes named by their digits.
+ * One output of whole-number labels, in place of all outputs there were: the distinct values, ascending, become classes
+ * named by their digits.
  *
  * @param name    of the output; NULL: "y"
  * @param labels  n_rows values; values equal to `missing` are missing labels
- * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (a view, or a dataset that has views); ML_E_SHAPE (n_rows differs); ML_E_DATA
- *         (no label at all, a bad or duplicate name); ML_E_LIMIT (classes, outputs); ML_E_MEMORY.
- * ml_dataset_add_* keep the outputs there are and append one. Copied. @since 0.1
+ * @param missing a value that is no label
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (a view, or a dataset that has views); ML_E_SHAPE (n_rows differs);
+ *         ML_E_DATA (no label at all, a bad name); ML_E_LIMIT (classes); ML_E_MEMORY. On failure nothing changes.
+ * Cost: n_rows log n_classes comparisons. @since 0.1
  */
 ML_API ml_status ml_dataset_set_labels(ml_dataset *dataset, const char *name, const int64_t *labels, size_t n_rows,
                                        int64_t missing);
+
+/** The same behind the outputs there are; also ML_E_DATA (a name twice), ML_E_LIMIT (outputs). @since 0.1 */
 ML_API ml_status ml_dataset_add_labels(ml_dataset *dataset, const char *name, const int64_t *labels, size_t n_rows,
                                        int64_t missing);
 
-/** The same from texts (UTF-8, not empty; NULL is a missing label); classes are the distinct texts in byte order.
- *  @since 0.1 */
+/** As ml_dataset_set_labels(), from texts: UTF-8, not empty (else ML_E_DATA); NULL is a missing label. Classes are the
+ *  distinct texts in byte order. @since 0.1 */
 ML_API ml_status ml_dataset_set_label_names(ml_dataset *dataset, const char *name, const char *const *labels,
                                             size_t n_rows);
+
+/** The same behind the outputs there are, as ml_dataset_add_labels(). @since 0.1 */
 ML_API ml_status ml_dataset_add_label_names(ml_dataset *dataset, const char *name, const char *const *labels,
                                             size_t n_rows);
 
-/** One output of reals; NaN is missing; an infinite value, or none but missing ones, is ML_E_DATA. @since 0.1 */
+/** As ml_dataset_set_labels(), but an output of reals; NaN is missing; an infinite value, or none but missing ones, is
+ *  ML_E_DATA. @since 0.1 */
 ML_API ml_status ml_dataset_set_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows);
+
+/** The same behind the outputs there are, as ml_dataset_add_labels(). @since 0.1 */
 ML_API ml_status ml_dataset_add_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows);
 
-/** Sample weights: finite, >= 0, with a positive and finite sum (else ML_E_DATA); NULL removes them. @since 0.1 */
+/**
+ * Sample weights, in place of those there were.
+ *
+ * @param weights  n_rows values, finite, >= 0, with a positive and finite sum; NULL removes them, whatever n_rows is
+ * @return ML_OK; ML_E_ARGUMENT (dataset is NULL); ML_E_STATE (a view, or has views); ML_E_SHAPE; ML_E_DATA (the row is
+ *         named); ML_E_MEMORY. @since 0.1
+ */
 ML_API ml_status ml_dataset_set_weights(ml_dataset *dataset, const double *weights, size_t n_rows);
 
-/** Names of all features: unique, non-empty UTF-8 of at most 255 bytes (else ML_E_DATA). Copied. @since 0.1 */
+/**
+ * Names of all features: unique, non-empty UTF-8 of at most 255 bytes.
+ *
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (a view, or has views); ML_E_SHAPE; ML_E_DATA (the feature is named);
+ *         ML_E_MEMORY. @since 0.1
+ */
 ML_API ml_status ml_dataset_set_feature_names(ml_dataset *dataset, const char *const *names, size_t n_features);
 
-/* ---- views: rows are shared, not copied ---- */
+/* ---- views: rows are shared, not copied; 8 bytes per row, and 8 more when the view has weights of its own ---- */
 
 /**
  * Two views: `test` has round(test_size * n_rows) rows (at least 1, at most n_rows - 1), `train` the others.
  *
  * @param test_size  in (0, 1)
- * @param flags      ML_STRATIFY | ML_ORDERED, not both
- * @return ML_OK; ML_E_ARGUMENT; ML_E_DATA (fewer than 2 rows; ML_STRATIFY without labels or with a class of one
- *         row, which is named); ML_E_MEMORY. Rows keep their order inside each view. @since 0.1
+ * @param seed       of the shuffle: the same rows everywhere
+ * @param flags      0, ML_STRATIFY or ML_ORDERED (the last rows are the test part)
+ * @param train, test  the new views; both NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL, test_size, flags); ML_E_DATA (fewer than 2 rows; ML_STRATIFY without labels or with
+ *         a class of one row, which is named); ML_E_MEMORY. Rows keep their order inside each view. @since 0.1
  */
 ML_API ml_status ml_dataset_split(const ml_dataset *dataset, double test_size, uint64_t seed, uint32_t flags,
                                   ml_dataset **train, ml_dataset **test);
 
-/** Fold `fold` of `n_folds` (2 <= n_folds <= n_rows) as `test`, all other rows as `train`. As ml_dataset_split(). */
+/**
+ * Fold `fold` (0 .. n_folds-1) of `n_folds` as `test`, all other rows as `train`. With the same seed and flags the folds
+ * divide the rows among them; sizes differ by one row at most.
+ *
+ * @param n_folds  2 .. n_rows
+ * @return as ml_dataset_split(); with ML_STRATIFY a class may have fewer rows than there are folds. @since 0.1
+ */
 ML_API ml_status ml_dataset_fold(const ml_dataset *dataset, size_t n_folds, size_t fold, uint64_t seed, uint32_t flags,
                                  ml_dataset **train, ml_dataset **test);
 
-/** The given rows, in the given order; repetitions are allowed. ML_E_ARGUMENT names a row out of range; no rows are
- *  ML_E_DATA. @since 0.1 */
+/**
+ * The given rows, in the given order; repetitions are allowed.
+ *
+ * @param rows  n_rows row numbers, counted in `dataset` (which may be a view); copied
+ * @param out   the new view; NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL, or a row out of range, which is named); ML_E_DATA (no rows); ML_E_MEMORY. @since 0.1
+ */
 ML_API ml_status ml_dataset_subset(const ml_dataset *dataset, const size_t *rows, size_t n_rows, ml_dataset **out);
 
 /* ---- looking inside; a NULL dataset gives 0 or NULL ---- */
 
+/** Number of rows: at least 1. @since 0.1 */
 ML_API size_t ml_dataset_n_rows(const ml_dataset *dataset);
+/** Number of features: at least 1. @since 0.1 */
 ML_API size_t ml_dataset_n_features(const ml_dataset *dataset);
+/** Number of outputs, 0 when there are none. @since 0.1 */
 ML_API size_t ml_dataset_n_outputs(const ml_dataset *dataset);
-/** Borrowed from the dataset; NULL when the index is out of range. */
+/** Name of a feature; NULL when the index is out of range. @since 0.1 */
 ML_API const char *ml_dataset_feature_name(const ml_dataset *dataset, size_t feature);
-/** Number of categories of a categorical feature, 0 for a numeric one; and the name of one. */
+/** Number of categories of a categorical feature; 0 for a numeric one, and out of range. @since 0.1 */
 ML_API size_t ml_dataset_n_categories(const ml_dataset *dataset, size_t feature);
+/** Name of a category, whose code is its number; NULL when out of range. @since 0.1 */
 ML_API const char *ml_dataset_category_name(const ml_dataset *dataset, size_t feature, size_t category);
+/** Name of an output; NULL when out of range. @since 0.1 */
 ML_API const char *ml_dataset_output_name(const ml_dataset *dataset, size_t output);
-/** Number of classes of a label output, 0 for reals; and the name of one. */
+/** Number of classes of a label output; 0 for reals, and out of range. @since 0.1 */
 ML_API size_t ml_dataset_n_classes(const ml_dataset *dataset, size_t output);
+/** Name of a class; NULL when out of range. @since 0.1 */
 ML_API const char *ml_dataset_class_name(const ml_dataset *dataset, size_t output, size_t class_index);
-/** Copy one row (n_features values), or one output or the weights (n_rows values; labels as class indices, missing
- *  ones as NaN; 1 for each row when there are no weights). ML_E_ARGUMENT, ML_E_SHAPE (n is not that size). */
+
+/**
+ * Copy one row: n_features values, categories as their codes, NaN where missing.
+ * @param n  n_features
+ * @return ML_OK; ML_E_ARGUMENT (NULL, row out of range); ML_E_SHAPE (n). `out` is untouched on failure. @since 0.1
+ */
 ML_API ml_status ml_dataset_row(const ml_dataset *dataset, size_t row, double *out, size_t n);
+
+/**
+ * Copy one output of all rows: class indices or reals, NaN where missing.
+ * @param n  n_rows
+ * @return ML_OK; ML_E_ARGUMENT (NULL, output out of range); ML_E_SHAPE (n). @since 0.1
+ */
 ML_API ml_status ml_dataset_output(const ml_dataset *dataset, size_t output, double *out, size_t n);
+
+/**
+ * Copy the weights of all rows; 1 for each when there are none.
+ * @param n  n_rows
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_SHAPE (n). @since 0.1
+ */
 ML_API ml_status ml_dataset_weights(const ml_dataset *dataset, double *out, size_t n);
 
 #ifdef __cplusplus

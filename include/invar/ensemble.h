@@ -17,11 +17,14 @@ extern "C" {
 
 typedef struct ml_ensemble ml_ensemble;
 
-/** An ensemble without members. Members whose weight is ML_AUTO_WEIGHT get it by cross-validation. As
- *  ml_model_create(). @since 0.1 */
+/**
+ * An ensemble without members. Members whose weight is ML_AUTO_WEIGHT get it by cross-validation.
+ * @param out  the new ensemble, see ml_ensemble_free(); NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (out is NULL); ML_E_MEMORY. @since 0.1
+ */
 ML_API ml_status ml_ensemble_create(ml_context *context, ml_ensemble **out);
 
-/** Free it with its members. NULL is allowed. Not for one that became a member of something. @since 0.1 */
+/** Free it with its members, as ml_model_free(). NULL is allowed. @since 0.1 */
 ML_API void ml_ensemble_free(ml_ensemble *ensemble);
 
 /**

@@ -53,7 +53,11 @@ ML_API ml_status ml_metrics_classification(ml_context *context, const double *y_
 /**
  * Metrics of multilabel decisions: y_true and y_pred are n x n_labels of 0 and 1. Every (row, label) is one decision;
  * micro averages run over all of them. NaN in y_true: that decision is missing and left out. Macro and weighted
- * averages are over all labels. `samples` (NULL allowed): mean over rows of each row's own P, R, F.
+ * averages are over all labels.
+ *
+ * @param per_label  NULL, or n_labels entries
+ * @param samples    NULL, or one entry: the mean over rows of each row's own P, R, F
+ * Cost: O(n n_labels). @since 0.1
  */
 ML_API ml_status ml_metrics_multilabel(ml_context *context, const double *y_true, const double *y_pred, size_t n,
                                        size_t n_labels, const ml_classification_options *options,
@@ -63,6 +67,7 @@ ML_API ml_status ml_metrics_multilabel(ml_context *context, const double *y_true
  * Micro-averaged metrics over several class outputs: y_true and y_pred are n x n_outputs class indices, n_classes one
  * number per output. True positives, false positives and false negatives of all classes of all outputs are summed;
  * NaN in y_true is a missing label. accuracy is over label decisions; macro is the mean of the outputs' macro averages.
+ * Cost: O(n n_outputs + the sum of n_classes). @since 0.1
  */
 ML_API ml_status ml_metrics_multioutput(ml_context *context, const double *y_true, const double *y_pred, size_t n,
                                         size_t n_outputs, const size_t *n_classes,

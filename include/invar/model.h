@@ -25,10 +25,11 @@ typedef struct ml_model ml_model;
 
 /* ---- kinds and their parameters, as data ---- */
 
-/** Number of kinds in this build, and the name of one (NULL when out of range). @since 0.1 */
+/** Number of kinds in this build. Any thread. @since 0.1 */
 ML_API size_t ml_kind_count(void);
+/** Name of a kind; NULL when out of range. Static storage. Any thread. @since 0.1 */
 ML_API const char *ml_kind_name(size_t kind);
-/** One sentence about a kind; NULL for an unknown name. @since 0.1 */
+/** One sentence about a kind; NULL for NULL and for an unknown name. Static storage. Any thread. @since 0.1 */
 ML_API const char *ml_kind_doc(const char *kind);
 
 enum {
@@ -52,25 +53,33 @@ typedef struct ml_param_info {
     const char *since;
 } ml_param_info;
 
+/** Number of parameters of a kind; 0 for NULL and for an unknown name. Any thread. @since 0.1 */
+ML_API size_t ml_kind_param_count(const char *kind);
+
 /**
- * Describe parameter number `i` of a kind. All texts have static storage.
+ * Describe parameter number `i` of a kind. All texts have static storage. Any thread.
+ * @param info  filled; as much as info->struct_size says
  * @return ML_OK; ML_E_ARGUMENT (unknown kind, i out of range, info NULL or of unknown size). @since 0.1
  */
-ML_API size_t ml_kind_param_count(const char *kind);
 ML_API ml_status ml_kind_param(const char *kind, size_t i, ml_param_info *info);
 
 /* ---- create, set, compose ---- */
 
 /**
  * A model of the given kind with default parameters and no members.
+ * @param context  NULL for the defaults; used by all that the model does, and kept alive by it
+ * @param out      the new model, to be freed with ml_model_free() or given to a composite; NULL on failure
  * @return ML_OK; ML_E_ARGUMENT (NULL; unknown kind: the message lists all kinds); ML_E_MEMORY. @since 0.1
  */
 ML_API ml_status ml_model_create(ml_context *context, const char *kind, ml_model **out);
 
-/** Free a model with its members. NULL is allowed. Not for a model that has become a member. @since 0.1 */
+/** Free a model with its members. NULL is allowed; a member is left alone, as its composite frees it. @since 0.1 */
 ML_API void ml_model_free(ml_model *model);
 
-/** A copy: kind, parameters, members and what they learned. ML_E_ARGUMENT, ML_E_MEMORY. @since 0.1 */
+/**
+ * A copy: kind, parameters, members and what they learned, in the same context. The copy of a member belongs to nobody.
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_MEMORY. *out is NULL on failure. @since 0.1
+ */
 ML_API ml_status ml_model_clone(const ml_model *model, ml_model **out);
 
 /** The kind's name. Static storage; NULL for NULL. @since 0.1 */
@@ -80,18 +89,24 @@ ML_API const char *ml_model_kind(const ml_model *model);
  * Set one parameter. `name` may be a path through members: "net__net__alpha" is parameter alpha of member net of
  * member net. A wrong name, type or value changes nothing. A fitted model keeps what it learned until the next fit.
  *
- * ml_model_set_text() accepts every type in its text form ("0.5", "true", "64,32", "sqrt").
- * @return ML_OK; ML_E_ARGUMENT; ML_E_PARAMETER (the message lists the allowed names, type, range or choices);
- *         ML_E_BUSY. @since 0.1
+ * @param value  whole numbers are accepted for parameters of type INT, REAL, BOOL, INTS (one number) and SIZE (a count)
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_PARAMETER (the message lists the allowed names, type, range or choices);
+ *         ML_E_BUSY (the model, or a composite around it, is in use by another call). @since 0.1
  */
 ML_API ml_status ml_model_set_int(ml_model *model, const char *name, int64_t value);
+
+/** The same for parameters of type REAL and SIZE (a fraction). @since 0.1 */
 ML_API ml_status ml_model_set_real(ml_model *model, const char *name, double value);
+
+/** The same for parameters of every type, in text form: "0.5", "true", "64,32", "sqrt". @since 0.1 */
 ML_API ml_status ml_model_set_text(ml_model *model, const char *name, const char *value);
 
 /**
  * Read one parameter as text, NUL-terminated; a number reads back to the same bits.
+ * @param buffer  n_bytes bytes; NULL with n_bytes 0 to learn the size only
  * @param needed  NULL, or receives the bytes needed including the NUL
- * @return ML_OK; ML_E_ARGUMENT; ML_E_PARAMETER; ML_E_SHAPE (buffer too small; *needed is set). @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_PARAMETER (unknown name or path); ML_E_SHAPE (buffer too small and untouched;
+ *         *needed is set); ML_E_MEMORY. @since 0.1
  */
 ML_API ml_status ml_model_get_text(const ml_model *model, const char *name, char *buffer, size_t n_bytes,
                                    size_t *needed);
@@ -110,9 +125,11 @@ ML_API ml_status ml_model_get_text(const ml_model *model, const char *name, char
  */
 ML_API ml_status ml_model_add_member(ml_model *model, const char *name, ml_model *member);
 
-/** Members as they were added; fitted ones once the composite is fitted. Borrowed; NULL when out of range. @since 0.1 */
+/** Number of members: as they were added; of the fitted ones once the composite is fitted. @since 0.1 */
 ML_API size_t ml_model_member_count(const ml_model *model);
+/** Name of a member; NULL when out of range. Borrowed until the next fit, add or free. @since 0.1 */
 ML_API const char *ml_model_member_name(const ml_model *model, size_t i);
+/** A member, fitted when the composite is; NULL when out of range. Borrowed until the next fit, add or free. @since 0.1 */
 ML_API const ml_model *ml_model_member(const ml_model *model, size_t i);
 
 /* ---- fit ---- */
@@ -163,22 +180,30 @@ enum {
  *         ML_E_MEMORY     allocation failed, or the context's limit was reached
  *         ML_E_NUMERIC    a value became NaN or infinite; the message names the step
  *         ML_E_CANCELLED  the monitor asked to stop
- *         ML_E_BUSY       another call is changing this model
+ *         ML_E_SHAPE      the validation data has other features, outputs or numbers of classes
+ *         ML_E_EXECUTOR   the context's executor did not run every task once
+ *         ML_E_BUSY       another call is changing this model, or a composite around it
  * Threads: one fit per model at a time; other models and any number of predictions elsewhere may run. @since 0.1
  */
 ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options);
 
-/** 1 when fitted or loaded. @since 0.1 */
+/** 1 when fitted or loaded, else 0. @since 0.1 */
 ML_API int32_t ml_model_is_fitted(const ml_model *model);
 /** Why the last successful fit ended (ML_STOP_…). @since 0.1 */
 ML_API int32_t ml_model_stop_reason(const ml_model *model);
-/** What the fit saw: features and outputs with their names and classes; 0 or NULL when not fitted. @since 0.1 */
+/* What the fit saw. Names are borrowed until the next fit or free, and NULL when out of range or not fitted. */
+
+/** Number of features; 0 when not fitted. @since 0.1 */
 ML_API size_t ml_model_n_features(const ml_model *model);
+/** Name of a feature. @since 0.1 */
 ML_API const char *ml_model_feature_name(const ml_model *model, size_t feature);
+/** Number of outputs; 0 when not fitted, and for what learns without outputs. @since 0.1 */
 ML_API size_t ml_model_n_outputs(const ml_model *model);
+/** Name of an output. @since 0.1 */
 ML_API const char *ml_model_output_name(const ml_model *model, size_t output);
 /** Classes of an output (0: reals); for a mixture, its components, unnamed. @since 0.1 */
 ML_API size_t ml_model_n_classes(const ml_model *model, size_t output);
+/** Name of a class. @since 0.1 */
 ML_API const char *ml_model_class_name(const ml_model *model, size_t output, size_t class_index);
 
 /* ---- predict ---- */
@@ -196,19 +221,23 @@ enum {
 ML_API size_t ml_model_width(const ml_model *model, int32_t what);
 
 /**
- * Predict every row of `data` into `out`, row-major n_rows x width.
+ * Predict every row of `data` into `out`, row-major n_rows x width: class indices, values or components.
  *
  * @param data  same number of features as in training; named features and categories must match in order
  * @param n     size of `out` in elements: n_rows * width
  * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not offered by this kind);
  *         ML_E_SHAPE (features, or n: both numbers are named; `out` is untouched); ML_E_DATA (missing values where the
- *         kind takes none, a feature that has another name); ML_E_MEMORY (workspace, one allocation).
- * @since 0.1
+ *         kind takes none, a feature that has another name); ML_E_MEMORY (workspace, one allocation); ML_E_EXECUTOR.
+ * Threads: any number at once, on one model. Memory: a few hundred rows per thread of the context. @since 0.1
  */
 ML_API ml_status ml_model_predict(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+/** The same for ML_PREDICT_PROBA: class probabilities, those of each output sum to 1. @since 0.1 */
 ML_API ml_status ml_model_predict_proba(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+/** The same for ML_DECISION: unnormalised scores of the classes. @since 0.1 */
 ML_API ml_status ml_model_decision(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+/** The same for ML_TRANSFORM: new features. @since 0.1 */
 ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+/** The same for ML_SCORE_SAMPLES: log-densities. @since 0.1 */
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 
 /** Bytes of scratch memory that ml_model_predict_row() needs; 0 when not fitted. @since 0.1 */
@@ -217,10 +246,12 @@ ML_API size_t ml_model_scratch_size(const ml_model *model);
 /**
  * Any of the above for one row in the caller's memory: no allocation, no lock.
  *
- * @param x        n_features values
+ * @param what     ML_PREDICT …
+ * @param x        n_features values; NaN = missing; categories as their codes
  * @param out      ml_model_width(model, what) values
- * @param scratch  ml_model_scratch_size() bytes, aligned to 16, or NULL when that is at most 8192: the stack is used
- * @return as above; ML_E_SHAPE also when scratch_nbytes is too small. @since 0.1
+ * @param scratch  at least ml_model_scratch_size() bytes of any alignment, used by this call alone; or NULL when that size
+ *                 is at most 8192: the stack is used
+ * @return as above; ML_E_SHAPE also when scratch_nbytes is too small; ML_E_DATA also for an infinite value. @since 0.1
  */
 ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double *x, size_t n_features,
                                       double *out, size_t n_out, void *scratch, size_t scratch_nbytes);
@@ -229,6 +260,7 @@ ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const
  * One number for how well the model does on `data`: "accuracy", "log_loss", "precision_micro", "recall_micro",
  * "f1_micro", "f1_macro", "f1_weighted", …, "rmse", "mae", "r2", "log_likelihood".
  * @param metric  NULL: accuracy for labels, r2 for reals, log_likelihood for a density
+ * @param out     the score; untouched on failure
  * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs). @since 0.1
  */
 ML_API ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric, double *out);
@@ -244,9 +276,15 @@ typedef struct ml_tensor {
     const void *data; /**< row-major, aligned for its type; borrowed until the next fit or free */
 } ml_tensor;
 
-/** Tensors of a fitted model (not those of its members): by number or by name. ML_E_ARGUMENT, ML_E_STATE. @since 0.1 */
+/** Number of tensors of a fitted model, without those of its members; 0 when not fitted. @since 0.1 */
 ML_API size_t ml_model_tensor_count(const ml_model *model);
+/**
+ * Tensor number `i`.
+ * @param out  filled; as much as out->struct_size says
+ * @return ML_OK; ML_E_ARGUMENT (NULL, out of range, unknown struct_size); ML_E_STATE (not fitted). @since 0.1
+ */
 ML_API ml_status ml_model_tensor_at(const ml_model *model, size_t i, ml_tensor *out);
+/** The same by name; ML_E_ARGUMENT when there is none of this name. @since 0.1 */
 ML_API ml_status ml_model_tensor(const ml_model *model, const char *name, ml_tensor *out);
 
 /**
@@ -269,22 +307,29 @@ ML_API ml_status ml_model_save(const ml_model *model, const char *path);
 typedef struct ml_load_options {
     size_t struct_size;        /**< sizeof(ml_load_options) */
     uint64_t max_bytes;        /**< refuse larger files; 0: 4 GiB */
-    uint64_t max_header_bytes; /**< 0: 8 MiB; at most 100 000 000 */
+    uint64_t max_header_bytes; /**< refuse longer headers; 0: 8 MiB; at most 100 000 000 */
 } ml_load_options;
 
 /**
  * Read a model. Any bytes give a model that is safe to use, or an error: sizes, layout, roles, values and
  * cross-references are all checked before the handle exists.
+ * @param context  as ml_model_create()
+ * @param options  NULL for the defaults
+ * @param out      the new model, fitted; NULL on failure
  * @return ML_OK; ML_E_ARGUMENT; ML_E_IO; ML_E_FORMAT (names tensor and offset); ML_E_VERSION; ML_E_UNSUPPORTED (element
  *         type, or a kind this build lacks); ML_E_LIMIT; ML_E_MEMORY. @since 0.1
  */
 ML_API ml_status ml_model_load(ml_context *context, const char *path, const ml_load_options *options, ml_model **out);
 
 /**
- * The same to and from memory. `buffer` NULL: only *needed is set. ML_E_SHAPE when it is too small.
- * Loading copies: the bytes may go after return, and may be unaligned. @since 0.1
+ * As ml_model_save(), to memory.
+ * @param buffer  n_bytes bytes of any alignment; NULL: only *needed is set
+ * @param needed  the size of the file in bytes; NULL when there is a buffer and its size is known to do
+ * @return as ml_model_save(), but never ML_E_IO; ML_E_SHAPE when the buffer is too small: *needed is set. @since 0.1
  */
 ML_API ml_status ml_model_save_memory(const ml_model *model, void *buffer, size_t n_bytes, size_t *needed);
+
+/** As ml_model_load(), from memory: n_bytes bytes of any alignment, which are copied. Never ML_E_IO. @since 0.1 */
 ML_API ml_status ml_model_load_memory(ml_context *context, const void *bytes, size_t n_bytes,
                                       const ml_load_options *options, ml_model **out);
 

@@ -26,7 +26,9 @@ typedef struct ml_cv_options {
  *
  * @param model    only its kind, parameters and members are used; it is not changed
  * @param metric   as ml_model_score()
- * @param scores   n_folds values, in fold order
+ * @param options  NULL: 5 folds, stratified for labels, seed 0, no monitor
+ * @param scores   n values, in fold order; untouched on failure
+ * @param n        the number of folds
  * @return as ml_model_fit() and ml_model_score(); ML_E_SHAPE (n is not n_folds). Cost: n_folds fits. @since 0.1
  */
 ML_API ml_status ml_cross_validate(const ml_model *model, const ml_dataset *data, const char *metric,
@@ -34,7 +36,10 @@ ML_API ml_status ml_cross_validate(const ml_model *model, const ml_dataset *data
 
 /**
  * Out-of-fold predictions: row i is predicted by the model fitted without i's fold.
- * @param what  ML_PREDICT or ML_PREDICT_PROBA; out is n_rows x width, n its number of elements. @since 0.1
+ * @param what  ML_PREDICT (width n_outputs) or ML_PREDICT_PROBA (width the sum of n_classes)
+ * @param out   n_rows x width, row-major; untouched on failure
+ * @param n     n_rows * width
+ * @return as ml_cross_validate(). Cost: n_folds fits. @since 0.1
  */
 ML_API ml_status ml_cross_val_predict(const ml_model *model, const ml_dataset *data, int32_t what,
                                       const ml_cv_options *options, double *out, size_t n);

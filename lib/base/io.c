@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Bytes of a path in a message, which must leave room for the reason. */
-enum { SHOWN = 300 };
 /* Linux transfers at most 2^31 - 4096 bytes in one call. */
 static const size_t MAX_TRANSFER = (size_t)1 << 30;
 
@@ -39,8 +37,8 @@ ml_status ml__io_failure(const char *action, const char *path, int error)
 
     for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
         if (REASONS[i].error == error)
-            return ml__fail(ML_E_IO, "cannot %s '%.*s': %s", action, SHOWN, path, REASONS[i].text);
-    return ml__fail(ML_E_IO, "cannot %s '%.*s': system error %d", action, SHOWN, path, error);
+            return ml__fail(ML_E_IO, "cannot %s '%.*s': %s", action, ML__SHOWN_PATH, path, REASONS[i].text);
+    return ml__fail(ML_E_IO, "cannot %s '%.*s': system error %d", action, ML__SHOWN_PATH, path, error);
 }
 
 static int open_file(const char *path)
@@ -69,10 +67,10 @@ ml_status ml__input_open(const char *path, uint64_t max_bytes, ml__input *out)
         st = ml__io_failure("read", path, EISDIR);
         goto done;
     }
-    ML__CHECK(S_ISREG(about.st_mode), ML_E_IO, "cannot read '%.*s': not a regular file", SHOWN, path);
+    ML__CHECK(S_ISREG(about.st_mode), ML_E_IO, "cannot read '%.*s': not a regular file", ML__SHOWN_PATH, path);
     out->n_bytes = (uint64_t)about.st_size;
-    ML__CHECK(out->n_bytes <= max_bytes, ML_E_LIMIT, "'%.*s' has %llu bytes, more than max_bytes = %llu", SHOWN, path,
-              (unsigned long long)out->n_bytes, (unsigned long long)max_bytes);
+    ML__CHECK(out->n_bytes <= max_bytes, ML_E_LIMIT, "'%.*s' has %llu bytes, more than max_bytes = %llu",
+              ML__SHOWN_PATH, path, (unsigned long long)out->n_bytes, (unsigned long long)max_bytes);
 done:
     if (st != ML_OK)
         ml__input_close(out);
@@ -90,8 +88,8 @@ ml_status ml__input_read(const ml__input *input, uint64_t offset, void *out, siz
         if (got < 0)
             return ml__io_failure("read", input->path, errno);
         if (got == 0)
-            return ml__fail(ML_E_IO, "cannot read '%.*s': it ended at byte %llu while it was being read", SHOWN,
-                            input->path, (unsigned long long)offset);
+            return ml__fail(ML_E_IO, "cannot read '%.*s': it ended at byte %llu while it was being read",
+                            ML__SHOWN_PATH, input->path, (unsigned long long)offset);
         next += got;
         offset += (uint64_t)got;
         n -= (size_t)got;
@@ -110,15 +108,15 @@ ml_status ml__input_unchanged(const ml__input *input)
     if (fstat(input->descriptor, &about) != 0)
         return ml__io_failure("examine", input->path, errno);
     ML__CHECK((uint64_t)about.st_size == input->n_bytes, ML_E_IO,
-              "'%.*s' changed from %llu to %llu bytes while it was being read", SHOWN, input->path,
+              "'%.*s' changed from %llu to %llu bytes while it was being read", ML__SHOWN_PATH, input->path,
               (unsigned long long)input->n_bytes, (unsigned long long)about.st_size);
     do
         got = pread(input->descriptor, &byte, 1, (off_t)input->n_bytes);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return ml__io_failure("read", input->path, errno);
-    ML__CHECK(got == 0, ML_E_IO, "'%.*s' has more than the %llu bytes that the system tells", SHOWN, input->path,
-              (unsigned long long)input->n_bytes);
+    ML__CHECK(got == 0, ML_E_IO, "'%.*s' has more than the %llu bytes that the system tells", ML__SHOWN_PATH,
+              input->path, (unsigned long long)input->n_bytes);
 done:
     return st;
 }

@@ -9,6 +9,9 @@
 
 #include "base/memory.h"
 
+/* Bytes of a path in a message ("%.*s"), which must leave room for the reason. */
+enum { ML__SHOWN_PATH = 300 };
+
 /* ML_E_IO: "cannot <action> '<path>': <reason>". `error` is an errno. */
 ml_status ml__io_failure(const char *action, const char *path, int error);
 

@@ -4,7 +4,8 @@
  *
  * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the
  *             last step is a transformer as well, so is the pipeline
- * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike
+ * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike. The stop reason is
+ *             that of the last step, or ML_STOP_DEADLINE when time ran out in any of them.
  * Missing     values are accepted when every step up to one whose output has none (an imputer) accepts them
  * Categories  as the first step; outputs and weights as the last. Every step sees its data with the checks of a fit of
  *             its own, so that what it cannot take is refused by its name.
@@ -158,7 +159,8 @@ static ml_status fit(ml__fit *f)
             ML__TRY(pass_on(fitted, step->name, &train));
             ML__TRY(pass_on(fitted, step->name, &validation));
         }
-        f->learned->stop_reason = fitted->learned->stop_reason;
+        if (f->learned->stop_reason != ML_STOP_DEADLINE)
+            f->learned->stop_reason = fitted->learned->stop_reason;
         ML__TRY(ml__fit_step(f, s + 1, steps->n, "", NAN));
     }
 done:

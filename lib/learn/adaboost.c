@@ -22,7 +22,8 @@
  * Draws       row i where the running sum of v first exceeds u sum_i v_i, u uniform in [0, 1)
  * Ends        err_t = 0: kept with a_t = 1, and the loop is over (ML_STOP_CONVERGED); err_t no better than chance, which
  *             is 1 - 1/K or 1/2: the round is dropped and the loop is over (ML_STOP_EARLY), in the first round an error;
- *             sum of weights 0 or infinite: the rounds so far are kept (ML_STOP_EARLY)
+ *             sum of weights 0 or infinite, or a base that breaks down on the new weights (ML_E_NUMERIC): the rounds so
+ *             far are kept (ML_STOP_EARLY)
  * As in scikit-learn weights are kept >= DBL_EPSILON, so that a row that was right for long can come back.
  * Cost        T fits of the base and T predictions of all rows
  */
@@ -30,6 +31,7 @@
 #include <string.h>
 
 #include "learn/learn.h"
+#include "learn/weighted.h"
 
 enum { LINEAR, SQUARE, EXPONENTIAL };
 
@@ -292,9 +294,20 @@ static ml_status judge(boosting *b, bool *keep)
     b->is_over = true;
     b->f->learned->stop_reason = ML_STOP_EARLY;
     if (!b->t)
-        return ml__fail(ML_E_NUMERIC, "adaboost: the first %s is worse than chance: error %g, to be below %g",
+        return ml__fail(ML_E_NUMERIC, "adaboost: the first %s is no better than chance: error %g, to be below %g",
                         b->base->kind->name, err, chance);
     return ML_OK;
+}
+
+/* Did the base break down after rounds that are worth keeping? Then the loop is over. */
+static bool breaks_down(boosting *b, ml_status st)
+{
+    if (st != ML_E_NUMERIC || !b->t)
+        return false;
+    ml__log(b->f->context, ML_LOG_WARNING, "adaboost: ended after %zu rounds: %s", b->t, ml_last_error());
+    b->is_over = true;
+    b->f->learned->stop_reason = ML_STOP_EARLY;
+    return true;
 }
 
 static ml_status boost_once(boosting *b)
@@ -304,7 +317,14 @@ static ml_status boost_once(boosting *b)
     bool keep;
     ml_status st;
 
-    ML__TRY(fit_base(b, &fitted));
+    st = fit_base(b, &fitted);
+    if (breaks_down(b, st)) {
+        st = ML_OK;
+        goto done;
+    }
+    ML__TRY(st);
+    if (fitted->learned->stop_reason == ML_STOP_DEADLINE) /* the last round's base may be what was cut short */
+        b->f->learned->stop_reason = ML_STOP_DEADLINE;
     ML__TRY(judge(b, &keep));
     if (keep) {
         ml_model *adopted = fitted;
@@ -466,47 +486,12 @@ done:
     return st;
 }
 
-typedef struct {
-    double value, weight;
-} weighted;
-
-static bool comes_before(const weighted *a, const weighted *b)
-{
-    return a->value < b->value || (a->value == b->value && a->weight < b->weight);
-}
-
-static void sift_down(weighted *heap, size_t at, size_t n)
-{
-    for (size_t child; (child = 2 * at + 1) < n; at = child) {
-        const weighted parent = heap[at];
-        if (child + 1 < n && comes_before(&heap[child], &heap[child + 1]))
-            child++;
-        if (!comes_before(&parent, &heap[child]))
-            return;
-        heap[at] = heap[child];
-        heap[child] = parent;
-    }
-}
-
-/* Heapsort: no workspace, no bad case. */
-static void sort_weighted(weighted *items, size_t n)
-{
-    for (size_t at = n / 2; at--;)
-        sift_down(items, at, n);
-    for (size_t last = n; last-- > 1;) {
-        const weighted largest = items[0];
-        items[0] = items[last];
-        items[last] = largest;
-        sift_down(items, 0, last);
-    }
-}
-
 /* The smallest value at which the weights reach half of their sum. */
-static double weighted_median(weighted *items, size_t n)
+static double weighted_median(ml__weighted *items, size_t n)
 {
     double sum = 0, running = 0;
 
-    sort_weighted(items, n);
+    ml__weighted_sort(items, n);
     for (size_t t = 0; t < n; t++)
         sum += items[t].weight;
     for (size_t t = 0; t < n; t++)
@@ -519,7 +504,7 @@ static ml_status values(const ml_model *model, const ml__block *x, double *out, 
 {
     const state *s = model->learned->state;
     double *h = ml__scratch_take(&scratch, x->n * s->T, sizeof *h); /* [T x n] */
-    weighted *items = ml__scratch_take(&scratch, s->T, sizeof *items);
+    ml__weighted *items = ml__scratch_take(&scratch, s->T, sizeof *items);
     ml_status st = h && items ? ML_OK : ML_E_MEMORY;
 
     ML__TRY(st);
@@ -527,7 +512,7 @@ static ml_status values(const ml_model *model, const ml__block *x, double *out, 
         ML__TRY(ml__evaluate(model->learned->members.items[t].model, ML_PREDICT, x->f64, x->n, h + t * x->n, scratch));
     for (size_t i = 0; i < x->n; i++) {
         for (size_t t = 0; t < s->T; t++)
-            items[t] = (weighted){h[t * x->n + i], s->alpha[t]};
+            items[t] = (ml__weighted){h[t * x->n + i], s->alpha[t]};
         out[i] = weighted_median(items, s->T);
     }
 done:
@@ -544,7 +529,7 @@ static size_t scratch(const ml_model *model, size_t n)
         largest = theirs > largest ? theirs : largest;
     }
     return largest + ml__scratch_bytes(n * members->n, sizeof(double)) +
-           ml__scratch_bytes(members->n, sizeof(weighted));
+           ml__scratch_bytes(members->n, sizeof(ml__weighted));
 }
 
 const ml__kind ml__adaboost = {

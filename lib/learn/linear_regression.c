@@ -16,6 +16,7 @@
  *             mean is exact (moments.c), and gets coefficient 0.
  * Cost        n d^2 when well-conditioned, about four times as much otherwise; a copy of X, and another when it is not
  */
+#include "learn/affine.h"
 #include "learn/learn.h"
 #include "learn/least_squares.h"
 #include "learn/moments.h"
@@ -157,39 +158,6 @@ done:
     return st;
 }
 
-/* ---- predict ---- */
-
-typedef struct {
-    const double *coef, *intercept;
-} state;
-
-static ml_status prepare(const ml_model *model, ml__learned *learned)
-{
-    state *s;
-    ml_status st = ML_OK;
-
-    (void)model;
-    ML__NEW(&learned->arena, s, 1);
-    s->coef = ml__tensor_data(learned, "coef");
-    s->intercept = ml__tensor_data(learned, "intercept");
-    learned->state = s;
-done:
-    return st;
-}
-
-static ml_status values(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    const state *s = model->learned->state;
-    const size_t o = model->learned->schema.n_outputs;
-
-    (void)scratch;
-    for (size_t i = 0; i < x->n; i++)
-        for (size_t r = 0; r < o; r++)
-            out[i * o + r] = s->intercept[r];
-    ml__kernels_rowwise()->f64.gemm_nt(x->n, o, x->d, x->f64, x->d, s->coef, x->d, 1, out, o);
-    return ML_OK;
-}
-
 const ml__kind ml__linear_regression = {
     .name = "linear_regression",
     .doc = "Linear regression by least squares, with an optional L2 penalty (ridge)",
@@ -200,6 +168,6 @@ const ml__kind ml__linear_regression = {
     .params_size = sizeof(params),
     .tensors = TENSORS,
     .fit = fit,
-    .prepare = prepare,
-    .values = values,
+    .prepare = ml__affine_prepare,
+    .values = ml__affine_predict,
 };

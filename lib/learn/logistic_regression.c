@@ -22,6 +22,7 @@
  * Slots       of rows, see slots.h; each with its gradient and, last, its loss
  * Cost        4 n d K per evaluation; a copy of X, n K scores, and K (d + 1) + 1 sums per slot
  */
+#include "learn/affine.h"
 #include "learn/lbfgs.h"
 #include "learn/learn.h"
 #include "learn/moments.h"
@@ -247,41 +248,10 @@ done:
 
 /* ---- predict ---- */
 
-typedef struct {
-    const double *coef, *intercept;
-} state;
-
-static ml_status prepare(const ml_model *model, ml__learned *learned)
-{
-    state *s;
-    ml_status st = ML_OK;
-
-    (void)model;
-    ML__NEW(&learned->arena, s, 1);
-    s->coef = ml__tensor_data(learned, "coef");
-    s->intercept = ml__tensor_data(learned, "intercept");
-    learned->state = s;
-done:
-    return st;
-}
-
-static ml_status decision(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    const state *s = model->learned->state;
-    const size_t K = model->learned->schema.outputs[0].n_classes;
-
-    (void)scratch;
-    for (size_t i = 0; i < x->n; i++)
-        for (size_t k = 0; k < K; k++)
-            out[i * K + k] = s->intercept[k];
-    ml__kernels_rowwise()->f64.gemm_nt(x->n, K, x->d, x->f64, x->d, s->coef, x->d, 1, out, K);
-    return ML_OK;
-}
-
 static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     const size_t K = model->learned->schema.outputs[0].n_classes;
-    const ml_status st = decision(model, x, out, scratch);
+    const ml_status st = ml__affine_predict(model, x, out, scratch);
 
     if (st == ML_OK)
         ml__kernels_rowwise()->f64.softmax(x->n, K, out, K, NULL);
@@ -298,7 +268,7 @@ const ml__kind ml__logistic_regression = {
     .params_size = sizeof(params),
     .tensors = TENSORS,
     .fit = fit,
-    .prepare = prepare,
+    .prepare = ml__affine_prepare,
     .proba = proba,
-    .decision = decision,
+    .decision = ml__affine_predict,
 };

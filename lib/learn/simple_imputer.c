@@ -10,12 +10,14 @@
  *             constant       fill_value
  *             Categorical features take most_frequent, whatever the strategy: other statistics of codes mean nothing.
  *
- * Symbols     n rows, d features; statistics [d]; values: (v, w) pairs of one feature, sorted by v
+ * Symbols     n rows, d features; statistics [d]; values: those of one feature with their weights, in order
  * Degenerate  a feature without any value of positive weight is an error, unless fill_value is used
  * Cost        mean two passes; otherwise O(d n log n)
  */
+#include "learn/features.h"
 #include "learn/learn.h"
 #include "learn/moments.h"
+#include "learn/weighted.h"
 
 typedef struct {
     int64_t strategy;
@@ -38,76 +40,43 @@ static const ml__tensor_rule TENSORS[] = {
 
 /* ---- the values of one feature, sorted ---- */
 
-typedef struct {
-    double v, w;
-} pair;
-
-static void sift_down(pair *a, size_t root, size_t n)
-{
-    const pair moved = a[root];
-    size_t child;
-
-    while ((child = 2 * root + 1) < n) {
-        if (child + 1 < n && a[child].v < a[child + 1].v)
-            child++;
-        if (!(moved.v < a[child].v))
-            break;
-        a[root] = a[child];
-        root = child;
-    }
-    a[root] = moved;
-}
-
-/* Heapsort: in place, n log n in the worst case. */
-static void sort_pairs(pair *a, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;)
-        sift_down(a, i, n);
-    for (size_t end = n; end-- > 1;) {
-        const pair largest = a[0];
-        a[0] = a[end];
-        a[end] = largest;
-        sift_down(a, 0, end);
-    }
-}
-
-static size_t gather_values(const double *X, const double *w, size_t n, size_t d, size_t j, pair *values)
+static size_t gather_values(const double *X, const double *w, size_t n, size_t d, size_t j, ml__weighted *values)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < n; i++)
         if (!isnan(X[i * d + j]) && w[i] > 0)
-            values[count++] = (pair){X[i * d + j], w[i]};
-    sort_pairs(values, count);
+            values[count++] = (ml__weighted){X[i * d + j], w[i]};
+    ml__weighted_sort(values, count);
     return count;
 }
 
 /* ---- statistics ---- */
 
-static double median(const pair *values, size_t n)
+static double median(const ml__weighted *values, size_t n)
 {
     double W = 0, below = 0;
     size_t i = 0;
 
     for (size_t r = 0; r < n; r++)
-        W += values[r].w;
-    while (i + 1 < n && below + values[i].w < W / 2)
-        below += values[i++].w;
-    if (i + 1 < n && below + values[i].w == W / 2)
-        return values[i].v / 2 + values[i + 1].v / 2;
-    return values[i].v;
+        W += values[r].weight;
+    while (i + 1 < n && below + values[i].weight < W / 2)
+        below += values[i++].weight;
+    if (i + 1 < n && below + values[i].weight == W / 2)
+        return values[i].value / 2 + values[i + 1].value / 2;
+    return values[i].value;
 }
 
-static double most_frequent(const pair *values, size_t n)
+static double most_frequent(const ml__weighted *values, size_t n)
 {
-    double best = values[0].v, best_weight = 0;
+    double best = values[0].value, best_weight = 0;
 
     for (size_t i = 0; i < n;) {
-        const double v = values[i].v;
+        const double v = values[i].value;
         double weight = 0;
 
-        for (; i < n && values[i].v == v; i++)
-            weight += values[i].w;
+        for (; i < n && values[i].value == v; i++)
+            weight += values[i].weight;
         if (weight > best_weight) {
             best_weight = weight;
             best = v;
@@ -125,7 +94,7 @@ static int64_t strategy_of(const ml__fit *f, size_t j)
 static ml_status estimate(ml__fit *f, const double *X, const double *w, double *statistics)
 {
     const params *p = f->params;
-    pair *values;
+    ml__weighted *values;
     ml__moments m = {0};
     ml_status st = ML_OK;
 
@@ -190,16 +159,6 @@ static ml_status transform(const ml_model *model, const ml__block *x, double *ou
     return ML_OK;
 }
 
-static size_t width(const ml_model *model, int32_t what)
-{
-    return what == ML_TRANSFORM ? model->learned->schema.n_features : 0;
-}
-
-static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
-{
-    return ml__schema_copy(arena, &model->learned->schema, features);
-}
-
 const ml__kind ml__simple_imputer = {
     .name = "simple_imputer",
     .doc = "Replace missing values by a statistic of their feature",
@@ -212,6 +171,5 @@ const ml__kind ml__simple_imputer = {
     .fit = fit,
     .prepare = prepare,
     .transform = transform,
-    .width = width,
-    .name_features = name_features,
+    .name_features = ml__keep_features,
 };

@@ -15,6 +15,7 @@
  */
 #include <float.h>
 
+#include "learn/features.h"
 #include "learn/learn.h"
 #include "learn/moments.h"
 
@@ -94,16 +95,6 @@ static ml_status transform(const ml_model *model, const ml__block *x, double *ou
     return ML_OK;
 }
 
-static size_t width(const ml_model *model, int32_t what)
-{
-    return what == ML_TRANSFORM ? model->learned->schema.n_features : 0;
-}
-
-static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
-{
-    return ml__schema_copy(arena, &model->learned->schema, features);
-}
-
 const ml__kind ml__standard_scaler = {
     .name = "standard_scaler",
     .doc = "Standardise features to mean 0 and variance 1",
@@ -116,6 +107,5 @@ const ml__kind ml__standard_scaler = {
     .fit = fit,
     .prepare = prepare,
     .transform = transform,
-    .width = width,
-    .name_features = name_features,
+    .name_features = ml__keep_features,
 };

@@ -393,6 +393,7 @@ done:
 ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
 {
     ml_fit_options o = {.struct_size = sizeof o};
+    ml_model *claimed;
     ml_status st;
 
     if (!model || !data)
@@ -404,9 +405,10 @@ ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_opt
     }
     if (!(o.deadline_seconds >= 0))
         return ml__fail(ML_E_ARGUMENT, "deadline_seconds is %g, it cannot be negative", o.deadline_seconds);
-    if (atomic_exchange(&model->busy, true))
-        return ml__fail(ML_E_BUSY, "the model is in use by another call");
+    st = ml__model_claim(model, &claimed);
+    if (st != ML_OK)
+        return st;
     st = fit_and_swap(model, data, &o);
-    atomic_store(&model->busy, false);
+    ml__model_release(claimed);
     return st;
 }

@@ -6,6 +6,24 @@
 
 enum { MAX_DEPTH = 4, MAX_MEMBER_NAME = 63 };
 
+/* ---- exclusive use ---- */
+
+/* A composite and all its templates are changed by one call at a time: the outermost model has the mark. */
+ml_status ml__model_claim(ml_model *model, ml_model **claimed)
+{
+    while (model->parent)
+        model = model->parent;
+    if (atomic_exchange(&model->busy, true))
+        return ml__fail(ML_E_BUSY, "the model is in use by another call");
+    *claimed = model;
+    return ML_OK;
+}
+
+void ml__model_release(ml_model *claimed)
+{
+    atomic_store(&claimed->busy, false);
+}
+
 /* ---- life ---- */
 
 ml_status ml__model_new(ml_context *context, const ml__kind *kind, ml_model **out)
@@ -37,7 +55,7 @@ void ml_model_free(ml_model *model)
 {
     ml_context *context;
 
-    if (!model)
+    if (!model || model->parent)
         return;
     context = model->context;
     ml__learned_free(model->learned);
@@ -120,6 +138,7 @@ void ml__members_free(ml__members *members)
 {
     for (size_t i = 0; i < members->n; i++) {
         ml__free(members->items[i].name);
+        members->items[i].model->parent = NULL;
         ml_model_free(members->items[i].model);
     }
     ml__free(members->items);
@@ -186,17 +205,22 @@ static ml_status check_member(const ml_model *model, const char *name, const ml_
 
 ml_status ml__model_attach(ml_model *model, const char *name, ml_model *member, double weight)
 {
-    ml_status st = ML_OK;
+    ml_model *claimed, *claimed_member = NULL;
+    ml_status st;
 
     if (!model || !name || !member)
         return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !name ? "name" : "member");
-    if (atomic_exchange(&model->busy, true))
-        return ml__fail(ML_E_BUSY, "the model is in use by another call");
+    st = ml__model_claim(model, &claimed);
+    if (st != ML_OK)
+        return st;
     ML__TRY(check_member(model, name, member));
+    ML__TRY(ml__model_claim(member, &claimed_member));
     ML__TRY(ml__members_add(model->context, &model->members, name, member, weight));
     member->parent = model;
 done:
-    atomic_store(&model->busy, false);
+    if (claimed_member)
+        ml__model_release(claimed_member);
+    ml__model_release(claimed);
     return st;
 }
 
@@ -244,6 +268,18 @@ const char *ml_model_kind(const ml_model *model)
 
 /* ---- parameters by path ---- */
 
+static ml_status no_such_member(const ml_model *model, const char *name, size_t length)
+{
+    char names[256] = "";
+    size_t n = 0;
+
+    for (size_t i = 0; i < model->members.n && n < sizeof names; i++)
+        n += ml__format(names + n, sizeof names - n, "%s%s", i ? ", " : "", model->members.items[i].name);
+    return ml__fail(ML_E_PARAMETER, "%s has no member '%.*s'; %s%s", model->kind->name,
+                    (int)(length <= MAX_MEMBER_NAME ? length : MAX_MEMBER_NAME), name,
+                    model->members.n ? "it has: " : "it has none", names);
+}
+
 /* Follow "member__member__name" to the model that has the parameter; *name becomes the last part. */
 static ml_status follow_path(const ml_model *model, const char **name, const ml_model **out)
 {
@@ -257,8 +293,7 @@ static ml_status follow_path(const ml_model *model, const char **name, const ml_
             if (!strncmp(model->members.items[i].name, *name, length) && !model->members.items[i].name[length])
                 next = model->members.items[i].model;
         if (!next)
-            return ml__fail(ML_E_PARAMETER, "%s has no member '%.*s' (%zu members)", model->kind->name, (int)length,
-                            *name, model->members.n);
+            return no_such_member(model, *name, length);
         model = next;
         *name = separator + 2;
     }
@@ -266,57 +301,66 @@ static ml_status follow_path(const ml_model *model, const char **name, const ml_
     return ML_OK;
 }
 
-/* Members belong to the model that is being set, so constness of the path is ours to drop. */
-static ml_status begin_set(ml_model *model, const char **name, ml_model **target)
+/* One of the setters below: the model that has the parameter, under the mark of the outermost one. */
+typedef struct setting {
+    ml_model *claimed, *target;
+    const char *name; /* the last part of the path */
+} setting;
+
+static ml_status begin_set(ml_model *model, const char *name, setting *s)
 {
     const ml_model *found = NULL;
     ml_status st;
 
-    if (!model || !*name)
+    *s = (setting){.name = name};
+    if (!model || !name)
         return ml__fail(ML_E_ARGUMENT, "%s is NULL", model ? "name" : "model");
-    st = follow_path(model, name, &found);
+    st = ml__model_claim(model, &s->claimed);
     if (st != ML_OK)
         return st;
-    *target = (ml_model *)found;
-    if (atomic_exchange(&(*target)->busy, true))
-        return ml__fail(ML_E_BUSY, "the model is in use by another call");
-    return ML_OK;
+    st = follow_path(model, &s->name, &found);
+    s->target = (ml_model *)found; /* a member of the model that is being set, so its constness is ours to drop */
+    if (st != ML_OK)
+        ml__model_release(s->claimed);
+    return st;
 }
 
 ml_status ml_model_set_int(ml_model *model, const char *name, int64_t value)
 {
-    ml_model *target;
-    ml_status st = begin_set(model, &name, &target);
+    setting s;
+    ml_status st = begin_set(model, name, &s);
 
     if (st != ML_OK)
         return st;
-    st = ml__params_set_int(target->kind->name, target->kind->params, target->params, name, value);
-    atomic_store(&target->busy, false);
+    st = ml__params_set_int(s.target->kind->name, s.target->kind->params, s.target->params, s.name, value);
+    ml__model_release(s.claimed);
     return st;
 }
 
 ml_status ml_model_set_real(ml_model *model, const char *name, double value)
 {
-    ml_model *target;
-    ml_status st = begin_set(model, &name, &target);
+    setting s;
+    ml_status st = begin_set(model, name, &s);
 
     if (st != ML_OK)
         return st;
-    st = ml__params_set_real(target->kind->name, target->kind->params, target->params, name, value);
-    atomic_store(&target->busy, false);
+    st = ml__params_set_real(s.target->kind->name, s.target->kind->params, s.target->params, s.name, value);
+    ml__model_release(s.claimed);
     return st;
 }
 
 ml_status ml_model_set_text(ml_model *model, const char *name, const char *value)
 {
-    ml_model *target;
-    ml_status st = begin_set(model, &name, &target);
+    setting s;
+    ml_status st;
 
+    if (!value)
+        return ml__fail(ML_E_ARGUMENT, "value is NULL");
+    st = begin_set(model, name, &s);
     if (st != ML_OK)
         return st;
-    st = value ? ml__params_set_text(target->kind->name, target->kind->params, target->params, name, value)
-               : ml__fail(ML_E_ARGUMENT, "value is NULL");
-    atomic_store(&target->busy, false);
+    st = ml__params_set_text(s.target->kind->name, s.target->kind->params, s.target->params, s.name, value);
+    ml__model_release(s.claimed);
     return st;
 }
 
@@ -332,8 +376,8 @@ ml_status ml_model_get_text(const ml_model *model, const char *name, char *buffe
     ml__text_init(&text, model->context);
     ML__TRY(follow_path(model, &name, &target));
     param = ml__params_find(target->kind->params, name);
-    if (!param) { /* the setter's message lists the names */
-        st = ml__params_set_int(target->kind->name, target->kind->params, NULL, name, 0);
+    if (!param) {
+        st = ml__params_unknown(target->kind->name, target->kind->params, name);
         goto done;
     }
     ml__param_print(param, target->params, &text);

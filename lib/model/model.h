@@ -132,8 +132,8 @@ struct ml_model {
     void *params;
     ml__members members;  /* as added: never fitted by us, only copies of them are */
     ml__learned *learned; /* NULL until fitted */
-    ml_model *parent;     /* of a member; NULL otherwise */
-    atomic_bool busy;
+    ml_model *parent;     /* of a member, which it owns; NULL otherwise */
+    atomic_bool busy;     /* see ml__model_claim() */
 };
 
 typedef struct ml__named_tensor {
@@ -160,6 +160,9 @@ struct ml__learned {
 /* ---- creating and walking models (model.c) ---- */
 
 ml_status ml__model_new(ml_context *context, const ml__kind *kind, ml_model **out);
+/* Alone with a model until it is released, or ML_E_BUSY. The mark is on the outermost composite. */
+ml_status ml__model_claim(ml_model *model, ml_model **claimed);
+void ml__model_release(ml_model *claimed);
 /* Kind, parameters and members, without what was learned. */
 ml_status ml__model_blank_copy(const ml_model *model, ml_model **out);
 ml_status ml__members_add(ml_context *context, ml__members *members, const char *name, ml_model *model, double weight);

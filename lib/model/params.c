@@ -28,7 +28,7 @@ static const char *list_names(const ml__param *table, char out[LIST_BYTES])
     return out;
 }
 
-static ml_status no_such_param(const char *kind, const ml__param *table, const char *name)
+ml_status ml__params_unknown(const char *kind, const ml__param *table, const char *name)
 {
     char names[LIST_BYTES];
 
@@ -136,13 +136,25 @@ static ml_status set_number(const char *kind, const ml__param *p, void *params, 
     }
 }
 
+/* Ranges are doubles, which hold no whole number beyond 2^53 for certain; no parameter goes further. */
+static ml_status set_whole(const char *kind, const ml__param *p, void *params, int64_t value)
+{
+    const int64_t largest = (int64_t)1 << 53;
+    char text[ML__NUMBER_BYTES];
+
+    if (p->type == ML_PARAM_REAL || (value >= -largest && value <= largest))
+        return set_number(kind, p, params, (double)value, true);
+    ml__print_int(value, text);
+    return wrong_value(kind, p, text);
+}
+
 ml_status ml__params_set_int(const char *kind, const ml__param *table, void *params, const char *name, int64_t value)
 {
     const ml__param *p = ml__params_find(table, name);
 
     if (!p)
-        return no_such_param(kind, table, name);
-    return set_number(kind, p, params, (double)value, true);
+        return ml__params_unknown(kind, table, name);
+    return set_whole(kind, p, params, value);
 }
 
 ml_status ml__params_set_real(const char *kind, const ml__param *table, void *params, const char *name, double value)
@@ -150,7 +162,7 @@ ml_status ml__params_set_real(const char *kind, const ml__param *table, void *pa
     const ml__param *p = ml__params_find(table, name);
 
     if (!p)
-        return no_such_param(kind, table, name);
+        return ml__params_unknown(kind, table, name);
     if (p->type != ML_PARAM_REAL && p->type != ML_PARAM_SIZE)
         return wrong_number(kind, p, value);
     return set_number(kind, p, params, value, false);
@@ -207,7 +219,7 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
         return ML_OK;
     }
     if (ml__parse_int(text, n, &whole) == ML__NUMBER_OK)
-        return set_number(kind, p, params, (double)whole, true);
+        return set_whole(kind, p, params, whole);
     if ((p->type == ML_PARAM_REAL || p->type == ML_PARAM_SIZE) && ml__parse_real(text, n, &real) == ML__NUMBER_OK)
         return set_number(kind, p, params, real, false);
     if (p->type == ML_PARAM_REAL && !strcmp(text, "inf"))
@@ -221,7 +233,7 @@ ml_status ml__params_set_text(const char *kind, const ml__param *table, void *pa
     const ml__param *p = ml__params_find(table, name);
 
     if (!p)
-        return no_such_param(kind, table, name);
+        return ml__params_unknown(kind, table, name);
     return set_text(kind, p, params, value);
 }
 

@@ -80,6 +80,8 @@ typedef struct ml__param {
 /* All take the table and the struct; `kind` is for messages. */
 ml_status ml__params_defaults(const ml__param *table, void *params);
 const ml__param *ml__params_find(const ml__param *table, const char *name);
+/* ML_E_PARAMETER, with the names that there are. */
+ml_status ml__params_unknown(const char *kind, const ml__param *table, const char *name);
 ml_status ml__params_set_int(const char *kind, const ml__param *table, void *params, const char *name, int64_t value);
 ml_status ml__params_set_real(const char *kind, const ml__param *table, void *params, const char *name, double value);
 ml_status ml__params_set_text(const char *kind, const ml__param *table, void *params, const char *name,

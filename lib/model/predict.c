@@ -32,12 +32,10 @@ void *ml__scratch_take(ml__scratch *scratch, size_t count, size_t size)
     size_t n_bytes;
     void *piece;
 
-    if (!ml__size_mul(count, size, &n_bytes) || n_bytes > SIZE_MAX - 127)
-        return NULL;
-    n_bytes = (n_bytes + 63) / 64 * 64;
-    if (scratch->left < to_boundary || scratch->left - to_boundary < n_bytes) {
-        (void)ml__fail(ML_E_MEMORY, "workspace of a prediction is too small by %zu bytes",
-                       to_boundary + n_bytes - scratch->left);
+    if (!ml__size_mul(count, size, &n_bytes) || n_bytes > SIZE_MAX - 127 || scratch->left < to_boundary ||
+        scratch->left - to_boundary < (n_bytes = (n_bytes + 63) / 64 * 64)) {
+        (void)ml__fail(ML_E_MEMORY, "the workspace of a prediction has %zu bytes left, too few for %zu times %zu",
+                       scratch->left, count, size);
         return NULL;
     }
     piece = scratch->next + to_boundary;
@@ -251,6 +249,8 @@ static ml_status apply_parts(application *a)
 
 static ml_status check_ready(const ml_model *model, int32_t what)
 {
+    if (what < ML_PREDICT || what > ML_SCORE_SAMPLES)
+        return ml__fail(ML_E_ARGUMENT, "what is %d, expected ML_PREDICT to ML_SCORE_SAMPLES", (int)what);
     if (!model->learned)
         return ml__fail(ML_E_STATE, "%s is not fitted", model->kind->name);
     if (!ml_model_width(model, what))

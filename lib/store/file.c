@@ -60,7 +60,8 @@ ml_status ml__source_unchanged(const ml__source *source)
 
 void ml__source_close(ml__source *source)
 {
-    ml__input_close(&source->file);
+    if (source->read == read_file)
+        ml__input_close(&source->file);
 }
 
 /* ---- writing ---- */
@@ -93,9 +94,9 @@ static ml_status find_target(replacement *r, const char *path)
         return ml__io_failure("write", path, errno);
     if (found && S_ISLNK(s.st_mode) && (!realpath(path, r->target) || lstat(r->target, &s) != 0))
         return ml__io_failure("follow the link", path, errno);
-    ML__CHECK(!found || !S_ISDIR(s.st_mode), ML_E_IO, "cannot write '%s': is a directory", path);
-    ML__CHECK(!found || S_ISREG(s.st_mode), ML_E_IO, "cannot write '%s': not a regular file", path);
-    ML__CHECK(path[n - 1] != '/', ML_E_IO, "cannot write '%s': not the name of a file", path);
+    ML__CHECK(!found || !S_ISDIR(s.st_mode), ML_E_IO, "cannot write '%.*s': is a directory", ML__SHOWN_PATH, path);
+    ML__CHECK(!found || S_ISREG(s.st_mode), ML_E_IO, "cannot write '%.*s': not a regular file", ML__SHOWN_PATH, path);
+    ML__CHECK(path[n - 1] != '/', ML_E_IO, "cannot write '%.*s': not the name of a file", ML__SHOWN_PATH, path);
     r->replaces = found;
     r->mode = found ? s.st_mode & 07777 : 0;
     slash = strrchr(r->target, '/');
@@ -121,8 +122,8 @@ static ml_status create_temporary(replacement *r, const char *path)
         if (errno != EEXIST)
             return ml__io_failure("create a temporary file beside", path, errno);
     }
-    return ml__fail(ML_E_IO, "cannot write '%s': %d temporary files beside it, such as '%s'", path, MAX_ATTEMPTS,
-                    r->temporary);
+    return ml__fail(ML_E_IO, "cannot write '%.*s': %d temporary files beside it, such as '%s'", ML__SHOWN_PATH, path,
+                    MAX_ATTEMPTS, name);
 }
 
 static ml_status write_all(int descriptor, const char *path, const char *bytes, size_t n)

@@ -20,7 +20,7 @@ ml__source ml__source_memory(const void *bytes, size_t n_bytes);
 ml_status ml__source_open(const char *path, uint64_t max_bytes, ml__source *out);
 /* A file's size is still what it was when it was opened, see ml__input_unchanged(). */
 ml_status ml__source_unchanged(const ml__source *source);
-void ml__source_close(ml__source *source); /* of one that ml__source_open() made */
+void ml__source_close(ml__source *source);
 
 /*
  * Make `path` a file with the content of `source`, completely or not at all: a temporary file in the same directory is

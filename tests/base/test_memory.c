@@ -340,30 +340,29 @@ done:
     return st;
 }
 
+static ml_status try_fill(ml_context *context, void *allocator)
+{
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    st = fill(&arena);
+    if (st != ML_OK) {
+        CHECK_FAILS(st, ML_E_MEMORY, "out of memory: ");
+        ((test_allocator *)allocator)->fail_at = 0;
+        CHECK(ml__arena_take(&arena, 5, 1)); /* what is there stays usable */
+    }
+    ml__arena_free(&arena);
+    CHECK(ml_context_memory(context) == 0);
+    return st;
+}
+
 TEST(memory, every_allocation_of_an_arena_may_fail)
 {
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, 1);
-    const size_t n_before = allocator.n_live;
-    size_t n_failures = 0;
-    ml_status st;
-    ml__arena arena;
 
-    do {
-        allocator.n_allocations = 0;
-        allocator.fail_at = n_failures + 1;
-        ml__arena_init(&arena, context);
-        st = fill(&arena);
-        if (st != ML_OK) {
-            CHECK_FAILS(st, ML_E_MEMORY, "out of memory: ");
-            n_failures++;
-            allocator.fail_at = 0;
-            CHECK(ml__arena_take(&arena, 5, 1)); /* what is there stays usable */
-        }
-        ml__arena_free(&arena);
-        CHECK(allocator.n_live == n_before && ml_context_memory(context) == 0);
-    } while (st != ML_OK);
-    CHECK(n_failures >= 5);
+    CHECK(test_failing_allocations(&allocator, context, "arena", try_fill, &allocator) >= 10);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
 }

@@ -60,6 +60,25 @@ TEST(pipeline, is_its_steps_one_after_the_other)
     ml_dataset_free(wine);
 }
 
+TEST(pipeline, a_deadline_in_any_step_is_its_stop_reason)
+{
+    const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+    ml_dataset *boston = test_table(NULL, "boston");
+    ml_model *pipe = new_model(NULL, "pipeline");
+    double r2;
+
+    CHECK_OK(ml_model_set_int(add_member(pipe, "mix", "gmm"), "n_components", 3));
+    add_member(pipe, "last", "linear_regression");
+    CHECK_OK(ml_model_fit(pipe, boston, &options));
+    CHECK(ml_model_stop_reason(ml_model_member(pipe, 0)) == ML_STOP_DEADLINE);
+    CHECK(ml_model_stop_reason(ml_model_member(pipe, 1)) == ML_STOP_COMPLETE);
+    CHECK(ml_model_stop_reason(pipe) == ML_STOP_DEADLINE);
+    CHECK_OK(ml_model_score(pipe, boston, NULL, &r2));
+    CHECK(r2 > 0);
+    ml_model_free(pipe);
+    ml_dataset_free(boston);
+}
+
 TEST(pipeline, of_a_regressor_and_with_weights)
 {
     ml_dataset *boston = test_table(NULL, "boston");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the columns of a CSV file become: features, categories, labels, reals, weights. */
 #include "data/dataset.h"
-#include "faults.h"
+#include "test.h"
 
 static ml_status read(const char *text, const ml_csv_options *options, ml_dataset **out)
 {
@@ -401,15 +401,15 @@ TEST(csv_columns, every_failing_allocation_is_survived)
                  .options = {.struct_size = sizeof a.options, .target = "y,z", .weight = "w", .missing = "-"}};
     ml_dataset *schema;
 
-    check_faults(&allocator, context, try_csv, &a);
+    CHECK(test_failing_allocations(&allocator, context, "csv", try_csv, &a) > 0);
     CHECK_OK(ml_dataset_from_csv_memory(NULL, a.text, strlen(a.text), NULL, &a.options, &schema));
     a.options.schema = schema;
-    check_faults(&allocator, context, try_csv, &a);
+    CHECK(test_failing_allocations(&allocator, context, "csv", try_csv, &a) > 0);
     ml_dataset_free(schema);
     a = (attempt){.path = test_data_path("iris.csv"), .options = {.struct_size = sizeof a.options, .target = "target"}};
-    check_faults(&allocator, context, try_csv, &a);
+    CHECK(test_failing_allocations(&allocator, context, "csv", try_csv, &a) > 0);
     a.options = (ml_csv_options){.struct_size = sizeof a.options, .header = ML_HEADER_NO};
-    check_faults(&allocator, context, try_csv, &a);
+    CHECK(test_failing_allocations(&allocator, context, "csv", try_csv, &a) > 0);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
 }

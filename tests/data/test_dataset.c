@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "data/dataset.h"
-#include "faults.h"
+#include "test.h"
 
 static const double SMALL[] = {0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32}; /* 4 x 3, value = 10 row + column */
 
@@ -515,8 +515,8 @@ TEST(dataset, every_failing_allocation_is_survived)
     ml_context *context = test_context(&allocator, 1);
 
     for (uint32_t flags = ML_COPY; flags <= ML_BORROW; flags++)
-        check_faults(&allocator, context, make, &flags);
-    check_faults(&allocator, context, try_sets, &allocator);
+        CHECK(test_failing_allocations(&allocator, context, "from_matrix", make, &flags) > 0);
+    CHECK(test_failing_allocations(&allocator, context, "setters", try_sets, &allocator) > 0);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/dataset.h"
-#include "faults.h"
+#include "test.h"
 
 static ml_dataset *from_text(const char *text, const char *target, uint32_t header)
 {
@@ -113,7 +113,7 @@ TEST(schema, copying_survives_failing_allocations)
         n += (size_t)snprintf(wide + n, sizeof wide - n, "%sq", j ? "," : "");
     data = from_text(wide, NULL, ML_HEADER_YES);
     schema = *ml__dataset_schema(data);
-    check_faults(&allocator, context, copy_schema, &schema);
+    CHECK(test_failing_allocations(&allocator, context, "copy", copy_schema, &schema) > 0);
     ml_dataset_free(data);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/dataset.h"
-#include "faults.h"
+#include "test.h"
 
 static ml_dataset *made(const char *what, const char *params)
 {
@@ -257,7 +257,7 @@ TEST(synthetic, every_failing_allocation_is_survived)
     ml_context *context = test_context(&allocator, 1);
 
     for (size_t i = 0; i < 3; i++)
-        check_faults(&allocator, context, try_make, KINDS[i]);
+        CHECK(test_failing_allocations(&allocator, context, KINDS[i], try_make, KINDS[i]) > 0);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
 }

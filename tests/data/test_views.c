@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/random.h"
 #include "data/dataset.h"
-#include "faults.h"
+#include "test.h"
 
 /* n rows of one feature that is the row number; labels code_of(row), or none. */
 static ml_dataset *numbered(ml_context *context, size_t n, int64_t (*code_of)(size_t row))
@@ -504,10 +504,10 @@ TEST(views, every_failing_allocation_is_survived)
     ml_context *context = test_context(&allocator, 1);
     ml_dataset *data = numbered(context, 40, some_missing);
 
-    check_faults(&allocator, context, try_subset, data);
-    check_faults(&allocator, context, try_split, data);
-    check_faults(&allocator, context, try_fold, data);
-    check_faults(&allocator, context, try_others, data);
+    CHECK(test_failing_allocations(&allocator, context, "subset", try_subset, data) > 0);
+    CHECK(test_failing_allocations(&allocator, context, "split", try_split, data) > 0);
+    CHECK(test_failing_allocations(&allocator, context, "fold", try_fold, data) > 0);
+    CHECK(test_failing_allocations(&allocator, context, "derived views", try_others, data) > 0);
     ml_dataset_free(data);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);

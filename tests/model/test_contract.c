@@ -37,32 +37,6 @@ TEST(contract, every_kind_has_a_fixture)
 
 /* ---- allocation failures ---- */
 
-/* Runs `step` with allocation 1, 2, … failing (once, then that one and all later) until it succeeds. */
-typedef ml_status (*failing_step)(void *user);
-static size_t fail_each_allocation(test_allocator *a, const char *name, failing_step step, void *user)
-{
-    size_t n_failures = 0;
-
-    for (int later = 0; later <= 1; later++) {
-        ml_status st = ML_E_MEMORY;
-
-        for (size_t k = 1; st != ML_OK; k++) {
-            const size_t n_live = a->n_live;
-
-            a->fail_at = a->n_allocations + k;
-            a->fail_all_later = later;
-            st = step(user);
-            a->fail_at = 0;
-            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "%s, allocation %zu: %s: %s", name, k, ml_status_text(st),
-                      ml_last_error());
-            CHECK_MSG(st == ML_OK || a->n_live == n_live, "%s, allocation %zu: %zd blocks leaked", name, k,
-                      (ssize_t)(a->n_live - n_live));
-            n_failures += st != ML_OK;
-        }
-    }
-    return n_failures;
-}
-
 typedef struct fit_case {
     ml_model *model;
     const ml_dataset *first, *second;
@@ -71,11 +45,12 @@ typedef struct fit_case {
     test_allocator *a;
 } fit_case;
 
-static ml_status fit_again(void *user)
+static ml_status fit_again(ml_context *context, void *user)
 {
     fit_case *c = user;
     const ml_status st = ml_model_fit(c->model, c->second, NULL);
 
+    (void)context;
     c->a->fail_at = 0;
     if (st == ML_OK)
         CHECK_OK(ml_model_fit(c->model, c->first, NULL));
@@ -93,7 +68,7 @@ TEST(contract, a_fit_that_runs_out_of_memory_changes_nothing)
         void *before = test_saved(c.model, &c.n_before);
 
         c.before = before;
-        CHECK_MSG(fail_each_allocation(&a, f->name, fit_again, &c) > 0, "%s: no allocation", f->name);
+        CHECK_MSG(test_failing_allocations(&a, context, f->name, fit_again, &c) > 0, "%s: no allocation", f->name);
         free(before);
         ml_model_free(c.model);
         ml_dataset_free(first);
@@ -104,7 +79,6 @@ TEST(contract, a_fit_that_runs_out_of_memory_changes_nothing)
 }
 
 typedef struct use_case {
-    ml_context *context;
     const ml_model *model;
     const ml_dataset *data;
     void *bytes;
@@ -114,10 +88,11 @@ typedef struct use_case {
     int32_t what;
 } use_case;
 
-static ml_status predict_again(void *user)
+static ml_status predict_again(ml_context *context, void *user)
 {
     use_case *c = user;
 
+    (void)context;
     switch (c->what) {
     case ML_PREDICT:
         return ml_model_predict(c->model, c->data, c->out, c->n_out);
@@ -132,18 +107,19 @@ static ml_status predict_again(void *user)
     }
 }
 
-static ml_status save_again(void *user)
+static ml_status save_again(ml_context *context, void *user)
 {
     use_case *c = user;
 
+    (void)context;
     return ml_model_save_memory(c->model, c->bytes, c->n_bytes, NULL);
 }
 
-static ml_status load_again(void *user)
+static ml_status load_again(ml_context *context, void *user)
 {
     use_case *c = user;
     ml_model *loaded;
-    const ml_status st = ml_model_load_memory(c->context, c->bytes, c->n_bytes, NULL, &loaded);
+    const ml_status st = ml_model_load_memory(context, c->bytes, c->n_bytes, NULL, &loaded);
 
     if (st != ML_OK && loaded)
         return ML_E_STATE;
@@ -151,12 +127,13 @@ static ml_status load_again(void *user)
     return st;
 }
 
-static ml_status clone_again(void *user)
+static ml_status clone_again(ml_context *context, void *user)
 {
     use_case *c = user;
     ml_model *copy;
     const ml_status st = ml_model_clone(c->model, &copy);
 
+    (void)context;
     ml_model_free(copy);
     return st;
 }
@@ -168,20 +145,20 @@ TEST(contract, predict_save_load_and_clone_survive_every_allocation_failure)
         ml_context *context = test_context(&a, 1);
         ml_dataset *data = test_fixture_data(context, f, 0);
         ml_model *model = fitted(context, f, data);
-        use_case c = {.context = context, .model = model, .data = data};
+        use_case c = {.model = model, .data = data};
 
         for (c.what = ML_PREDICT; c.what <= ML_SCORE_SAMPLES; c.what++) {
             c.n_out = ml_dataset_n_rows(data) * ml_model_width(model, c.what);
             if (!c.n_out)
                 continue;
             c.out = malloc(c.n_out * sizeof *c.out);
-            fail_each_allocation(&a, f->name, predict_again, &c);
+            test_failing_allocations(&a, context, f->name, predict_again, &c);
             free(c.out);
         }
         c.bytes = test_saved(model, &c.n_bytes);
-        CHECK(fail_each_allocation(&a, f->name, save_again, &c) > 0);
-        CHECK(fail_each_allocation(&a, f->name, load_again, &c) > 0);
-        CHECK(fail_each_allocation(&a, f->name, clone_again, &c) > 0);
+        CHECK(test_failing_allocations(&a, context, f->name, save_again, &c) > 0);
+        CHECK(test_failing_allocations(&a, context, f->name, load_again, &c) > 0);
+        CHECK(test_failing_allocations(&a, context, f->name, clone_again, &c) > 0);
         free(c.bytes);
         ml_model_free(model);
         ml_dataset_free(data);
@@ -270,7 +247,7 @@ TEST(contract, a_rows_prediction_does_not_depend_on_its_neighbours)
                 continue;
             c.out = malloc(c.n_out * sizeof *c.out);
             one = malloc(width * sizeof *one);
-            CHECK_OK(predict_again(&c));
+            CHECK_OK(predict_again(NULL, &c));
             for (size_t i = 0; i < n_rows; i++) {
                 CHECK_OK(ml_dataset_row(data, i, row, d));
                 CHECK_OK(ml_model_predict_row(model, what, row, d, one, width, NULL, 0));
@@ -393,7 +370,7 @@ TEST(contract, misuse_is_refused_with_a_reason)
             use_case c = {.model = model, .data = narrow, .what = what, .out = out, .n_out = 1};
             const ml_status expected = ml_model_width(model, what) ? ML_E_SHAPE : ML_E_UNSUPPORTED;
 
-            CHECK_FAILS(predict_again(&c), expected, expected == ML_E_SHAPE ? "2" : "does not offer");
+            CHECK_FAILS(predict_again(NULL, &c), expected, expected == ML_E_SHAPE ? "2" : "does not offer");
         }
         CHECK_FAILS(ml_model_predict_row(model, ML_PREDICT, one, 2, out, 1, NULL, 0),
                     ml_model_width(model, ML_PREDICT) ? ML_E_SHAPE : ML_E_UNSUPPORTED, "");

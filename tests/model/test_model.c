@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "model/model.h"
 #include "test.h"
 
 static ml_model *model(ml_context *context, const char *kind)
@@ -87,7 +88,7 @@ TEST(model, the_data_decides_the_task)
     CHECK_OK(ml_model_fit(tree, iris, NULL));
     CHECK(ml_model_n_classes(tree, 0) == 3 && ml_model_width(tree, ML_PREDICT_PROBA) == 3);
     CHECK(!strcmp(ml_model_class_name(tree, 0, 1), "versicolor"));
-    CHECK(!strcmp(ml_model_output_name(tree, 0), "target"));
+    CHECK(ml_model_n_outputs(tree) == 1 && !strcmp(ml_model_output_name(tree, 0), "target"));
     CHECK(!strcmp(ml_model_feature_name(tree, 2), "petal_length_cm"));
     CHECK_OK(ml_model_fit(tree, diabetes, NULL));
     CHECK(ml_model_n_classes(tree, 0) == 0 && ml_model_width(tree, ML_PREDICT_PROBA) == 0);
@@ -212,6 +213,41 @@ TEST(model, a_row_needs_as_much_scratch_as_the_model_says)
     ml_dataset_free(digits);
 }
 
+TEST(model, scratch_of_a_row_may_lie_anywhere)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *m = model(NULL, "mlp");
+    double row[4], on_stack[3], in_scratch[3];
+    char *scratch;
+
+    CHECK_OK(ml_model_set_int(m, "max_iter", 1));
+    CHECK_OK(ml_model_fit(m, iris, NULL));
+    CHECK_OK(ml_dataset_row(iris, 3, row, 4));
+    CHECK(ml_model_scratch_size(m) <= 8192);
+    CHECK_FAILS(ml_model_predict_row(m, 0, row, 4, on_stack, 3, NULL, 0), ML_E_ARGUMENT, "what is 0");
+    CHECK_FAILS(ml_model_predict_row(m, 6, row, 4, on_stack, 3, NULL, 0), ML_E_ARGUMENT, "what is 6");
+    CHECK(ml_model_width(m, -1) == 0 && ml_model_width(m, 6) == 0);
+    CHECK_OK(ml_model_predict_row(m, ML_PREDICT_PROBA, row, 4, on_stack, 3, NULL, 0));
+    for (size_t offset = 0; offset < 64; offset++) {
+        scratch = malloc(offset + ml_model_scratch_size(m)); /* exactly: a sanitizer sees what lies beyond */
+        CHECK_OK(ml_model_predict_row(m, ML_PREDICT_PROBA, row, 4, in_scratch, 3, scratch + offset,
+                                      ml_model_scratch_size(m)));
+        CHECK_SAME_BYTES(on_stack, sizeof on_stack, in_scratch, sizeof in_scratch);
+        free(scratch);
+    }
+    ml_model_free(m);
+    ml_dataset_free(iris);
+}
+
+static size_t n_bytes_of(const ml_tensor *t)
+{
+    size_t n = ml__dtype_size(t->dtype);
+
+    for (uint32_t r = 0; r < t->rank; r++)
+        n *= (size_t)t->shape[r];
+    return n;
+}
+
 static void check_same_tensors(const ml_model *a, const ml_model *b)
 {
     CHECK(ml_model_tensor_count(a) == ml_model_tensor_count(b));
@@ -220,7 +256,8 @@ static void check_same_tensors(const ml_model *a, const ml_model *b)
 
         CHECK_OK(ml_model_tensor_at(a, i, &s));
         CHECK_OK(ml_model_tensor(b, s.name, &t));
-        CHECK_MSG(s.shape[0] == t.shape[0] && !memcmp(s.data, t.data, s.shape[0]), "tensor %s differs", s.name);
+        CHECK(s.dtype == t.dtype && s.rank == t.rank && !memcmp(s.shape, t.shape, sizeof s.shape));
+        CHECK_MSG(!memcmp(s.data, t.data, n_bytes_of(&s)), "tensor %s differs", s.name);
     }
 }
 
@@ -264,6 +301,60 @@ TEST(model, a_model_in_use_is_busy)
     CHECK_OK(ml_model_fit(m, iris, &options));
     ml_model_free(m);
     ml_dataset_free(iris);
+}
+
+typedef struct composite {
+    ml_model *pipe, *forest;
+    const ml_dataset *iris;
+    int n_calls;
+} composite;
+
+static int32_t change_composite(void *user, const ml_progress *p)
+{
+    composite *c = user;
+    ml_model *other = model(NULL, "pipeline"), *scaler = model(NULL, "standard_scaler");
+
+    (void)p;
+    c->n_calls++;
+    CHECK_FAILS(ml_model_set_int(c->pipe, "forest__n_estimators", 3), ML_E_BUSY, "in use");
+    CHECK_FAILS(ml_model_set_text(c->forest, "n_estimators", "3"), ML_E_BUSY, "in use");
+    CHECK_FAILS(ml_model_fit(c->forest, c->iris, NULL), ML_E_BUSY, "in use");
+    CHECK_FAILS(ml_model_add_member(c->pipe, "more", scaler), ML_E_BUSY, "in use");
+    CHECK_FAILS(ml_model_add_member(other, "pipe", c->pipe), ML_E_BUSY, "in use");
+    CHECK_FAILS(ml_model_add_member(other, "forest", c->forest), ML_E_ARGUMENT, "member of another");
+    ml_model_free(other);
+    ml_model_free(scaler);
+    return 1;
+}
+
+TEST(model, a_composite_in_use_is_busy_with_all_its_members)
+{
+    composite c = {.pipe = model(NULL, "pipeline"), .forest = model(NULL, "random_forest")};
+    ml_dataset *iris = test_table(NULL, "iris");
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = change_composite, .monitor_user = &c};
+
+    c.iris = iris;
+    CHECK_OK(ml_model_add_member(c.pipe, "forest", c.forest));
+    CHECK_FAILS(ml_model_fit(c.pipe, iris, &options), ML_E_CANCELLED, "stopped");
+    CHECK(c.n_calls == 1);
+    CHECK_OK(ml_model_set_int(c.pipe, "forest__n_estimators", 3));
+    CHECK_OK(ml_model_set_int(c.forest, "n_estimators", 4));
+    ml_model_free(c.pipe);
+    ml_dataset_free(iris);
+}
+
+TEST(model, freeing_a_member_is_left_to_its_composite)
+{
+    test_allocator allocator = {0};
+    ml_context *context = test_context(&allocator, 1);
+    ml_model *pipe = model(context, "pipeline"), *tree = model(context, "decision_tree");
+
+    CHECK_OK(ml_model_add_member(pipe, "tree", tree));
+    ml_model_free(tree);
+    CHECK_OK(ml_model_set_int(tree, "max_depth", 2));
+    ml_model_free(pipe);
+    ml_context_free(context);
+    CHECK(allocator.n_live == 0);
 }
 
 static int32_t collect_stages(void *user, const ml_progress *p)

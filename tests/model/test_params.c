@@ -125,8 +125,26 @@ TEST(params, paths_reach_members_of_members)
     CHECK_OK(ml_model_set_real(outer, "in_ner__net__alpha", 0.25));
     check_text(outer, "in_ner__net__alpha", "0.25");
     check_text(net, "alpha", "0.25");
-    CHECK_FAILS(ml_model_set_real(outer, "in_ner__nut__alpha", 0.25), ML_E_PARAMETER, "no member 'nut'");
+    CHECK_FAILS(ml_model_set_real(outer, "in_ner__nut__alpha", 0.25), ML_E_PARAMETER,
+                "pipeline has no member 'nut'; it has: net");
+    CHECK_FAILS(ml_model_set_int(net, "a__b", 1), ML_E_PARAMETER, "mlp has no member 'a'; it has none");
     ml_model_free(outer);
+}
+
+TEST(params, whole_numbers_are_exact_or_refused)
+{
+    ml_model *forest = model("random_forest");
+    const int64_t largest = (int64_t)1 << 53;
+
+    CHECK_OK(ml_model_set_int(forest, "random_state", largest));
+    check_text(forest, "random_state", "9007199254740992");
+    CHECK_OK(ml_model_set_int(forest, "random_state", largest - 1));
+    CHECK_FAILS(ml_model_set_int(forest, "random_state", largest + 1), ML_E_PARAMETER, "got '9007199254740993'");
+    CHECK_FAILS(ml_model_set_text(forest, "random_state", "9007199254740993"), ML_E_PARAMETER, "'random_state'");
+    CHECK_FAILS(ml_model_set_int(forest, "random_state", INT64_MAX), ML_E_PARAMETER, "got '9223372036854775807'");
+    CHECK_FAILS(ml_model_set_int(forest, "n_estimators", INT64_MIN), ML_E_PARAMETER, "got '-9223372036854775808'");
+    check_text(forest, "random_state", "9007199254740991");
+    ml_model_free(forest);
 }
 
 TEST(params, real_numbers_read_back_to_the_same_bits)

@@ -5,13 +5,13 @@
 tests/expected/adaboost_samme.txt  scikit-learn's AdaBoostClassifier(algorithm="SAMME") on stumps: errors and weights of
                                    the rounds, training error after each round, decision and shares of some rows; the
                                    same for 10 orders of features, so no split hangs on a tie
-tests/expected/adaboost_r2.txt     AdaBoost.R2 (Drucker 1997) in NumPy with scikit-learn's base regressors on the rows
-                                   that the library draws: its random numbers (Philox4x32-10) are computed here
+tests/expected/adaboost_r2.txt     scikit-learn's AdaBoostRegressor (R2, Drucker 1997) on the rows that the library draws:
+                                   its random numbers (Philox4x32-10) are computed here
 """
 import os
 
 import numpy as np
-from sklearn.ensemble import AdaBoostClassifier
+from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -109,34 +109,25 @@ def seed_mix(seed, label):
 # ---- R2 ----
 
 
-def r2(X, y, make_base, loss, rate, n_rounds, random_state):
-    seed = seed_mix(0, random_state)
-    n = len(y)
-    v = np.ones(n) / n
-    bases, errors, alphas = [], [], []
-    for t in range(n_rounds):
-        v = np.maximum(v, np.finfo(float).eps)
-        cdf = np.cumsum(v)
-        rows = cdf.searchsorted(uniforms(seed_mix(seed, t), n) * cdf[-1], side="right")
-        base = make_base().fit(X[rows], y[rows])
-        L = np.abs(base.predict(X) - y)
-        if L.max() > 0:
-            L = L / L.max()
-        L = {"linear": L, "square": L**2, "exponential": 1 - np.exp(-L)}[loss]
-        error = np.average(L, weights=v)
-        if error <= 0 or error >= 0.5:
-            break
-        beta = error / (1 - error)
-        v = v * beta ** ((1 - L) * rate)
-        v /= v.sum()
-        bases.append(base)
-        errors.append(error)
-        alphas.append(rate * np.log(1 / beta))
-    H = np.array([base.predict(X) for base in bases]).T
-    order = np.argsort(H, axis=1)
-    cdf = np.cumsum(np.array(alphas)[order], axis=1)
-    median = (cdf >= 0.5 * cdf[:, -1:]).argmax(axis=1)
-    return errors, alphas, H[np.arange(n), order[np.arange(n), median]]
+class InvarDraws(np.random.RandomState):
+    """What scikit-learn draws with: the samples of each round are the library's, only seeds of bases are its own."""
+
+    def __init__(self, random_state, seed):
+        super().__init__(seed)
+        self.invar_seed, self.t = seed_mix(0, random_state), 0
+
+    def choice(self, a, size=None, replace=True, p=None):
+        cdf = np.cumsum(p)
+        self.t += 1
+        return a[cdf.searchsorted(uniforms(seed_mix(self.invar_seed, self.t - 1), size) * cdf[-1], side="right")]
+
+
+def r2(X, y, base, loss, rate, n_rounds, random_state, seed):
+    model = AdaBoostRegressor(
+        base, loss=loss, learning_rate=rate, n_estimators=n_rounds, random_state=InvarDraws(random_state, seed)
+    ).fit(X, y)
+    n_kept = len(model.estimators_)
+    return model.estimator_errors_[:n_kept], model.estimator_weights_[:n_kept], model.predict(X)
 
 
 def make_r2():
@@ -145,16 +136,13 @@ def make_r2():
     X = np.round(rng.normal(size=(n, d)) * 1024) / 1024
     y = X[:, 0] - 2 * X[:, 1] + np.sin(2 * X[:, 2]) + 0.3 * rng.standard_t(3, size=n)
     y = np.round(y * 4096) / 4096
-    bases = [
-        lambda seed: LinearRegression(),
-        lambda seed: DecisionTreeRegressor(max_depth=2, min_samples_leaf=10, random_state=seed),
-    ]
+    bases = [LinearRegression(), DecisionTreeRegressor(max_depth=2, min_samples_leaf=10)]
     text = "# n, d; X; y; then for base linear_regression and a tree (max_depth 2, min_samples_leaf 10), for each loss\n"
     text += "# (linear, square, exponential): rounds, learning rate, random_state; errors; weights; predictions of all rows\n"
     text += numbers([n, d]) + "".join(numbers(row) for row in X) + numbers(y)
-    for make_base in bases:
+    for base in bases:
         for loss, rate, random_state in (("linear", 1.0, 0), ("square", 0.5, 3), ("exponential", 1.0, 12345)):
-            runs = [r2(X, y, lambda: make_base(seed), loss, rate, 20, random_state) for seed in range(5)]
+            runs = [r2(X, y, base, loss, rate, 20, random_state, seed) for seed in range(5)]
             assert all(np.allclose(run[2], runs[0][2], rtol=1e-12) for run in runs), loss  # no ties
             errors, alphas, prediction = runs[0]
             text += numbers([len(errors), rate, random_state]) + numbers(errors) + numbers(alphas) + numbers(prediction)

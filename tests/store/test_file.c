@@ -3,7 +3,6 @@
 #define _XOPEN_SOURCE 700 /* mkfifo, symlink */
 #include "store/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,30 +12,11 @@
 
 #include "test.h"
 
-/* A directory of its own for each test, so that what is left in it can be counted. */
-static void make_directory(const char *name, char path[256])
-{
-    snprintf(path, 256, "%s", test_temporary_path(name));
-    CHECK(mkdir(path, 0700) == 0);
-}
-
 static const char *inside(const char *directory, const char *name)
 {
     static char path[8192];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     return path;
-}
-
-static size_t count_entries(const char *directory)
-{
-    DIR *d = opendir(directory);
-    size_t n = 0;
-
-    CHECK(d != NULL);
-    for (const struct dirent *e; (e = readdir(d)) != NULL;)
-        n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    closedir(d);
-    return n;
 }
 
 static ml_status replace(const char *path, const char *content)
@@ -70,14 +50,14 @@ TEST(file, new_and_replaced_files_have_the_content)
 {
     char directory[256];
 
-    make_directory("plain", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("plain"));
     CHECK_OK(replace(inside(directory, "a"), "first"));
     check_content(inside(directory, "a"), "first");
     CHECK_OK(replace(inside(directory, "a"), "the second"));
     check_content(inside(directory, "a"), "the second");
     CHECK_OK(replace(inside(directory, "a"), ""));
     check_content(inside(directory, "a"), "");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, content_longer_than_one_chunk_is_whole)
@@ -88,7 +68,7 @@ TEST(file, content_longer_than_one_chunk_is_whole)
 
     for (size_t i = 0; i < N; i++)
         bytes[i] = (char)(i * 2654435761u >> 13);
-    make_directory("long", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("long"));
     source = ml__source_memory(bytes, N);
     CHECK_OK(ml__file_replace(NULL, inside(directory, "a"), &source));
     CHECK_OK(ml__source_open(inside(directory, "a"), N, &source));
@@ -108,7 +88,7 @@ TEST(file, permission_bits_of_a_replaced_file_are_kept)
     const mode_t mask = umask(027);
     char directory[256];
 
-    make_directory("modes", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("modes"));
     CHECK_OK(replace(inside(directory, "new"), "x"));
     CHECK(mode_of(inside(directory, "new")) == 0640);
     for (size_t i = 0; i < 4; i++) {
@@ -123,20 +103,20 @@ TEST(file, relative_path_without_directory)
 {
     char directory[256], old[512];
 
-    make_directory("relative", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("relative"));
     CHECK(getcwd(old, sizeof old) != NULL && chdir(directory) == 0);
     const ml_status st = replace("a", "content");
     CHECK(chdir(old) == 0);
     CHECK(st == ML_OK);
     check_content(inside(directory, "a"), "content");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, links_are_followed_and_dangling_ones_refused)
 {
     char directory[256], link[600], target[600];
 
-    make_directory("links", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("links"));
     snprintf(target, sizeof target, "%s/target", directory);
     snprintf(link, sizeof link, "%s/link", directory);
     CHECK_OK(replace(target, "old"));
@@ -145,14 +125,14 @@ TEST(file, links_are_followed_and_dangling_ones_refused)
     check_content(target, "new");
     CHECK(unlink(target) == 0);
     CHECK_FAILS(replace(link, "again"), ML_E_IO, "no such file");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, only_regular_files_are_replaced)
 {
     char directory[256];
 
-    make_directory("irregular", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("irregular"));
     CHECK_FAILS(replace(directory, "x"), ML_E_IO, "is a directory");
     CHECK(mkfifo(inside(directory, "pipe"), 0600) == 0);
     CHECK_FAILS(replace(inside(directory, "pipe"), "x"), ML_E_IO, "not a regular file");
@@ -161,20 +141,20 @@ TEST(file, only_regular_files_are_replaced)
     CHECK_FAILS(replace(inside(directory, "pipe/a"), "x"), ML_E_IO, "is not a directory");
     CHECK_FAILS(replace(inside(directory, "a/"), "x"), ML_E_IO, "not the name of a file");
     CHECK_FAILS(replace("", "x"), ML_E_IO, "the path is empty");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, names_that_are_too_long)
 {
     char directory[256], name[6000];
 
-    make_directory("names", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("names"));
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = 0;
     CHECK_FAILS(replace(name, "x"), ML_E_IO, "name too long");
     name[255] = 0; /* the longest name a file can have: the temporary file's is its own */
     CHECK_OK(replace(inside(directory, name), "x"));
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, unwritable_directory_leaves_the_old_file)
@@ -185,14 +165,14 @@ TEST(file, unwritable_directory_leaves_the_old_file)
         printf("    file.unwritable_directory_leaves_the_old_file: skipped, root may write everywhere\n");
         return;
     }
-    make_directory("readonly", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("readonly"));
     CHECK_OK(replace(inside(directory, "a"), "old"));
     CHECK(chmod(directory, 0500) == 0);
     const ml_status st = replace(inside(directory, "a"), "new");
     CHECK(chmod(directory, 0700) == 0);
     CHECK(st == ML_E_IO);
     check_content(inside(directory, "a"), "old");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 /* Write under a limit of file size, which stands for a full disk; it must not end the process. */
@@ -218,15 +198,15 @@ TEST(file, full_disk_leaves_the_old_file)
     char directory[256], *bytes = calloc(1, N);
     const ml__source source = ml__source_memory(bytes, N);
 
-    make_directory("full", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("full"));
     CHECK_OK(replace(inside(directory, "a"), "old"));
     for (rlim_t limit = 0; limit < N; limit += 10007) {
         CHECK_FAILS(replace_limited(inside(directory, "a"), &source, limit), ML_E_IO, "file too large");
         check_content(inside(directory, "a"), "old");
-        CHECK(count_entries(directory) == 1);
+        CHECK(test_count_entries(directory) == 1);
     }
     CHECK_OK(replace_limited(inside(directory, "a"), &source, N));
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
     free(bytes);
 }
 
@@ -242,18 +222,18 @@ TEST(file, failing_source_leaves_the_old_file)
     const ml__source source = {.n_bytes = 100000, .read = fail_at_second_chunk};
     char directory[256];
 
-    make_directory("source", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("source"));
     CHECK_OK(replace(inside(directory, "a"), "old"));
     CHECK(ml__file_replace(NULL, inside(directory, "a"), &source) == ML_E_CANCELLED);
     check_content(inside(directory, "a"), "old");
-    CHECK(count_entries(directory) == 1);
+    CHECK(test_count_entries(directory) == 1);
 }
 
 TEST(file, names_of_killed_saves_are_passed_over)
 {
     char directory[256], left[64];
 
-    make_directory("killed", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("killed"));
     for (int k = 0; k < 3; k++) {
         snprintf(left, sizeof left, ".invar-%ld-%d.tmp", (long)getpid(), k);
         CHECK_OK(replace(inside(directory, left), "left behind"));
@@ -261,7 +241,7 @@ TEST(file, names_of_killed_saves_are_passed_over)
     CHECK_OK(replace(inside(directory, "a"), "content"));
     check_content(inside(directory, "a"), "content");
     check_content(inside(directory, left), "left behind");
-    CHECK(count_entries(directory) == 4);
+    CHECK(test_count_entries(directory) == 4);
 }
 
 TEST(file, no_descriptor_is_left_open)
@@ -270,7 +250,7 @@ TEST(file, no_descriptor_is_left_open)
     ml__source source;
     int first, last;
 
-    make_directory("descriptors", directory);
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("descriptors"));
     first = dup(0);
     close(first);
     CHECK_OK(replace(inside(directory, "a"), "x"));
@@ -278,7 +258,7 @@ TEST(file, no_descriptor_is_left_open)
     CHECK(ml__source_open(directory, 10, &source) == ML_E_IO);
     CHECK(ml__source_open(inside(directory, "a"), 0, &source) == ML_E_LIMIT);
     CHECK_OK(ml__source_open(inside(directory, "a"), 10, &source));
-    CHECK(fcntl(source.descriptor, F_GETFD) & FD_CLOEXEC);
+    CHECK(fcntl(source.file.descriptor, F_GETFD) & FD_CLOEXEC);
     ml__source_close(&source);
     ml__source_close(&source);
     last = dup(0);
@@ -286,58 +266,26 @@ TEST(file, no_descriptor_is_left_open)
     CHECK(first == last);
 }
 
-TEST(file, only_regular_files_are_read)
+static ml_status try_replace(ml_context *context, void *directory)
 {
-    char directory[256];
-    ml__source source;
+    const ml__source source = ml__source_memory("new", 3);
+    ml_status st;
 
-    make_directory("reading", directory);
-    CHECK_FAILS(ml__source_open(directory, 10, &source), ML_E_IO, "is a directory");
-    CHECK_FAILS(ml__source_open(inside(directory, "none"), 10, &source), ML_E_IO, "no such file or directory");
-    CHECK_FAILS(ml__source_open("/dev/zero", 10, &source), ML_E_IO, "not a regular file");
-    CHECK(mkfifo(inside(directory, "pipe"), 0600) == 0); /* opening must not wait for a writer */
-    CHECK_FAILS(ml__source_open(inside(directory, "pipe"), 10, &source), ML_E_IO, "not a regular file");
-    CHECK_OK(replace(inside(directory, "a"), "0123456789a"));
-    CHECK_FAILS(ml__source_open(inside(directory, "a"), 10, &source), ML_E_LIMIT,
-                "has 11 bytes, more than max_bytes = 10");
-}
-
-TEST(file, a_file_that_changes_while_it_is_read_is_refused)
-{
-    char directory[256], bytes[16];
-    ml__source source;
-
-    make_directory("changing", directory);
-    CHECK_OK(replace(inside(directory, "a"), "0123456789"));
-    CHECK_OK(ml__source_open(inside(directory, "a"), 100, &source));
-    CHECK(truncate(inside(directory, "a"), 5) == 0);
-    CHECK_FAILS(source.read(&source, 0, bytes, 10), ML_E_IO, "it ended at byte 5");
-    CHECK_FAILS(ml__source_unchanged(&source), ML_E_IO, "changed from 10 to 5 bytes");
-    CHECK(truncate(inside(directory, "a"), 50) == 0);
-    CHECK_OK(source.read(&source, 0, bytes, 10));
-    CHECK_FAILS(ml__source_unchanged(&source), ML_E_IO, "changed from 10 to 50 bytes");
-    CHECK_OK(replace(inside(directory, "a"), "other")); /* another file under the name does not concern us */
-    CHECK_FAILS(ml__source_unchanged(&source), ML_E_IO, "changed from 10 to 50 bytes");
-    ml__source_close(&source);
+    CHECK_OK(replace(inside(directory, "a"), "old"));
+    st = ml__file_replace(context, inside(directory, "a"), &source);
+    check_content(inside(directory, "a"), st == ML_OK ? "new" : "old");
+    CHECK(test_count_entries(directory) == 1);
+    return st;
 }
 
 TEST(file, every_allocation_may_fail)
 {
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, 1);
-    const size_t n_live = allocator.n_live;
-    const ml__source source = ml__source_memory("new", 3);
     char directory[256];
-    ml_status st = ML_E_MEMORY;
 
-    make_directory("memory", directory);
-    CHECK_OK(replace(inside(directory, "a"), "old"));
-    for (size_t k = 1; st != ML_OK; k++) {
-        allocator.fail_at = allocator.n_allocations + k;
-        st = ml__file_replace(context, inside(directory, "a"), &source);
-        CHECK(st == ML_OK || st == ML_E_MEMORY);
-        check_content(inside(directory, "a"), st == ML_OK ? "new" : "old");
-        CHECK(count_entries(directory) == 1 && allocator.n_live == n_live);
-    }
+    snprintf(directory, sizeof directory, "%s", test_temporary_directory("memory"));
+    CHECK(test_failing_allocations(&allocator, context, "replace", try_replace, directory) > 0);
     ml_context_free(context);
+    CHECK(allocator.n_live == 0);
 }

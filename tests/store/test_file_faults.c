@@ -8,7 +8,6 @@
 #undef _FILE_OFFSET_BITS /* both names of the calls are defined here */
 #include "store/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,18 +80,6 @@ int close(int descriptor)
     return failed ? (errno = EIO, -1) : result;
 }
 
-static size_t count_entries(const char *directory)
-{
-    DIR *d = opendir(directory);
-    size_t n = 0;
-
-    CHECK(d != NULL);
-    for (const struct dirent *e; (e = readdir(d)) != NULL;)
-        n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
-    closedir(d);
-    return n;
-}
-
 enum { N_OLD = 1000, N_NEW = 150000 };
 
 static ml_status replace_with_fault(const char *path, const ml__source *source, int kind, size_t at)
@@ -130,9 +117,8 @@ static void prepare(char directory[256], char path[300], const char *name, char 
 
     memset(old, 'o', N_OLD);
     memset(new, 'n', N_NEW);
-    snprintf(directory, 256, "%s", test_temporary_path(name));
+    snprintf(directory, 256, "%s", test_temporary_directory(name));
     snprintf(path, 300, "%s/file", directory);
-    CHECK(mkdir(directory, 0700) == 0);
     CHECK_OK(ml__file_replace(NULL, path, &source));
 }
 
@@ -150,7 +136,7 @@ TEST(file_faults, every_failing_call_leaves_the_old_file_or_the_new_one)
             CHECK_OK(st);
             break;
         }
-        CHECK(count_entries(directory) == 1);
+        CHECK(test_count_entries(directory) == 1);
         if (content_of(path) == 'o') {
             CHECK_FAILS(st, ML_E_IO, "input/output error");
             n_old++;
@@ -173,7 +159,7 @@ TEST(file_faults, interrupted_and_short_writes_are_continued)
     for (int kind = INTERRUPT; kind <= CUT_SHORT; kind++)
         for (size_t at = 1; at <= 4; at++) {
             CHECK_OK(replace_with_fault(path, &source, kind, at));
-            CHECK(content_of(path) == 'n' && count_entries(directory) == 1);
+            CHECK(content_of(path) == 'n' && test_count_entries(directory) == 1);
             CHECK_OK(ml__file_replace(NULL, path, &old_source));
         }
 }

@@ -391,26 +391,27 @@ TEST(json, random_damage_never_breaks_the_reader)
     CHECK(n_accepted > 0 && n_accepted < 50000);
 }
 
+static ml_status try_read(ml_context *context, void *text)
+{
+    const ml__json_node *root;
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    st = ml__json_read(&arena, &SOURCE, text, strlen(text), &root);
+    ml__arena_free(&arena);
+    return st;
+}
+
 TEST(json, every_allocation_may_fail)
 {
-    static const char TEXT[] = "{\"a\":[1,2,{\"b\":\"x\"}],\"c\":\"d\"}";
+    char text[] = "{\"a\":[1,2,{\"b\":\"x\"}],\"c\":\"d\"}";
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, 1);
-    const size_t n_live = allocator.n_live;
-    const ml__json_node *root;
-    ml_status st = ML_E_MEMORY;
 
-    for (size_t k = 1; st != ML_OK; k++) {
-        ml__arena arena;
-
-        allocator.fail_at = allocator.n_allocations + k;
-        ml__arena_init(&arena, context);
-        st = ml__json_read(&arena, &SOURCE, TEXT, sizeof TEXT - 1, &root);
-        CHECK(st == ML_OK || st == ML_E_MEMORY);
-        ml__arena_free(&arena);
-        CHECK(allocator.n_live == n_live);
-    }
+    CHECK(test_failing_allocations(&allocator, context, "json", try_read, text) > 0);
     ml_context_free(context);
+    CHECK(allocator.n_live == 0);
 }
 
 static int by_value(const void *items, uint32_t a, uint32_t b)

@@ -667,64 +667,56 @@ TEST(model_file, extreme_values_in_every_kind)
 
 typedef enum { SAVE_MEMORY, LOAD_MEMORY, SAVE, LOAD, DESCRIBE, N_OPERATIONS } operation;
 
-static ml_status operate(operation o, ml_context *context, const ml_model *model, unsigned char *bytes, size_t n,
-                         const char *path)
+typedef struct operation_case {
+    operation o;
+    const ml_model *model;
+    unsigned char *bytes;
+    size_t n;
+    const char *path;
+} operation_case;
+
+static ml_status operate(ml_context *context, void *argument)
 {
+    const operation_case *c = argument;
     ml_model *loaded = NULL;
     size_t needed;
     ml_status st;
 
-    switch (o) {
+    switch (c->o) {
     case SAVE_MEMORY:
-        return ml_model_save_memory(model, bytes, n, NULL);
+        return ml_model_save_memory(c->model, c->bytes, c->n, NULL);
     case LOAD_MEMORY:
-        st = ml_model_load_memory(context, bytes, n, NULL, &loaded);
+        st = ml_model_load_memory(context, c->bytes, c->n, NULL, &loaded);
         break;
     case SAVE:
-        return ml_model_save(model, path);
+        return ml_model_save(c->model, c->path);
     case LOAD:
-        st = ml_model_load(context, path, NULL, &loaded);
+        st = ml_model_load(context, c->path, NULL, &loaded);
         break;
     default:
-        return ml_model_describe(model, NULL, 0, &needed);
+        return ml_model_describe(c->model, NULL, 0, &needed);
     }
     CHECK((st == ML_OK) == (loaded != NULL));
     ml_model_free(loaded);
     return st;
 }
 
-static void fail_each_allocation(operation o, bool all_later)
+TEST(model_file, every_allocation_may_fail)
 {
+    static const char *const NAMES[] = {"save to memory", "load from memory", "save", "load", "describe"};
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, 1);
     ml_model *model = case_nested(context);
-    const char *path = test_temporary_path("allocations.invar");
-    size_t n, n_live;
-    unsigned char *bytes = test_saved(model, &n);
-    ml_status st = ML_E_MEMORY;
+    operation_case c = {.model = model, .path = test_temporary_path("allocations.invar")};
 
-    CHECK_OK(ml_model_save(model, path));
-    n_live = allocator.n_live;
-    allocator.fail_all_later = all_later;
-    for (size_t k = 1; st != ML_OK; k++) {
-        allocator.fail_at = allocator.n_allocations + k;
-        st = operate(o, context, model, bytes, n, path);
-        CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "operation %d, allocation %zu: %s", (int)o, k, ml_last_error());
-        CHECK(allocator.n_live == n_live);
-    }
-    allocator.fail_at = 0;
+    c.bytes = test_saved(model, &c.n);
+    CHECK_OK(ml_model_save(model, c.path));
+    for (c.o = 0; c.o < N_OPERATIONS; c.o++)
+        CHECK(test_failing_allocations(&allocator, context, NAMES[c.o], operate, &c) > 0);
     ml_model_free(model);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
-    free(bytes);
-}
-
-TEST(model_file, every_allocation_may_fail)
-{
-    for (operation o = 0; o < N_OPERATIONS; o++) {
-        fail_each_allocation(o, false);
-        fail_each_allocation(o, true);
-    }
+    free(c.bytes);
 }
 
 TEST(model_file, memory_of_loading_is_in_proportion_to_the_file)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct test_case {
@@ -99,6 +101,32 @@ ml_context *test_context(test_allocator *allocator, uint32_t n_threads)
     return context;
 }
 
+size_t test_failing_allocations(test_allocator *allocator, ml_context *context, const char *what, test_attempt attempt,
+                                void *argument)
+{
+    size_t n_failures = 0;
+
+    for (int all_later = 0; all_later < 2; all_later++) {
+        ml_status st = ML_E_MEMORY;
+
+        for (size_t k = 1; st != ML_OK; k++) {
+            const size_t n_live = allocator->n_live;
+
+            allocator->fail_all_later = all_later;
+            allocator->fail_at = allocator->n_allocations + k;
+            st = attempt(context, argument);
+            allocator->fail_at = 0;
+            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "%s, allocation %zu: %s: %s", what, k, ml_status_text(st),
+                      ml_last_error());
+            CHECK_MSG(st == ML_OK || ml_last_error()[0], "%s, allocation %zu: no message", what, k);
+            CHECK_MSG(allocator->n_live == n_live, "%s, allocation %zu: %lld blocks leaked", what, k,
+                      (long long)allocator->n_live - (long long)n_live);
+            n_failures += st != ML_OK;
+        }
+    }
+    return n_failures;
+}
+
 /* ---- files ---- */
 
 enum { PATH_BYTES = 512, N_PATHS = 8 };
@@ -143,6 +171,35 @@ const char *test_temporary_path(const char *file_name)
     }
     path = next_path();
     snprintf(path, PATH_BYTES, "%s/%s", directory, file_name);
+    return path;
+}
+
+const char *test_temporary_directory(const char *name)
+{
+    const char *path = test_temporary_path(name);
+
+    CHECK(mkdir(path, 0700) == 0);
+    return path;
+}
+
+size_t test_count_entries(const char *directory)
+{
+    DIR *d = opendir(directory);
+    size_t n = 0;
+
+    CHECK(d != NULL);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    closedir(d);
+    return n;
+}
+
+const char *test_written(const char *file_name, const char *text)
+{
+    const char *path = test_temporary_path(file_name);
+    FILE *file = fopen(path, "wb");
+
+    CHECK(file && fwrite(text, 1, strlen(text), file) == strlen(text) && fclose(file) == 0);
     return path;
 }
 

@@ -34,10 +34,22 @@ typedef struct test_allocator {
 /* A context with n_threads on the counting allocator. */
 ml_context *test_context(test_allocator *allocator, uint32_t n_threads);
 
+/* Does something once; it leaves as many blocks behind as there were before, whether it fails or not. */
+typedef ml_status (*test_attempt)(ml_context *context, void *argument);
+/* Attempts with allocation 1, 2, … failing (once; then that one and all later) fail with ML_E_MEMORY and leak nothing,
+ * until one succeeds. Returns how many failed; `what` is for messages. */
+size_t test_failing_allocations(test_allocator *allocator, ml_context *context, const char *what, test_attempt attempt,
+                                void *argument);
+
 /* Directory of the shipped tables ("examples/data"), of expected files ("tests/expected"), and a temporary one. */
 const char *test_data_path(const char *file_name);
 const char *test_expected_path(const char *file_name);
 const char *test_temporary_path(const char *file_name);
+/* A new directory in there, for a test that counts what is left in it; and the number of files in one. */
+const char *test_temporary_directory(const char *name);
+size_t test_count_entries(const char *directory);
+/* A file in there with this text. */
+const char *test_written(const char *file_name, const char *text);
 /* A shipped table: "iris", "wine", "breast_cancer", "digits" (labels), "boston", "diabetes" (reals). */
 ml_dataset *test_table(ml_context *context, const char *name);
 /* Model bytes, malloc'ed. */

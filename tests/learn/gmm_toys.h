@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests of Gaussian mixtures share: matrices to fit, models with settings, their tensors. */
+#ifndef INVAR_TEST_GMM_TOYS_H
+#define INVAR_TEST_GMM_TOYS_H
+
+#include "test.h"
+
+/* ---- data ---- */
+
+typedef struct matrix {
+    size_t n, d;
+    double *X;
+} matrix;
+
+static inline matrix make_matrix(size_t n, size_t d)
+{
+    return (matrix){n, d, calloc(n * d, sizeof(double))};
+}
+
+static inline matrix table(const char *name, size_t n_columns, const size_t *columns)
+{
+    ml_dataset *data = test_table(NULL, name);
+    const size_t d = ml_dataset_n_features(data);
+    matrix m = make_matrix(ml_dataset_n_rows(data), n_columns ? n_columns : d);
+    double *row = malloc(d * sizeof *row);
+
+    for (size_t i = 0; i < m.n; i++) {
+        CHECK_OK(ml_dataset_row(data, i, row, d));
+        for (size_t j = 0; j < m.d; j++)
+            m.X[i * m.d + j] = row[n_columns ? columns[j] : j];
+    }
+    free(row);
+    ml_dataset_free(data);
+    return m;
+}
+
+static inline void moments_of(const matrix *m, size_t j, double *mean, double *variance)
+{
+    long double sum = 0, squares = 0;
+
+    for (size_t i = 0; i < m->n; i++)
+        sum += m->X[i * m->d + j];
+    sum /= m->n;
+    for (size_t i = 0; i < m->n; i++)
+        squares += (m->X[i * m->d + j] - sum) * (m->X[i * m->d + j] - sum);
+    *mean = (double)sum;
+    *variance = (double)(squares / m->n);
+}
+
+static inline matrix standardised(matrix m)
+{
+    for (size_t j = 0; j < m.d; j++) {
+        double mean, variance;
+        moments_of(&m, j, &mean, &variance);
+        for (size_t i = 0; i < m.n; i++)
+            m.X[i * m.d + j] = (m.X[i * m.d + j] - mean) / sqrt(variance);
+    }
+    return m;
+}
+
+static inline double uniform(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 32) / 4294967296.0;
+}
+
+/* Nearly normal, variance 1. */
+static inline double normal(uint64_t *state)
+{
+    double sum = 0;
+
+    for (int i = 0; i < 12; i++)
+        sum += uniform(state) - 0.5;
+    return sum;
+}
+
+/* Row i lies around corner i mod k of a cube with edges `apart`. */
+static inline matrix blobs(size_t n, size_t d, size_t k, double apart, uint64_t seed)
+{
+    matrix m = make_matrix(n, d);
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            m.X[i * d + j] = normal(&seed) + apart * (double)((i % k) >> j & 1);
+    return m;
+}
+
+static inline ml_dataset *dataset(ml_context *context, const matrix *m)
+{
+    ml_dataset *data;
+
+    CHECK_OK(ml_dataset_from_matrix(context, m->X, ML_FLOAT64, m->n, m->d, 0, 0, ML_COPY, &data));
+    return data;
+}
+
+/* ---- models ---- */
+
+/* A gmm with "name=value" settings, the last of which is NULL. */
+static inline ml_model *unfitted(ml_context *context, const char *const *settings)
+{
+    ml_model *model;
+    char name[64];
+
+    CHECK_OK(ml_model_create(context, "gmm", &model));
+    for (; settings && *settings; settings++) {
+        const char *value = strchr(*settings, '=');
+        snprintf(name, sizeof name, "%.*s", (int)(value - *settings), *settings);
+        CHECK_OK(ml_model_set_text(model, name, value + 1));
+    }
+    return model;
+}
+
+#define SETTINGS(...)     \
+    (const char *const[]) \
+    {                     \
+        __VA_ARGS__, NULL \
+    }
+
+static inline ml_model *fitted(const matrix *m, const char *const *settings)
+{
+    ml_dataset *data = dataset(NULL, m);
+    ml_model *model = unfitted(NULL, settings);
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_dataset_free(data);
+    return model;
+}
+
+static inline const double *tensor(const ml_model *model, const char *name, size_t *n)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_FLOAT64);
+    if (n) {
+        *n = 1;
+        for (uint32_t r = 0; r < t.rank; r++)
+            *n *= t.shape[r];
+    }
+    return t.data;
+}
+
+static int64_t count(const ml_model *model, const char *name)
+{
+    ml_tensor t = {.struct_size = sizeof t};
+
+    CHECK_OK(ml_model_tensor(model, name, &t));
+    CHECK(t.dtype == ML_INT64 && t.rank == 1 && t.shape[0] == 1);
+    return *(const int64_t *)t.data;
+}
+
+static inline void check_same_tensors(const ml_model *a, const ml_model *b)
+{
+    static const char *const NAMES[] = {"weights", "means", "covariances", "precisions_cholesky", "lower_bounds"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        size_t n_a, n_b;
+        const double *x = tensor(a, NAMES[i], &n_a), *y = tensor(b, NAMES[i], &n_b);
+        CHECK_SAME_BYTES(x, n_a * sizeof *x, y, n_b * sizeof *y);
+    }
+    CHECK(count(a, "n_iter") == count(b, "n_iter") && count(a, "converged") == count(b, "converged"));
+}
+
+static inline double *score_samples(const ml_model *model, const matrix *m)
+{
+    ml_dataset *data = dataset(NULL, m);
+    double *out = malloc(m->n * sizeof *out);
+
+    CHECK_OK(ml_model_score_samples(model, data, out, m->n));
+    ml_dataset_free(data);
+    return out;
+}
+
+#endif

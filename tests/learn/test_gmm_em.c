@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Gaussian mixtures, the formulas: EM against scikit-learn step by step, densities against closed forms. */
+#include "gmm_toys.h"
+#include "learn/gmm.h"
+
+#include <float.h>
+
+/* ---- EM, step by step ---- */
+
+/* Equal weights, rows (2c+1) n / 2k as means, variances of the features: as tests/reference/make_gmm.py. */
+static void start_as_reference(ml__mixture *m, const matrix *x, double *work)
+{
+    for (size_t c = 0; c < m->k; c++) {
+        const size_t row = (2 * c + 1) * x->n / (2 * m->k);
+        m->weights[c] = 1 / (double)m->k;
+        for (size_t j = 0; j < m->d; j++) {
+            double mean, variance;
+            moments_of(x, j, &mean, &variance);
+            m->means[c * m->d + j] = x->X[row * m->d + j];
+            m->covariances[(c * m->d + j) * m->d + j] = variance;
+        }
+    }
+    CHECK_OK(ml__mixture_factor(NULL, m, 0, work));
+}
+
+/* Largest difference over max(1, |want|). */
+static double difference(const double *got, const double *want, size_t n)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(got[i] - want[i]) / fmax(1, fabs(want[i])));
+    return largest;
+}
+
+static const double *check_steps(const char *name, matrix x, size_t k, const double *want)
+{
+    enum { N_STEPS = 50 };
+    const size_t kd = k * x.d;
+    double *w = malloc(x.n * sizeof *w), L, largest = 0;
+    ml__arena arena;
+    ml__mixture m;
+    ml__em em;
+
+    ml__arena_init(&arena, NULL);
+    for (size_t i = 0; i < x.n; i++)
+        w[i] = 1;
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){x.X, x.n, x.d, w}, k, 1e-6, &em));
+    CHECK_OK(ml__mixture_create(&arena, k, x.d, &m));
+    start_as_reference(&m, &x, em.partial);
+    for (size_t t = 0; t < N_STEPS; t++, want++) {
+        CHECK_OK(ml__em_expect(&em, &m, &L));
+        CHECK_OK(ml__em_maximise(&em, &m));
+        largest = fmax(largest, fabs(L - *want) / fabs(*want));
+        CHECK_MSG(largest <= 1e-9, "%s, step %zu: lower bound %.17g, expected %.17g", name, t, L, *want);
+    }
+    const double of_weights = difference(m.weights, want, k), of_means = difference(m.means, want + k, kd);
+    const double of_covariances = difference(m.covariances, want + k + kd, kd * x.d);
+    CHECK_MSG(of_weights <= 1e-8 && of_means <= 1e-8 && of_covariances <= 1e-8,
+              "%s: weights differ by %g, means by %g, covariances by %g", name, of_weights, of_means, of_covariances);
+    ml__arena_free(&arena);
+    free(w);
+    free(x.X);
+    return want + k + kd + kd * x.d;
+}
+
+TEST(gmm, fifty_steps_equal_scikit_learn)
+{
+    static const size_t BOSTON[] = {0, 4, 5, 6, 7, 12}, DIGITS[] = {10, 20, 21, 27, 28, 35, 42, 43};
+    size_t n;
+    double *numbers = test_read_numbers(test_expected_path("gmm_steps.txt"), &n);
+    const double *want = numbers;
+
+    want = check_steps("iris", table("iris", 0, NULL), 3, want);
+    want = check_steps("wine", standardised(table("wine", 0, NULL)), 3, want);
+    want = check_steps("boston", standardised(table("boston", 6, BOSTON)), 4, want);
+    want = check_steps("blobs", blobs(400, 3, 4, 2.5, 1), 4, want);
+    want = check_steps("digits", table("digits", 8, DIGITS), 5, want);
+    CHECK(want == numbers + n);
+    free(numbers);
+}
+
+TEST(gmm, likelihood_never_falls)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        matrix m = blobs(150, 3, 5, 1, seed);
+        char state[32];
+        size_t n;
+        snprintf(state, sizeof state, "random_state=%d", (int)seed);
+        ml_model *model =
+            fitted(&m, SETTINGS("n_components=3", "tol=0", "max_iter=60", "reg_covar=0", "init_params=random", state));
+        const double *L = tensor(model, "lower_bounds", &n);
+
+        CHECK(n == 60);
+        for (size_t t = 1; t < n; t++)
+            CHECK_MSG(L[t] >= L[t - 1] - 1e-13 * fabs(L[t]), "seed %d, step %zu: %.17g after %.17g", (int)seed, t, L[t],
+                      L[t - 1]);
+        ml_model_free(model);
+        free(m.X);
+    }
+}
+
+TEST(gmm, factors_invert_covariances)
+{
+    matrix m = table("iris", 0, NULL);
+    ml_model *model = fitted(&m, SETTINGS("n_components=3"));
+    const double *Sigma = tensor(model, "covariances", NULL), *U = tensor(model, "precisions_cholesky", NULL);
+    const size_t d = m.d;
+
+    for (size_t c = 0; c < 3; c++, Sigma += d * d, U += d * d)
+        for (size_t i = 0; i < d; i++)
+            for (size_t j = 0; j < d; j++) { /* U' Sigma U = I */
+                double sum = 0;
+                for (size_t p = 0; p < d; p++)
+                    for (size_t q = 0; q < d; q++)
+                        sum += U[p * d + i] * Sigma[p * d + q] * U[q * d + j];
+                CHECK_CLOSE(sum, i == j ? 1 : 0, 1e-12);
+                CHECK(Sigma[i * d + j] == Sigma[j * d + i]);
+                CHECK(i <= j || U[i * d + j] == 0);
+            }
+    ml_model_free(model);
+    free(m.X);
+}
+
+/* ---- densities ---- */
+
+TEST(gmm, one_component_is_the_sample_moments)
+{
+    matrix m = table("wine", 0, NULL);
+    ml_model *model = fitted(&m, SETTINGS("reg_covar=0.5"));
+    const double *mu = tensor(model, "means", NULL), *Sigma = tensor(model, "covariances", NULL);
+
+    for (size_t j = 0; j < m.d; j++) {
+        double mean, variance;
+        moments_of(&m, j, &mean, &variance);
+        CHECK_CLOSE(mu[j] / mean, 1, 1e-13);
+        CHECK_CLOSE(Sigma[j * m.d + j] / (variance + 0.5), 1, 1e-13);
+    }
+    CHECK(*tensor(model, "weights", NULL) == 1);
+    CHECK(count(model, "converged") == 1 && count(model, "n_iter") == 2);
+    ml_model_free(model);
+    free(m.X);
+}
+
+TEST(gmm, density_is_that_of_the_normal_distribution)
+{
+    const double x[] = {-1, 1, 3, 5, 0.5, -7};
+    matrix m = {6, 1, (double *)x};
+    ml_model *model = fitted(&m, SETTINGS("reg_covar=0"));
+    const double mu = *tensor(model, "means", NULL), s2 = *tensor(model, "covariances", NULL);
+    double *L = score_samples(model, &m);
+
+    for (size_t i = 0; i < 6; i++)
+        CHECK_CLOSE(L[i], -0.5 * log(2 * 3.14159265358979323846 * s2) - (x[i] - mu) * (x[i] - mu) / (2 * s2), 1e-14);
+    free(L);
+    ml_model_free(model);
+}
+
+TEST(gmm, density_integrates_to_one)
+{
+    enum { N = 400 };
+    const double step = 0.05;
+
+    for (size_t d = 1; d <= 2; d++) {
+        matrix m = blobs(200, d, 2, 3, 7), grid = make_matrix(d == 1 ? N : N * N, d);
+        ml_model *model = fitted(&m, SETTINGS("n_components=3"));
+        double sum = 0, *L;
+
+        for (size_t i = 0; i < grid.n; i++)
+            for (size_t j = 0; j < d; j++)
+                grid.X[i * d + j] = -8 + step * (double)((j ? i / N : i) % N);
+        L = score_samples(model, &grid);
+        for (size_t i = 0; i < grid.n; i++)
+            sum += exp(L[i]) * pow(step, (double)d);
+        CHECK_CLOSE(sum, 1, 1e-6);
+        free(L);
+        free(grid.X);
+        ml_model_free(model);
+        free(m.X);
+    }
+}
+
+TEST(gmm, posteriors_sum_to_one_however_far)
+{
+    const double far[] = {0, 0, 450, -450, 1e5, 1e5, -1e150, 1e150, DBL_MAX, -DBL_MAX, 1e-310, -0.0};
+    matrix m = blobs(120, 2, 4, 4, 3), x = {6, 2, (double *)far};
+    ml_model *model = fitted(&m, SETTINGS("n_components=4"));
+    ml_dataset *data = dataset(NULL, &x);
+    double proba[24], L[6], label[6];
+
+    CHECK_OK(ml_model_predict_proba(model, data, proba, 24));
+    CHECK_OK(ml_model_score_samples(model, data, L, 6));
+    CHECK_OK(ml_model_predict(model, data, label, 6));
+    CHECK(L[1] < -0.9e5);
+    for (size_t i = 0; i < 6; i++) {
+        double sum = 0;
+        size_t best = 0;
+        for (size_t c = 0; c < 4; c++) {
+            CHECK(proba[4 * i + c] >= 0);
+            sum += proba[4 * i + c];
+            if (proba[4 * i + c] > proba[4 * i + best])
+                best = c;
+        }
+        CHECK_CLOSE(sum, 1, 1e-15);
+        CHECK(isfinite(L[i]) && label[i] == (double)best);
+    }
+    ml_dataset_free(data);
+    ml_model_free(model);
+    free(m.X);
+}
+
+TEST(gmm, log_densities_of_a_hundred_thousand_are_normalised)
+{
+    /* two narrow components, rows a thousand deviations away from both */
+    double x[40];
+    matrix m = {40, 1, x};
+    for (size_t i = 0; i < 40; i++)
+        x[i] = (i % 2 ? 1 : -1) * (1 + 1e-3 * (double)(i / 2));
+    ml_model *model = fitted(&m, SETTINGS("n_components=2", "reg_covar=0"));
+    const double sigma = sqrt(tensor(model, "covariances", NULL)[0]);
+    const double row = 1 + 450 * sigma;
+    double proba[2], L;
+
+    CHECK_OK(ml_model_predict_row(model, ML_SCORE_SAMPLES, &row, 1, &L, 1, NULL, 0));
+    CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, &row, 1, proba, 2, NULL, 0));
+    CHECK(L < -0.9e5 && L > -1.1e5);
+    CHECK(proba[0] + proba[1] == 1 && fmax(proba[0], proba[1]) == 1);
+    ml_model_free(model);
+}
+
+TEST(gmm, a_row_does_not_depend_on_its_neighbours)
+{
+    matrix m = table("wine", 0, NULL);
+    ml_model *model = fitted(&m, SETTINGS("n_components=3"));
+    ml_dataset *data = dataset(NULL, &m);
+    double *proba = malloc(m.n * 3 * sizeof *proba), *L = score_samples(model, &m), one[3], l;
+    const size_t n_scratch = ml_model_scratch_size(model);
+    void *scratch = aligned_alloc(64, (n_scratch + 63) / 64 * 64);
+
+    CHECK_OK(ml_model_predict_proba(model, data, proba, m.n * 3));
+    for (size_t i = 0; i < m.n; i++) {
+        const double *x = m.X + i * m.d;
+        CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, x, m.d, one, 3, scratch, n_scratch));
+        CHECK_OK(ml_model_predict_row(model, ML_SCORE_SAMPLES, x, m.d, &l, 1, scratch, n_scratch));
+        CHECK_SAME_BYTES(one, sizeof one, proba + 3 * i, sizeof one);
+        CHECK_SAME_BYTES(&l, sizeof l, L + i, sizeof l);
+    }
+    free(scratch);
+    free(proba);
+    free(L);
+    ml_dataset_free(data);
+    ml_model_free(model);
+    free(m.X);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Gaussian mixtures, how a fit ends: stop reasons, cancel, threads, failing allocations, tensors from a file. */
+#include "gmm_toys.h"
+#include "model/model.h"
+
+/* ---- how a fit ends ---- */
+
+typedef struct watch {
+    uint64_t n_steps, stop_at, total;
+    double last;
+} watch;
+
+static int32_t look(void *user, const ml_progress *p)
+{
+    watch *w = user;
+
+    CHECK(!strcmp(p->metric, "log_likelihood") && !strcmp(p->stage, "gmm"));
+    w->total = p->total;
+    w->last = p->value;
+    return ++w->n_steps == w->stop_at;
+}
+
+static char last_log[256];
+
+static void keep_log(void *user, int32_t level, const char *message)
+{
+    (void)user;
+    snprintf(last_log, sizeof last_log, "%d %s", (int)level, message);
+}
+
+TEST(gmm, stop_reasons_are_told)
+{
+    const ml_context_options options = {.struct_size = sizeof options, .log = keep_log};
+    matrix m = blobs(100, 2, 4, 2, 3);
+    ml_context *context;
+    watch w = {0};
+    ml_fit_options fit = {.struct_size = sizeof fit, .monitor = look, .monitor_user = &w};
+
+    CHECK_OK(ml_context_create(&options, &context));
+    ml_dataset *data = dataset(context, &m);
+    ml_model *model = unfitted(context, SETTINGS("n_components=3", "tol=0", "max_iter=7", "n_init=2"));
+    CHECK_OK(ml_model_fit(model, data, &fit));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_MAX_ITER);
+    CHECK(count(model, "converged") == 0 && count(model, "n_iter") == 7);
+    CHECK(w.n_steps == 14 && w.total == 14);
+    CHECK_MSG(
+        !strcmp(last_log, "2 gmm: no convergence in 7 iterations (max_iter); a larger max_iter or tol would help"),
+        "%s", last_log);
+
+    CHECK_OK(ml_model_set_real(model, "tol", 1e-3));
+    CHECK_OK(ml_model_set_int(model, "max_iter", 1000));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED && count(model, "converged") == 1);
+    size_t n;
+    const double *L = tensor(model, "lower_bounds", &n);
+    CHECK(fabs(L[n - 1] - L[n - 2]) < 1e-3 && fabs(L[n - 2] - L[n - 3]) >= 1e-3);
+
+    fit = (ml_fit_options){.struct_size = sizeof fit, .deadline_seconds = 1e-9};
+    CHECK_OK(ml_model_fit(model, data, &fit));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE && count(model, "n_iter") == 1);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+    free(m.X);
+}
+
+TEST(gmm, cancel_at_any_step_keeps_the_old_state)
+{
+    matrix m = blobs(60, 2, 2, 2, 3), other = blobs(60, 2, 3, 4, 4);
+    ml_dataset *data = dataset(NULL, &other);
+    ml_model *model = fitted(&m, SETTINGS("n_components=2")), *same = fitted(&m, SETTINGS("n_components=2"));
+    ml_status st = ML_E_CANCELLED;
+
+    CHECK_OK(ml_model_set_int(model, "n_init", 2));
+    for (uint64_t stop_at = 1; st != ML_OK; stop_at++) {
+        watch w = {.stop_at = stop_at};
+        const ml_fit_options fit = {.struct_size = sizeof fit, .monitor = look, .monitor_user = &w};
+        st = ml_model_fit(model, data, &fit);
+        CHECK(st == ML_OK || (st == ML_E_CANCELLED && w.n_steps == stop_at));
+        if (st != ML_OK)
+            check_same_tensors(model, same);
+    }
+    ml_model_free(same);
+    same = fitted(&other, SETTINGS("n_components=2", "n_init=2"));
+    check_same_tensors(model, same);
+    ml_dataset_free(data);
+    ml_model_free(model);
+    ml_model_free(same);
+    free(m.X);
+    free(other.X);
+}
+
+/* ---- threads and memory ---- */
+
+static int32_t run_backwards(void *user, size_t n_tasks, void (*task)(void *argument, size_t index), void *argument)
+{
+    (void)user;
+    while (n_tasks-- > 0)
+        task(argument, n_tasks);
+    return 0;
+}
+
+static ml_model *fitted_with(ml_context *context, const matrix *m, const char *init)
+{
+    ml_dataset *data = dataset(context, m);
+    ml_model *model = unfitted(context, SETTINGS("n_components=5", "max_iter=12", init));
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_dataset_free(data);
+    ml_context_free(context); /* the model keeps it */
+    return model;
+}
+
+TEST(gmm, threads_do_not_show)
+{
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random"};
+    static const uint32_t THREADS[] = {2, 3, 7};
+    matrix m = blobs(3000, 3, 6, 2, 12);
+
+    for (size_t s = 0; s < 2; s++) {
+        ml_model *serial = fitted_with(NULL, &m, STARTS[s]);
+        for (size_t t = 0; t < 4; t++) {
+            const ml_context_options options = {.struct_size = sizeof options,
+                                                .n_threads = t < 3 ? THREADS[t] : 5,
+                                                .executor = {t < 3 ? NULL : run_backwards, NULL}};
+            ml_context *context;
+            CHECK_OK(ml_context_create(&options, &context));
+            ml_model *model = fitted_with(context, &m, STARTS[s]);
+            check_same_tensors(model, serial);
+            ml_model_free(model);
+        }
+        ml_model_free(serial);
+    }
+    free(m.X);
+}
+
+TEST(gmm, every_allocation_may_fail)
+{
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random_from_data"};
+    matrix m = blobs(40, 2, 2, 5, 1);
+
+    for (size_t s = 0; s < 2; s++) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, 1);
+        ml_dataset *data = dataset(context, &m);
+        ml_model *model = unfitted(context, SETTINGS("n_components=2", STARTS[s]));
+        ml_status st = ML_E_MEMORY;
+        size_t k = 0;
+
+        while (st != ML_OK) {
+            const size_t n_live = a.n_live;
+            a.n_allocations = 0;
+            a.fail_at = ++k;
+            st = ml_model_fit(model, data, NULL);
+            a.fail_at = 0;
+            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "allocation %zu: %s", k, ml_last_error());
+            CHECK(st == ML_OK || (a.n_live == n_live && !ml_model_is_fitted(model)));
+        }
+        CHECK(k > 5);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+        CHECK(a.n_live == 0);
+    }
+    free(m.X);
+}
+
+/* ---- tensors from a file ---- */
+
+static ml__named_tensor *writable(ml_model *model, const char *name)
+{
+    for (size_t i = 0; i < model->learned->n_tensors; i++)
+        if (!strcmp(model->learned->tensors[i].name, name))
+            return &model->learned->tensors[i];
+    test_fail(__FILE__, __LINE__, "no tensor %s", name);
+}
+
+TEST(gmm, broken_tensors_are_refused)
+{
+    static const struct {
+        const char *tensor;
+        size_t element;
+        double value;
+        const char *text;
+    } CASES[] = {
+        {"weights", 0, -0.5, "tensor 'weights': element 0 is -0.5, negative"},
+        {"weights", 1, NAN, "tensor 'weights': element 1 is nan"},
+        {"weights", 1, 0.9, "tensor 'weights': the sum is"},
+        {"means", 3, INFINITY, "tensor 'means': element 3 is inf"},
+        {"covariances", 2, NAN, "tensor 'covariances': element 2"},
+        {"precisions_cholesky", 0, 0, "component 0, row 0, column 0 is 0, expected a positive diagonal"},
+        {"precisions_cholesky", 7, -1, "component 1, row 1, column 1 is -1, expected a positive diagonal"},
+        {"precisions_cholesky", 6, 1e-300, "component 1, row 1, column 0 is 1e-300, expected 0 below the diagonal"},
+        {"precisions_cholesky", 1, NAN, "tensor 'precisions_cholesky': element 1"},
+        {"lower_bounds", 0, NAN, "tensor 'lower_bounds': element 0"},
+    };
+    matrix m = blobs(40, 2, 2, 5, 1);
+    ml_model *model = fitted(&m, SETTINGS("n_components=2"));
+
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        double *x = writable(model, CASES[c].tensor)->data;
+        const double kept = x[CASES[c].element];
+        x[CASES[c].element] = CASES[c].value;
+        CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, CASES[c].text);
+        x[CASES[c].element] = kept;
+    }
+    int64_t *converged = writable(model, "converged")->data, *n_iter = writable(model, "n_iter")->data;
+    *converged = 2;
+    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "'converged' is 2, expected 0 or 1");
+    *converged = 1;
+    ++*n_iter;
+    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "lower bounds");
+    --*n_iter;
+    writable(model, "covariances")->shape[0] = 1;
+    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "'covariances': dimension 0 is 1");
+    writable(model, "covariances")->shape[0] = 2;
+    writable(model, "means")->shape[1] = 3;
+    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "'means': dimension 1 is 3");
+    writable(model, "means")->shape[1] = 2;
+    CHECK_OK(ml__learned_validate(model, model->learned, false));
+    ml_model_free(model);
+    free(m.X);
+}
+
+TEST(gmm, a_saved_mixture_predicts_the_same_bits)
+{
+    matrix m = table("iris", 0, NULL);
+    ml_model *model = fitted(&m, SETTINGS("n_components=3")), *loaded;
+    size_t n_bytes;
+    void *bytes = test_saved(model, &n_bytes);
+
+    CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &loaded));
+    check_same_tensors(model, loaded);
+    double *a = score_samples(model, &m), *b = score_samples(loaded, &m);
+    CHECK_SAME_BYTES(a, m.n * sizeof *a, b, m.n * sizeof *b);
+    free(a);
+    free(b);
+    free(bytes);
+    ml_model_free(loaded);
+    ml_model_free(model);
+    free(m.X);
+}
