@@ -268,15 +268,9 @@ static ml_status score_samples(const ml_model *model, const ml__block *x, double
 
 static size_t scratch_of(const ml_model *model, size_t n)
 {
-    const ml__members *steps = &model->learned->members;
     const state *s = model->learned->state;
-    size_t most = 0;
 
-    for (size_t i = 0; i < steps->n; i++) {
-        const size_t n_bytes = ml__evaluate_scratch(steps->items[i].model, n);
-        most = n_bytes > most ? n_bytes : most;
-    }
-    return most + 2 * ml__scratch_bytes(n * s->widest, sizeof(double));
+    return ml__members_scratch(&model->learned->members, n) + 2 * ml__scratch_bytes(n * s->widest, sizeof(double));
 }
 
 static size_t width(const ml_model *model, int32_t what)

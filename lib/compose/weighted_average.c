@@ -398,16 +398,10 @@ static ml_status values(const ml_model *model, const ml__block *x, double *out, 
 
 static size_t scratch_of(const ml_model *model, size_t n)
 {
-    const ml__members *members = &model->learned->members;
     const ml__schema *schema = &model->learned->schema;
     const size_t width = model->learned->task == ML__REGRESS ? schema->n_outputs : ml__schema_width(schema);
-    size_t most = 0;
 
-    for (size_t m = 0; m < members->n; m++) {
-        const size_t n_bytes = ml__evaluate_scratch(members->items[m].model, n);
-        most = n_bytes > most ? n_bytes : most;
-    }
-    return most + ml__scratch_bytes(n * width, sizeof(double));
+    return ml__members_scratch(&model->learned->members, n) + ml__scratch_bytes(n * width, sizeof(double));
 }
 
 const ml__kind ml__weighted_average = {

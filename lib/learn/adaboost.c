@@ -449,20 +449,10 @@ done:
     return st;
 }
 
-static size_t largest_of(const double *v, size_t K)
-{
-    size_t best = 0;
-
-    for (size_t k = 1; k < K; k++)
-        if (v[k] > v[best])
-            best = k;
-    return best;
-}
-
 /* Votes to shares, in place. The winner of the votes stays the first of the largest even where exp rounds two to one. */
 static void votes_to_shares(double *p, size_t K)
 {
-    const size_t winner = largest_of(p, K);
+    const size_t winner = ml__arg_max(p, K);
     const double most = p[winner], scale = K > 1 ? 1 / (double)(K - 1) : 1;
     double sum = 0;
 
@@ -470,7 +460,7 @@ static void votes_to_shares(double *p, size_t K)
         sum += p[k] = exp((p[k] - most) * scale);
     for (size_t k = 0; k < K; k++)
         p[k] /= sum;
-    if (largest_of(p, K) != winner)
+    if (ml__arg_max(p, K) != winner)
         p[winner] = nextafter(p[winner], INFINITY);
 }
 
@@ -522,13 +512,8 @@ done:
 static size_t scratch(const ml_model *model, size_t n)
 {
     const ml__members *members = &model->learned->members;
-    size_t largest = 0;
 
-    for (size_t t = 0; t < members->n; t++) {
-        const size_t theirs = ml__evaluate_scratch(members->items[t].model, n);
-        largest = theirs > largest ? theirs : largest;
-    }
-    return largest + ml__scratch_bytes(n * members->n, sizeof(double)) +
+    return ml__members_scratch(members, n) + ml__scratch_bytes(n * members->n, sizeof(double)) +
            ml__scratch_bytes(members->n, sizeof(ml__weighted));
 }
 

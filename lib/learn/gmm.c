@@ -764,16 +764,6 @@ static void finish_score(const state *s, const double *x, size_t n, double *L, d
     posteriors(&s->mixture, &ml__kernels_rowwise()->f64, n, L, out);
 }
 
-static double largest_share(const double *r, size_t k)
-{
-    size_t best = 0;
-
-    for (size_t c = 1; c < k; c++)
-        if (r[c] > r[best])
-            best = c;
-    return (double)best;
-}
-
 static void finish_transform(const state *s, const double *x, size_t n, double *L, double *out)
 {
     const size_t k = s->mixture.k, d = s->mixture.d;
@@ -786,7 +776,7 @@ static void finish_transform(const state *s, const double *x, size_t n, double *
             out += d;
         }
         if (s->features == FEATURES_LABELS) {
-            *out++ = largest_share(L + i * k, k);
+            *out++ = (double)ml__arg_max(L + i * k, k);
         } else {
             memcpy(out, L + i * k, k * sizeof *out);
             out += k;

@@ -283,6 +283,10 @@ ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, siz
                        ml__scratch scratch);
 /* Scratch for that, for the dearest of all calls. */
 size_t ml__evaluate_scratch(const ml_model *model, size_t n);
+/* Of the member that needs most: composites call one at a time. */
+size_t ml__members_scratch(const ml__members *members, size_t n);
+/* Position of the largest of K >= 1 values; ties to the first. */
+size_t ml__arg_max(const double *values, size_t K);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */
 ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n);
 

@@ -94,6 +94,16 @@ size_t ml_model_width(const ml_model *model, int32_t what)
 
 /* ---- one block ---- */
 
+size_t ml__arg_max(const double *values, size_t K)
+{
+    size_t best = 0;
+
+    for (size_t k = 1; k < K; k++)
+        if (values[k] > values[best])
+            best = k;
+    return best;
+}
+
 /* Arg-max of each group of probabilities; ties to the lowest class. */
 static void choose_classes(const ml_model *model, const double *proba, size_t n, double *out)
 {
@@ -104,11 +114,7 @@ static void choose_classes(const ml_model *model, const double *proba, size_t n,
         const double *p = proba + i * width;
         for (size_t o = 0; o < n_outputs; o++) {
             const size_t K = model->learned->task == ML__CLASSIFY ? outputs[o].n_classes : width;
-            size_t best = 0;
-            for (size_t k = 1; k < K; k++)
-                if (p[k] > p[best])
-                    best = k;
-            out[i * n_outputs + o] = (double)best;
+            out[i * n_outputs + o] = (double)ml__arg_max(p, K);
             p += K;
         }
     }
@@ -168,6 +174,17 @@ size_t ml__evaluate_scratch(const ml_model *model, size_t n)
     if (model->kind->scratch)
         n_bytes += model->kind->scratch(model, n);
     return n_bytes;
+}
+
+size_t ml__members_scratch(const ml__members *members, size_t n)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < members->n; i++) {
+        const size_t n_bytes = ml__evaluate_scratch(members->items[i].model, n);
+        most = n_bytes > most ? n_bytes : most;
+    }
+    return most;
 }
 
 /* ---- all rows of a dataset ---- */
