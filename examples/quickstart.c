@@ -27,7 +27,12 @@
         }                                                                         \
     } while (0)
 
-/* ---- 1. Load: CSV in, features and a target out ---- */
+/*
+ * ---- 1. Load: CSV in, features and a target out ----
+ *
+ * A structure of options says its own size, so that later versions can append to it; what is left 0 takes its default.
+ * The context carries threads, allocator and limits. Where the defaults will do, it can be NULL.
+ */
 
 static ml_dataset *load(ml_context *context, const char *path, const char *target, uint32_t task)
 {
@@ -38,7 +43,11 @@ static ml_dataset *load(ml_context *context, const char *path, const char *targe
     return data;
 }
 
-/* ---- 2. Models: a kind, parameters by scikit-learn's names, and members for those that are made of others ---- */
+/*
+ * ---- 2. Models: a kind, parameters by scikit-learn's names, and members for those that are made of others ----
+ *
+ * A member that was added belongs to the model around it and is freed with it.
+ */
 
 static ml_model *model(ml_context *context, const char *kind)
 {
@@ -59,10 +68,10 @@ static bool has_categories(const ml_dataset *data)
 static bool has_missing(const ml_dataset *data)
 {
     const size_t d = ml_dataset_n_features(data);
-    double *row = malloc(d * sizeof *row);
+    double *row = allocate(d, sizeof *row);
     bool found = false;
 
-    for (size_t i = 0; i < ml_dataset_n_rows(data) && row && !found; i++) {
+    for (size_t i = 0; i < ml_dataset_n_rows(data) && !found; i++) {
         OK(ml_dataset_row(data, i, row, d));
         for (size_t j = 0; j < d; j++)
             found = found || isnan(row[j]);
@@ -140,7 +149,10 @@ static ml_model *mixture_network(ml_context *context, const ml_dataset *data)
 enum { N_MEMBERS = 4 };
 static const char *const NAMES[N_MEMBERS + 1] = {"mlp", "forest", "adaboost", "gmm-mlp", "ensemble"};
 
-/* The ensemble owns its members from here on; their weights are found by cross-validation when it is fitted. */
+/*
+ * The ensemble owns its members from here on. Fitting it trains each of them again: once per fold, to find the weights
+ * from predictions of rows the member has not seen, and once on all rows.
+ */
 static ml_ensemble *fuse(ml_context *context, ml_model *const members[N_MEMBERS])
 {
     ml_ensemble *ensemble;
@@ -172,6 +184,7 @@ static double score(const ml_model *m, const ml_dataset *data, const char *metri
     return value;
 }
 
+/* The caller provides the memory: a row of a prediction has as many values as the model's width says. */
 static double *predictions(const ml_model *m, const ml_dataset *data, size_t *n)
 {
     const bool labels = ml_dataset_n_classes(data, 0) > 0;
@@ -179,9 +192,7 @@ static double *predictions(const ml_model *m, const ml_dataset *data, size_t *n)
     double *out;
 
     *n = ml_dataset_n_rows(data) * ml_model_width(m, what);
-    out = malloc(*n * sizeof *out);
-    if (!out)
-        exit(1);
+    out = allocate(*n, sizeof *out);
     OK(labels ? ml_model_predict_proba(m, data, out, *n) : ml_model_predict(m, data, out, *n));
     return out;
 }
@@ -207,7 +218,10 @@ static void judge(const ml_model *m, const ml_dataset *test, report_row *row)
     row->microseconds = microseconds_per_row(m, test);
 }
 
-/* Split, fit the four members alone and the ensemble of them, fill one row for each. The ensemble is returned. */
+/*
+ * Split off a quarter of the rows for testing, with each class in proportion; the same seed gives the same split. Fit the
+ * four members alone and the ensemble of them, fill one row for each. The ensemble is returned.
+ */
 static ml_ensemble *experiment(ml_context *context, const ml_dataset *data, uint64_t seed, report_row rows[],
                                ml_dataset **test)
 {
@@ -254,8 +268,8 @@ static void save_and_load(ml_context *context, const ml_model *m, const ml_datas
     }
     printf("\nsaved and loaded again: %ld bytes, all %zu predicted values are bit-equal\n\n", file_size(path), n);
 
-    OK(ml_model_describe(loaded, NULL, 0, &needed));
-    text = malloc(needed);
+    OK(ml_model_describe(loaded, NULL, 0, &needed)); /* asks for the size */
+    text = allocate(needed, 1);
     OK(ml_model_describe(loaded, text, needed, NULL));
     fputs(text, stdout);
     free(text);
@@ -287,10 +301,8 @@ static void run_table(ml_context *context, const char *path, const char *target,
 static void run_splits(ml_context *context, const char *path, const char *target, uint32_t task, size_t n_splits)
 {
     ml_dataset *data = load(context, path, target, task), *test;
-    report_row *rows = calloc(n_splits * (N_MEMBERS + 1), sizeof *rows);
+    report_row *rows = allocate(n_splits * (N_MEMBERS + 1), sizeof *rows);
 
-    if (!rows)
-        exit(1);
     for (size_t s = 0; s < n_splits; s++) {
         ml_ensemble_free(experiment(context, data, s, rows + s * (N_MEMBERS + 1), &test));
         ml_dataset_free(test);

@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/tests/support/setup.sh"
 build=${BUILD:-$here/build}
 ( cd "$here" && invar_configure "$build" -Dbuildtype=release -Dtests=disabled ${INVAR_OPTIONS:-} ) >&2
+echo "building in $build" >&2
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
-[ $# -gt 0 ] || cd "$here"
+# the shipped tables are found from any directory
+[ "$PWD" = "$here" ] || export INVAR_SOURCE="$here"
 exec "$build/examples/quickstart" "$@"

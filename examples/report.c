@@ -20,13 +20,18 @@ static const char *const REAL_TITLES[] = {"RMSE", "MAE", "R2"};
 
 void print_heading(const char *path, const ml_dataset *data)
 {
-    const size_t n_classes = ml_dataset_n_classes(data, 0);
+    const size_t n_classes = ml_dataset_n_classes(data, 0), d = ml_dataset_n_features(data);
+    size_t n_text = 0;
 
-    printf("\n== %s: %zu rows, %zu features, ", path, ml_dataset_n_rows(data), ml_dataset_n_features(data));
+    for (size_t j = 0; j < d; j++)
+        n_text += ml_dataset_n_categories(data, j) > 0;
+    printf("\n== %s: %zu rows, %zu feature%s", path, ml_dataset_n_rows(data), d, d == 1 ? "" : "s");
+    if (n_text)
+        printf(" (%zu of them text)", n_text);
     if (n_classes)
-        printf("%zu classes of '%s'\n\n", n_classes, ml_dataset_output_name(data, 0));
+        printf(", %zu class%s of '%s'\n\n", n_classes, n_classes == 1 ? "" : "es", ml_dataset_output_name(data, 0));
     else
-        printf("real target '%s'\n\n", ml_dataset_output_name(data, 0));
+        printf(", real target '%s'\n\n", ml_dataset_output_name(data, 0));
 }
 
 static size_t print_header(bool labels, int width)
@@ -127,13 +132,32 @@ void clear_progress(progress_bar *bar)
 
 /* ---- arguments ---- */
 
-static void usage(const char *problem)
+static const char USAGE[] =
+    "usage: quickstart [file.csv … --target column [--classification | --regression]] [--splits n]\n"
+    "       column: its name, or #3 for the third, #-1 for the last; without files: the tables in examples/data\n";
+
+static void refuse(const char *problem, const char *argument)
 {
-    fprintf(stderr,
-            "%s\n"
-            "usage: quickstart [file.csv …] [--target column] [--classification | --regression] [--splits n]\n",
-            problem);
+    fprintf(stderr, "%s%s\n%s", problem, argument, USAGE);
     exit(2);
+}
+
+static size_t number_of_splits(const char *text)
+{
+    enum { MOST = 10000 };
+    char *end;
+    const long n = strtol(text, &end, 10);
+
+    if (end == text || *end || n < 1 || n > MOST)
+        refuse("--splits takes a whole number from 1 to 10000, got ", text);
+    return (size_t)n;
+}
+
+static const char *value_of(int argc, char **argv, int i)
+{
+    if (i + 1 >= argc)
+        refuse("a value is missing after ", argv[i]);
+    return argv[i + 1];
 }
 
 static void shipped_tables(arguments *a)
@@ -155,23 +179,30 @@ arguments read_arguments(int argc, char **argv)
     arguments a = {.task = ML_TASK_DETECT};
 
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--target") && i + 1 < argc)
-            a.target = argv[++i];
-        else if (!strcmp(argv[i], "--splits") && i + 1 < argc)
-            a.n_splits = strtoul(argv[++i], NULL, 10);
+        if (!strcmp(argv[i], "--help")) {
+            fputs(USAGE, stdout);
+            exit(0);
+        } else if (!strcmp(argv[i], "--target"))
+            a.target = value_of(argc, argv, i++);
+        else if (!strcmp(argv[i], "--splits"))
+            a.n_splits = number_of_splits(value_of(argc, argv, i++));
         else if (!strcmp(argv[i], "--classification"))
             a.task = ML_TASK_CLASSIFY;
         else if (!strcmp(argv[i], "--regression"))
             a.task = ML_TASK_REGRESS;
         else if (argv[i][0] == '-')
-            usage(argv[i]);
+            refuse("unknown option ", argv[i]);
         else if (a.n_files < MAX_FILES)
             a.files[a.n_files++] = argv[i];
+        else
+            refuse("too many files, from ", argv[i]);
     }
+    if (!a.n_files && (a.target || a.task != ML_TASK_DETECT))
+        refuse("no file was given", "");
     if (!a.n_files)
         shipped_tables(&a);
     if (!a.target)
-        usage("which column is to be predicted? --target column");
+        refuse("which column is to be predicted? --target is missing", "");
     return a;
 }
 
@@ -199,13 +230,22 @@ long file_size(const char *path)
     return stat(path, &status) ? -1 : (long)status.st_size;
 }
 
+void *allocate(size_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+
+    if (!memory) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    return memory;
+}
+
 char *temporary_path(const char *file_name)
 {
     const char *directory = getenv("TMPDIR");
-    char *path = malloc(4096);
+    char *path = allocate(1, 4096);
 
-    if (!path)
-        exit(1);
     snprintf(path, 4096, "%s/%ld-%s", directory ? directory : "/tmp", (long)getpid(), file_name);
     return path;
 }

@@ -44,6 +44,7 @@ void clear_progress(progress_bar *bar);
 double seconds(void);
 uint32_t processors(void);
 long file_size(const char *path);
+void *allocate(size_t n, size_t size);       /* zeros, to be freed; ends the program when there is no memory */
 char *temporary_path(const char *file_name); /* to be freed */
 
 #endif

@@ -19,7 +19,7 @@ invar_install() {
         echo "missing packages; on Debian: apt-get install $*" >&2
         exit 1
     fi
-    echo "installing: $*"
+    echo "installing: $*" >&2
     apt-get update -qq >/dev/null
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
