@@ -37,6 +37,7 @@ typedef struct column {
     bool is_text;
     const ml__cell *text;   /* the first cell that is no number */
     const ml__cell *beyond; /* the first number that is too large */
+    size_t n_numbers;       /* before the first text */
     double *values;         /* of row i: values[i * stride] */
     size_t stride;
 } column;
@@ -417,6 +418,7 @@ static void read_number(const importer *im, column *c, const ml__cell *cell, siz
     }
     switch (ml__parse_real(cell->text, cell->length, value)) {
     case ML__NUMBER_OK:
+        c->n_numbers++;
         break;
     case ML__NUMBER_RANGE:
         if (!c->beyond)
@@ -547,6 +549,16 @@ done:
     return st;
 }
 
+/* Numbers and then a text: more often a slip of the pen than a category. */
+static void warn_of_mixture(const importer *im, const column *c)
+{
+    const int shown = c->text->length < SHOWN_CELL_BYTES ? (int)c->text->length : SHOWN_CELL_BYTES;
+
+    ml__log(im->context, ML_LOG_WARNING, "%s, column '%s' is categorical because of '%.*s' in line %zu, after %zu %s",
+            im->csv.name, c->name, shown, c->text->text, ml__csv_line(&im->csv, c->text->text), c->n_numbers,
+            c->n_numbers == 1 ? "number" : "numbers");
+}
+
 static ml_status read_texts(importer *im)
 {
     size_t j = 0;
@@ -556,6 +568,8 @@ static ml_status read_texts(importer *im)
     for (const column *c = im->columns; c < im->columns + im->n_columns; c++) {
         if (c->role != FEATURE)
             continue;
+        if (c->n_numbers && c->text)
+            warn_of_mixture(im, c);
         if (c->is_text)
             ML__TRY(
                 read_categories(im, c, &im->features.features[j], im->expected ? &im->expected->features[j] : NULL));

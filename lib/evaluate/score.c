@@ -40,7 +40,10 @@ static ml_status check_outputs(const subject *s, int32_t task, const char *what)
     ml_status st = ML_OK;
 
     ML__CHECK(s->model->learned->task == task, ML_E_UNSUPPORTED,
-              "the metric needs a model that predicts %s, %s does not", what, s->model->kind->name);
+              "the metric needs a model that predicts %s, this %s was fitted to %s", what, s->model->kind->name,
+              s->model->learned->task == ML__CLASSIFY  ? "labels"
+              : s->model->learned->task == ML__REGRESS ? "reals"
+                                                       : "no output");
     ML__CHECK(data->n_outputs, ML_E_DATA, "the data has no output to score against");
     ML__CHECK(data->n_outputs == model->n_outputs, ML_E_SHAPE, "the data has %zu outputs, the model %zu",
               data->n_outputs, model->n_outputs);

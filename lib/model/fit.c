@@ -322,6 +322,9 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
     }
     ML__TRY(check_rows(f.data));
     fill(&f, model, task, seed);
+    if (task == ML__CLASSIFY && f.K == 1)
+        ml__log(f.context, ML_LOG_WARNING, "%s: output '%s' has one class only, '%s': every prediction will be it",
+                run->path, f.schema->outputs[0].name, f.schema->outputs[0].classes[0]);
     ML__TRY(ml__learned_create(model->context, &learned));
     ML__TRY(ml__schema_copy(&learned->arena, f.schema, &learned->schema));
     learned->task = task;

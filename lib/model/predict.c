@@ -214,8 +214,10 @@ static ml_status refuse_missing(const ml_model *model, const double *x, size_t n
 
     for (size_t i = 0; i < n * d; i++)
         if (isnan(x[i]))
-            return ml__fail(ML_E_DATA, "%s takes no missing values, row %zu of feature '%s' is missing",
-                            model->kind->name, first_row + i / d, model->learned->schema.features[i % d].name);
+            return ml__fail(
+                ML_E_DATA,
+                "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it helps)",
+                model->kind->name, first_row + i / d, model->learned->schema.features[i % d].name);
     return ML_OK;
 }
 

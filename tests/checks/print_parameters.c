@@ -18,7 +18,7 @@ static void print_range(const ml_param_info *p)
     if (p->type == ML_PARAM_SIZE)
         printf("%scount ", p->choices[0] ? ", or " : "");
     if (p->type != ML_PARAM_CHOICE && p->type != ML_PARAM_BOOL)
-        printf("%c%g, %g%c", p->min_open ? '(' : '[', p->min, p->max, p->max_open ? ')' : ']');
+        printf("%c%.16g, %.16g%c", p->min_open ? '(' : '[', p->min, p->max, p->max_open ? ')' : ']');
     if (p->type == ML_PARAM_SIZE)
         printf(", or fraction (0, 1]");
 }

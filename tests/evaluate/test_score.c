@@ -335,7 +335,7 @@ TEST(score, what_cannot_be_scored_is_told)
     CHECK_FAILS(ml_model_score(model, two, NULL, &got), ML_E_SHAPE, "the data has 2 outputs, the model 1");
     CHECK_FAILS(ml_model_score(model, reals, NULL, &got), ML_E_DATA,
                 "output 'y' of the data has reals, the model predicts classes");
-    CHECK_FAILS(ml_model_score(model, classes, "rmse", &got), ML_E_UNSUPPORTED, "predicts reals, toy does not");
+    CHECK_FAILS(ml_model_score(model, classes, "rmse", &got), ML_E_UNSUPPORTED, "predicts reals, this toy was fitted to labels");
     CHECK_OK(ml_dataset_set_targets(reals, "y", missing, 5));
     CHECK_OK(ml_model_fit(model, reals, NULL));
     CHECK_OK(ml_dataset_subset(reals, first_rows, 2, &part));

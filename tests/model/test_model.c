@@ -409,3 +409,52 @@ TEST(model, options_of_another_size)
     ml_model_free(m);
     ml_dataset_free(iris);
 }
+
+static void keep_message(void *user, int32_t level, const char *message)
+{
+    if (level == ML_LOG_WARNING)
+        snprintf(user, 256, "%s", message);
+}
+
+static ml_context *listening(char message[256])
+{
+    const ml_context_options options = {.struct_size = sizeof options, .log = keep_message, .log_user = message};
+    ml_context *context;
+
+    message[0] = 0;
+    CHECK_OK(ml_context_create(&options, &context));
+    return context;
+}
+
+TEST(model, learning_from_one_class_is_logged)
+{
+    const double x[3] = {1, 2, 3};
+    const int64_t y[3] = {4, 4, 4};
+    char message[256];
+    ml_context *context = listening(message);
+    ml_dataset *data;
+    ml_model *m = model(context, "decision_tree");
+
+    CHECK_OK(ml_dataset_from_matrix(context, x, ML_FLOAT64, 3, 1, 0, 0, ML_COPY, &data));
+    CHECK_OK(ml_dataset_set_labels(data, "kind", y, 3, -1));
+    CHECK_OK(ml_model_fit(m, data, NULL));
+    CHECK_MSG(strstr(message, "output 'kind' has one class only, '4'"), "%s", message);
+    ml_model_free(m);
+    ml_dataset_free(data);
+    ml_context_free(context);
+}
+
+TEST(model, a_text_among_numbers_is_logged)
+{
+    const char text[] = "a,b,c\n1,x,7\n2,y,8\noops,z,9\n";
+    char message[256];
+    ml_context *context = listening(message);
+    ml_dataset *data;
+
+    CHECK_OK(ml_dataset_from_csv_memory(context, text, sizeof text - 1, "table", NULL, &data));
+    CHECK_MSG(!strcmp(message, "table, column 'a' is categorical because of 'oops' in line 4, after 2 numbers"), "%s",
+              message);
+    CHECK(ml_dataset_n_categories(data, 0) == 3 && ml_dataset_n_categories(data, 2) == 0);
+    ml_dataset_free(data);
+    ml_context_free(context);
+}
