@@ -340,7 +340,7 @@ TEST(score, what_cannot_be_scored_is_told)
     CHECK_OK(ml_model_fit(model, reals, NULL));
     CHECK_OK(ml_dataset_subset(reals, first_rows, 2, &part));
     CHECK_FAILS(ml_model_score(model, part, NULL, &got), ML_E_DATA, "the data has no value to score against");
-    CHECK_FAILS(ml_model_score(model, reals, "f1_micro", &got), ML_E_UNSUPPORTED, "predicts classes, toy does not");
+    CHECK_FAILS(ml_model_score(model, reals, "f1_micro", &got), ML_E_UNSUPPORTED, "predicts classes, this toy was fitted to reals");
     CHECK(got == -7);
     ml_dataset_free(part);
     ml_dataset_free(plain);
