@@ -335,12 +335,14 @@ TEST(score, what_cannot_be_scored_is_told)
     CHECK_FAILS(ml_model_score(model, two, NULL, &got), ML_E_SHAPE, "the data has 2 outputs, the model 1");
     CHECK_FAILS(ml_model_score(model, reals, NULL, &got), ML_E_DATA,
                 "output 'y' of the data has reals, the model predicts classes");
-    CHECK_FAILS(ml_model_score(model, classes, "rmse", &got), ML_E_UNSUPPORTED, "predicts reals, this toy was fitted to labels");
+    CHECK_FAILS(ml_model_score(model, classes, "rmse", &got), ML_E_UNSUPPORTED,
+                "predicts reals, this toy was fitted to labels");
     CHECK_OK(ml_dataset_set_targets(reals, "y", missing, 5));
     CHECK_OK(ml_model_fit(model, reals, NULL));
     CHECK_OK(ml_dataset_subset(reals, first_rows, 2, &part));
     CHECK_FAILS(ml_model_score(model, part, NULL, &got), ML_E_DATA, "the data has no value to score against");
-    CHECK_FAILS(ml_model_score(model, reals, "f1_micro", &got), ML_E_UNSUPPORTED, "predicts classes, this toy was fitted to reals");
+    CHECK_FAILS(ml_model_score(model, reals, "f1_micro", &got), ML_E_UNSUPPORTED,
+                "predicts classes, this toy was fitted to reals");
     CHECK(got == -7);
     ml_dataset_free(part);
     ml_dataset_free(plain);
