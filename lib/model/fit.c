@@ -183,10 +183,7 @@ static ml_status check_cells(const ml_model *model, const ml_dataset *data, uint
                             "%s takes numbers only, feature '%s' is categorical (a one_hot_encoder before it helps)",
                             model->kind->name, schema->features[j].name);
     if (!(accepts & ML__MISSING) && ml__dataset_find_missing(data, &row, &feature))
-        return ml__fail(ML_E_DATA,
-                        "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it "
-                        "helps)",
-                        model->kind->name, row, schema->features[feature].name);
+        return ml__refuse_missing(model, row, schema->features[feature].name);
     return ML_OK;
 }
 
@@ -277,7 +274,7 @@ done:
 
 /* ---- the fit ---- */
 
-/* random_state and the place in the composite make the seed. */
+/* random_state and what the composite gave make the seed. */
 static uint64_t make_seed(const ml_model *model, uint64_t seed)
 {
     const ml__param *p = ml__params_find(model->kind->params, "random_state");

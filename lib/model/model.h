@@ -285,6 +285,8 @@ ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, siz
 size_t ml__evaluate_scratch(const ml_model *model, size_t n);
 /* Of the member that needs most: composites call one at a time. */
 size_t ml__members_scratch(const ml__members *members, size_t n);
+/* The refusal of a missing value, the same before a fit and before a prediction. */
+ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name);
 /* Position of the largest of K >= 1 values; ties to the first. */
 size_t ml__arg_max(const double *values, size_t K);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */

@@ -208,16 +208,20 @@ static size_t block_rows(const ml_model *model, size_t width)
     return rows < MAX_BLOCK_ROWS ? rows : MAX_BLOCK_ROWS;
 }
 
-static ml_status refuse_missing(const ml_model *model, const double *x, size_t n, size_t first_row)
+ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name)
+{
+    return ml__fail(ML_E_DATA,
+                    "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it helps)",
+                    model->kind->name, row, feature_name);
+}
+
+static ml_status check_missing(const ml_model *model, const double *x, size_t n, size_t first_row)
 {
     const size_t d = model->learned->schema.n_features;
 
     for (size_t i = 0; i < n * d; i++)
         if (isnan(x[i]))
-            return ml__fail(
-                ML_E_DATA,
-                "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it helps)",
-                model->kind->name, first_row + i / d, model->learned->schema.features[i % d].name);
+            return ml__refuse_missing(model, first_row + i / d, model->learned->schema.features[i % d].name);
     return ML_OK;
 }
 
@@ -236,7 +240,7 @@ static ml_status apply_part(void *argument, size_t part)
 
         ml__dataset_read(a->data, i, n, ML_FLOAT64, x);
         if (!a->missing_allowed)
-            st = refuse_missing(a->model, x, n, i);
+            st = check_missing(a->model, x, n, i);
         if (st == ML_OK)
             st = ml__evaluate(a->model, a->what, x, n, a->out + i * a->width, scratch);
     }
@@ -349,7 +353,7 @@ static ml_status check_row(const ml_model *model, int32_t what, const double *x,
     for (size_t j = 0; j < n_features; j++)
         ML__CHECK(!isinf(x[j]), ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
     if (!(ml__model_accepts(model) & ML__MISSING))
-        ML__TRY(refuse_missing(model, x, 1, 0));
+        ML__TRY(check_missing(model, x, 1, 0));
 done:
     return st;
 }
