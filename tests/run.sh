@@ -31,7 +31,9 @@ run() {
 }
 
 run "kernels" "$build/tests/kernel-check"
-run "library" "$build/tests/invar-tests"
+for kernels in $("$build/tests/kernel-check" -l); do
+    run "library on $kernels" env INVAR_KERNELS="$kernels" "$build/tests/invar-tests"
+done
 run "layers" sh tests/checks/layers.sh
 run "symbols" sh tests/checks/symbols.sh "$build"
 run "parameter table" sh tests/checks/parameters.sh "$build"

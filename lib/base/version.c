@@ -22,6 +22,12 @@
 #define LINEAR_ALGEBRA "builtin"
 #endif
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#define KERNELS "portable avx2 avx512"
+#else
+#define KERNELS "portable"
+#endif
+
 uint32_t ml_version_number(void)
 {
     return ML_VERSION_NUMBER;
@@ -34,5 +40,5 @@ const char *ml_version_string(void)
 
 const char *ml_build_info(void)
 {
-    return "invar " VERSION ", " COMPILER ", " LINEAR_ALGEBRA;
+    return "invar " VERSION ", " COMPILER ", " KERNELS ", " LINEAR_ALGEBRA;
 }

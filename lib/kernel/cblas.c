@@ -72,6 +72,7 @@ const ml__kernels ml__kernels_cblas = {
 #else
     .name = "cblas",
 #endif
+    .chain = ML__CHAIN_NONE,
     .f32 = {ML__MATRIX_SLOTS(CBLAS_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32)},
     .f64 = {ML__MATRIX_SLOTS(CBLAS_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
 };

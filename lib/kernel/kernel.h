@@ -6,9 +6,10 @@
  * with beta == 0 the output is never read. Outputs do not overlap inputs, unless said. Sizes may be 0. Nothing is
  * allocated.
  *
- * The `portable` table is the reference; `ml__kernels_best()` is the best there is for training, and may use a BLAS.
- * Prediction uses ml__kernels_rowwise(): each output row depends on its own input row only, element by element one
- * chain of additions in index order, so that a row's prediction never depends on the rows around it.
+ * There is one table per level of instruction set, and one on top of a BLAS. `portable` is the reference; for training,
+ * `ml__kernels_best()` is the best there is: the table of the highest level that the processor runs, and where that is
+ * `portable` the BLAS of the build. Prediction uses ml__kernels_rowwise(): each output row depends on its own input row
+ * only, so that a row's prediction never depends on the rows around it. All tables but the BLAS's are like that.
  */
 #ifndef ML__KERNEL_KERNEL_H
 #define ML__KERNEL_KERNEL_H
@@ -52,16 +53,28 @@ typedef struct ml__kernels_f64 {
     ML__KERNEL_OPS(double, ML__KERNEL_SLOT)
 } ml__kernels_f64;
 
+/* How an element of a matrix product adds up, from beta C (0 when beta is 0) over all terms. */
+typedef enum ml__chain {
+    ML__CHAIN_NONE,    /* in no order that is promised */
+    ML__CHAIN_ROUNDED, /* in index order, each product and each sum rounded */
+    ML__CHAIN_FUSED    /* in index order, by fused multiply-add */
+} ml__chain;
+
 typedef struct ml__kernels {
-    const char *name; /* "portable", "cblas", "openblas" */
+    const char *name; /* "portable", "avx2", "avx512", "cblas", "openblas" */
+    ml__chain chain;
     ml__kernels_f32 f32;
     ml__kernels_f64 f64;
 } ml__kernels;
 
-const ml__kernels *ml__kernels_best(void);    /* constant data chosen at build time */
-const ml__kernels *ml__kernels_rowwise(void); /* see above */
-/* All tables of this build, for the checker: returns how many, *tables an array of them. */
+/* Constant data; which, the first call finds out. Any thread. */
+const ml__kernels *ml__kernels_best(void);
+const ml__kernels *ml__kernels_rowwise(void);
+/* All tables that this build has and this processor runs, for the checker: returns how many, *tables an array of them. */
 size_t ml__kernels_all(const ml__kernels *const **tables);
+/* For test programs: from now on use the table of this name, for row-wise work `portable` in the place of the BLAS's. False,
+ * and no change, when ml__kernels_all() has none of that name. Not while anything else runs. */
+bool ml__kernels_limit(const char *name);
 
 /* ---- factorisations, double only (kernel/factor.c) ---- */
 

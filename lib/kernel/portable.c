@@ -35,6 +35,7 @@ static double add_lanes(const double s[LANES])
 
 const ml__kernels ml__kernels_portable = {
     .name = "portable",
+    .chain = ML__CHAIN_ROUNDED,
     .f32 = {ML__MATRIX_SLOTS(ML__PORTABLE_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32)},
     .f64 = {ML__MATRIX_SLOTS(ML__PORTABLE_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
 };

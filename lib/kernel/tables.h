@@ -1,15 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of this build, and the portable functions that other tables borrow. Included by lib/kernel only. */
+/* The tables of this build, what they are put together from, and what the processor can run. Included by lib/kernel only. */
 #ifndef ML__KERNEL_TABLES_H
 #define ML__KERNEL_TABLES_H
 
 #include "kernel/kernel.h"
 
+/* The units that use AVX2 or AVX-512 are compiled in. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define ML__X86_KERNELS
+#endif
+
+/* Instruction sets in ascending order; each implies those before it. */
+typedef enum {
+    ML__PORTABLE,
+    ML__AVX2,   /* AVX2 and FMA */
+    ML__AVX512, /* AVX-512 F, BW, DQ and VL */
+    ML__N_LEVELS
+} ml__level;
+
+ml__level ml__cpu_level(void);
+
 #define ML__PORTABLE_F32(name) ml__portable_##name##_f32
 #define ML__PORTABLE_F64(name) ml__portable_##name##_f64
+#define ML__AVX2_F32(name) ml__##name##_f32_avx2
+#define ML__AVX2_F64(name) ml__##name##_f64_avx2
+#define ML__AVX512_F32(name) ml__##name##_f32_avx512
+#define ML__AVX512_F64(name) ml__##name##_f64_avx512
 
 ML__KERNEL_OPS(float, ML__PORTABLE_F32)
 ML__KERNEL_OPS(double, ML__PORTABLE_F64)
+#ifdef ML__X86_KERNELS
+ML__KERNEL_OPS(float, ML__AVX2_F32)
+ML__KERNEL_OPS(double, ML__AVX2_F64)
+ML__KERNEL_OPS(float, ML__AVX512_F32)
+ML__KERNEL_OPS(double, ML__AVX512_F64)
+#endif
 
 extern const ml__kernels ml__kernels_portable;
 #ifdef ML__CBLAS

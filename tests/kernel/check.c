@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checks every operation of every kernel table of this build against plain loops in long double, and the factorisations
- * by their residuals. One line per failed instance, a count at the end; -v adds the largest errors and a digest of outputs.
+ * by their residuals. One line per failed instance, a count at the end; -v adds the largest errors and a digest of
+ * outputs; -l lists the tables instead.
  */
 #include "check.h"
 
@@ -111,6 +112,11 @@ int main(int argc, char **argv)
     const ml__kernels *const *tables;
     const size_t n_tables = ml__kernels_all(&tables);
 
+    if (argc > 1 && strcmp(argv[1], "-l") == 0) {
+        for (size_t t = 0; t < n_tables; t++)
+            puts(tables[t]->name);
+        return 0;
+    }
     for (size_t t = 0; t < n_tables; t++) {
         check_table_f32(tables[t]);
         check_table_f64(tables[t]);

@@ -55,6 +55,7 @@ enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
 #define TABLE ml__kernels_f32
 #define MEMBER f32
 #define PRECISION "f32"
+#define FMA fmaf
 #define EPS FLT_EPSILON
 #define LARGEST FLT_MAX
 #define SMALLEST FLT_TRUE_MIN
@@ -67,6 +68,7 @@ enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
 #undef TABLE
 #undef MEMBER
 #undef PRECISION
+#undef FMA
 #undef EPS
 #undef LARGEST
 #undef SMALLEST
@@ -79,6 +81,7 @@ enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
 #define TABLE ml__kernels_f64
 #define MEMBER f64
 #define PRECISION "f64"
+#define FMA fma
 #define EPS DBL_EPSILON
 #define LARGEST DBL_MAX
 #define SMALLEST DBL_TRUE_MIN

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/kernel.h"
+
 typedef struct test_case {
     const char *suite, *name;
     test_function function;
@@ -284,11 +286,16 @@ static int in_order(const void *a, const void *b)
     return by_suite ? by_suite : strcmp(s->name, t->name);
 }
 
-/* Arguments: prefixes of suite.name to run; none: all. */
+/* Arguments: prefixes of suite.name to run; none: all. INVAR_KERNELS in the environment: the table of kernels to use. */
 int main(int argc, char **argv)
 {
     static volatile size_t n_passed, n_failed;
+    const char *kernels = getenv("INVAR_KERNELS");
 
+    if (kernels && !ml__kernels_limit(kernels)) {
+        fprintf(stderr, "no kernels '%s' here\n", kernels);
+        return 2;
+    }
     setvbuf(stdout, NULL, _IOLBF, 0);
     qsort(cases, n_cases, sizeof *cases, in_order);
     for (volatile size_t i = 0; i < n_cases; i++) {

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Our side of the benchmark: reads one command per line, answers each with one line of key=value, so that an orchestrator
+ * can run it and its peers in turn. Every peer in bench/peers speaks the same language.
+ *
+ *   constants threads=2          what the machine can do
+ *   prepare verb=fit key=value…  read the data, make the model; fit it when the verb only predicts
+ *   run loops=3                  seconds=…: of one run, averaged over so many in a row
+ *   score                        score=… and what there is to know about the fitted model
+ *   quit
+ *
+ * A run starts from the caller's matrix: making a dataset of it (checks included) is inside the time, as it is for peers.
+ * Files: x, y raw row-major numbers, dtype f4 or f8, rows n x d; y always f8, n x outputs; xt, yt the same for testing.
+ */
+#include "machine.h"
+
+#include <invar/ml.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_WORDS = 64, MAX_LINE = 4096, DEPTH_ROWS = 1000 };
+
+/* ---- words: key=value parts of a line ---- */
+
+typedef struct {
+    char line[MAX_LINE];
+    char *key[MAX_WORDS], *value[MAX_WORDS];
+    int n;
+} words;
+
+static void words_parse(words *o, const char *line)
+{
+    snprintf(o->line, sizeof o->line, "%s", line);
+    o->n = 0;
+    for (char *word = strtok(o->line, " \n"); word && o->n < MAX_WORDS; word = strtok(NULL, " \n")) {
+        char *equal = strchr(word, '=');
+        if (!equal)
+            continue;
+        *equal = '\0';
+        o->key[o->n] = word;
+        o->value[o->n++] = equal + 1;
+    }
+}
+
+static const char *text_of(const words *o, const char *key, const char *otherwise)
+{
+    for (int i = 0; i < o->n; i++)
+        if (!strcmp(o->key[i], key))
+            return o->value[i];
+    return otherwise;
+}
+
+static size_t number_of(const words *o, const char *key, size_t otherwise)
+{
+    const char *text = text_of(o, key, NULL);
+
+    return text ? (size_t)strtoull(text, NULL, 10) : otherwise;
+}
+
+/* ---- the prepared job ---- */
+
+typedef struct {
+    void *x;
+    double *y;
+    int64_t *labels;
+    size_t n;
+} table;
+
+typedef struct job job;
+struct job {
+    words words;
+    ml_status (*run)(job *, size_t loops);
+    ml_context *context;
+    ml_model *model;
+    table train, test;
+    size_t d, n_outputs, n_classes;
+    ml_dtype dtype;
+    double *out; /* predictions, metrics per class, … */
+    double score;
+    uint64_t n_steps; /* trees, epochs, iterations, as the fit reported them */
+};
+
+static void job_clear(job *j)
+{
+    table *tables[] = {&j->train, &j->test};
+
+    for (int i = 0; i < 2; i++) {
+        free(tables[i]->x);
+        free(tables[i]->y);
+        free(tables[i]->labels);
+    }
+    free(j->out);
+    ml_model_free(j->model);
+    ml_context_free(j->context);
+    memset(j, 0, sizeof *j);
+}
+
+static void *read_file(const char *path, size_t n_bytes)
+{
+    FILE *file = fopen(path, "rb");
+    void *bytes = file ? malloc(n_bytes ? n_bytes : 1) : NULL;
+
+    if (bytes && fread(bytes, 1, n_bytes, file) != n_bytes) {
+        free(bytes);
+        bytes = NULL;
+    }
+    if (file)
+        fclose(file);
+    if (!bytes)
+        printf("error=cannot read %zu bytes of %s\n", n_bytes, path);
+    return bytes;
+}
+
+/* Reads what the words name; the rest stays NULL. */
+static int table_read(job *j, const char *x_key, const char *y_key, const char *n_key, table *t)
+{
+    const char *x = text_of(&j->words, x_key, NULL), *y = text_of(&j->words, y_key, NULL);
+    const size_t item = j->dtype == ML_FLOAT32 ? sizeof(float) : sizeof(double);
+
+    t->n = number_of(&j->words, n_key, 0);
+    if (x && !(t->x = read_file(x, t->n * j->d * item)))
+        return 0;
+    if (y && !(t->y = read_file(y, t->n * j->n_outputs * sizeof *t->y)))
+        return 0;
+    if (y && j->n_classes) {
+        if (!(t->labels = malloc(t->n * sizeof *t->labels)))
+            return 0;
+        for (size_t i = 0; i < t->n; i++)
+            t->labels[i] = (int64_t)t->y[i];
+    }
+    return 1;
+}
+
+static ml_status make_dataset(job *j, const table *t, int with_outputs, ml_dataset **out)
+{
+    ml_status st = ml_dataset_from_matrix(j->context, t->x, j->dtype, t->n, j->d, 0, 0, ML_BORROW, out);
+
+    if (st == ML_OK && with_outputs && t->labels)
+        st = ml_dataset_set_labels(*out, NULL, t->labels, t->n, -1);
+    else if (st == ML_OK && with_outputs && t->y)
+        st = ml_dataset_set_targets(*out, NULL, t->y, t->n);
+    return st;
+}
+
+/* "param=name:value" belongs to the model, "baseparam=…" to its only member. */
+static ml_status set_params(const words *o, const char *key, ml_model *model)
+{
+    ml_status st = ML_OK;
+
+    for (int i = 0; i < o->n && st == ML_OK; i++) {
+        char name[64];
+        const char *colon = strchr(o->value[i], ':');
+        if (strcmp(o->key[i], key) || !colon)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(colon - o->value[i]), o->value[i]);
+        st = ml_model_set_text(model, name, colon + 1);
+    }
+    return st;
+}
+
+static ml_status make_model(job *j)
+{
+    const char *base = text_of(&j->words, "base", NULL);
+    ml_model *member = NULL;
+    ml_status st = ml_model_create(j->context, text_of(&j->words, "kind", ""), &j->model);
+
+    if (st == ML_OK)
+        st = set_params(&j->words, "param", j->model);
+    if (st == ML_OK && base) {
+        st = ml_model_create(j->context, base, &member);
+        if (st == ML_OK)
+            st = set_params(&j->words, "baseparam", member);
+        if (st == ML_OK)
+            st = ml_model_add_member(j->model, "base", member);
+        if (st != ML_OK)
+            ml_model_free(member);
+    }
+    return st;
+}
+
+/* ---- what is timed ---- */
+
+static ml_status fit_once(job *j, const ml_fit_options *options)
+{
+    ml_dataset *data = NULL;
+    ml_status st = make_dataset(j, &j->train, 1, &data);
+
+    if (st == ML_OK)
+        st = ml_model_fit(j->model, data, options);
+    ml_dataset_free(data);
+    return st;
+}
+
+static ml_status run_fit(job *j, size_t loops)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < loops && st == ML_OK; i++)
+        st = fit_once(j, NULL);
+    return st;
+}
+
+static ml_status run_predict(job *j, size_t loops)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < loops && st == ML_OK; i++) {
+        ml_dataset *data = NULL;
+        st = make_dataset(j, &j->test, 0, &data);
+        if (st == ML_OK)
+            st = ml_model_predict(j->model, data, j->out, j->test.n);
+        ml_dataset_free(data);
+    }
+    return st;
+}
+
+/* One row after the other, as they come to an application: numbers in, probabilities out. */
+static ml_status run_row(job *j, size_t loops)
+{
+    const size_t width = ml_model_width(j->model, ML_PREDICT_PROBA), n_scratch = ml_model_scratch_size(j->model);
+    double *x = malloc(j->d * j->test.n * sizeof *x), *scratch = malloc(n_scratch + 1);
+    ml_status st = x && scratch ? ML_OK : ML_E_MEMORY;
+    double start;
+
+    for (size_t i = 0; x && i < j->d * j->test.n; i++)
+        x[i] = j->dtype == ML_FLOAT32 ? ((const float *)j->test.x)[i] : ((const double *)j->test.x)[i];
+    start = seconds();
+    for (size_t i = 0; i < loops && st == ML_OK; i++)
+        st = ml_model_predict_row(j->model, ML_PREDICT_PROBA, x + i % j->test.n * j->d, j->d, j->out, width, scratch,
+                                  n_scratch);
+    if (st == ML_OK)
+        printf("seconds=%.9g\n", (seconds() - start) / (double)loops);
+    free(x);
+    free(scratch);
+    return st;
+}
+
+/* Accuracy, all averages of P, R and F, the same of each class, and the confusion matrix. x holds the predictions. */
+static ml_status run_metrics(job *j, size_t loops)
+{
+    const size_t K = j->n_classes;
+    ml_classification_metrics m = {.struct_size = sizeof m};
+    ml_prf per_class[64];
+    ml_status st = K <= 64 ? ML_OK : ML_E_LIMIT;
+
+    for (size_t i = 0; i < loops && st == ML_OK; i++) {
+        st = ml_metrics_classification(j->context, j->train.y, j->train.x, j->train.n, K, NULL, &m, per_class);
+        if (st == ML_OK)
+            st = ml_metrics_confusion(j->train.y, j->train.x, NULL, j->train.n, K, j->out);
+    }
+    j->score = m.micro.f_score;
+    return st;
+}
+
+static ml_status run_csv(job *j, size_t loops)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < loops && st == ML_OK; i++) {
+        ml_dataset *data = NULL;
+        st = ml_dataset_from_csv(j->context, text_of(&j->words, "csv", ""), NULL, &data);
+        j->score = 0;
+        if (st == ML_OK && i + 1 == loops)
+            for (size_t r = 0; r < ml_dataset_n_rows(data) && st == ML_OK; r += ml_dataset_n_rows(data) / 100 + 1) {
+                st = ml_dataset_row(data, r, j->out, j->d);
+                for (size_t c = 0; c < j->d; c++)
+                    j->score += j->out[c];
+            }
+        ml_dataset_free(data);
+    }
+    return st;
+}
+
+/* ---- commands ---- */
+
+static int32_t count_steps(void *user, const ml_progress *progress)
+{
+    *(uint64_t *)user = progress->done;
+    return 0;
+}
+
+static void answer_failure(const char *key, ml_status st)
+{
+    printf("%s=%s\n", key, *ml_last_error() ? ml_last_error() : ml_status_text(st));
+}
+
+static void do_prepare(job *j, const char *line)
+{
+    static const struct {
+        const char *verb;
+        ml_status (*run)(job *, size_t);
+    } VERBS[] = {
+        {"fit", run_fit}, {"predict", run_predict}, {"row", run_row}, {"metrics", run_metrics}, {"csv", run_csv}};
+    ml_context_options c = {.struct_size = sizeof c};
+    const char *verb;
+    ml_status st;
+
+    job_clear(j);
+    words_parse(&j->words, line);
+    verb = text_of(&j->words, "verb", "");
+    for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
+        if (!strcmp(verb, VERBS[i].verb))
+            j->run = VERBS[i].run;
+    j->d = number_of(&j->words, "d", 1);
+    j->n_classes = number_of(&j->words, "classes", 0);
+    j->n_outputs = number_of(&j->words, "outputs", 1);
+    j->dtype = strcmp(text_of(&j->words, "dtype", "f8"), "f4") ? ML_FLOAT64 : ML_FLOAT32;
+    c.n_threads = (uint32_t)number_of(&j->words, "threads", 1);
+    if (!j->run) {
+        printf("missing=no such verb: %s\n", verb);
+        return;
+    }
+    if (!table_read(j, "x", "y", "n", &j->train) || !table_read(j, "xt", "yt", "nt", &j->test))
+        return;
+    st = ml_context_create(&c, &j->context);
+    if (st == ML_OK && text_of(&j->words, "kind", NULL) && make_model(j) != ML_OK) {
+        answer_failure("missing", ML_E_UNSUPPORTED); /* no such kind or parameter */
+        return;
+    }
+    if (st == ML_OK && (j->run == run_predict || j->run == run_row)) {
+        const ml_fit_options options = {
+            .struct_size = sizeof options, .monitor = count_steps, .monitor_user = &j->n_steps};
+        st = fit_once(j, &options);
+    }
+    j->out = malloc((j->test.n + j->d + (j->n_classes + 1) * (j->n_classes + 1)) * sizeof *j->out);
+    if (st == ML_OK)
+        printf("ok=1\n");
+    else
+        answer_failure("error", st);
+}
+
+static void do_run(job *j, size_t loops)
+{
+    const double start = seconds();
+    ml_status st;
+
+    if (!j->run) {
+        printf("error=nothing prepared\n");
+        return;
+    }
+    st = j->run(j, loops);
+    if (st != ML_OK)
+        answer_failure("error", st);
+    else if (j->run != run_row)
+        printf("seconds=%.9g\n", (seconds() - start) / (double)loops);
+}
+
+/* Mean depth of the leaves that rows of the training set fall into, over all trees; 0 when the model has no trees. */
+static double mean_depth(const job *j)
+{
+    ml_tensor feature = {.struct_size = sizeof feature}, left = feature, threshold = feature, offset = feature;
+    const size_t step = j->train.n / DEPTH_ROWS + 1;
+    double sum = 0, n = 0;
+
+    if (ml_model_tensor(j->model, "nodes.feature", &feature) || ml_model_tensor(j->model, "nodes.left", &left) ||
+        ml_model_tensor(j->model, "nodes.threshold", &threshold) ||
+        ml_model_tensor(j->model, "trees.offset", &offset) || feature.dtype != ML_INT32 || left.dtype != ML_INT32 ||
+        threshold.dtype != ML_FLOAT32 || offset.dtype != ML_INT64)
+        return 0;
+    for (size_t t = 0; t + 1 < offset.shape[0]; t++)
+        for (size_t r = 0; r < j->train.n; r += step, n++) {
+            const size_t root = (size_t)((const int64_t *)offset.data)[t];
+            size_t i = root;
+            for (; ((const int32_t *)feature.data)[i] >= 0; sum++) {
+                const size_t at = r * j->d + (size_t)((const int32_t *)feature.data)[i];
+                const double x =
+                    j->dtype == ML_FLOAT32 ? ((const float *)j->train.x)[at] : ((const double *)j->train.x)[at];
+                i = root + (size_t)((const int32_t *)left.data)[i] + (x > ((const float *)threshold.data)[i]);
+            }
+        }
+    return sum / n;
+}
+
+/* FNV-1a of the saved model: equal bits have equal hashes. */
+static uint64_t model_hash(const ml_model *model)
+{
+    size_t n = 0;
+    unsigned char *bytes;
+    uint64_t hash = 14695981039346656037u;
+
+    if (ml_model_save_memory(model, NULL, 0, &n) != ML_OK || !(bytes = malloc(n)))
+        return 0;
+    if (ml_model_save_memory(model, bytes, n, &n) == ML_OK)
+        for (size_t i = 0; i < n; i++)
+            hash = (hash ^ bytes[i]) * 1099511628211u;
+    free(bytes);
+    return hash;
+}
+
+static size_t peak_kilobytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    size_t kilobytes = 0;
+
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "VmHWM:", 6))
+            kilobytes = (size_t)strtoull(line + 6, NULL, 10);
+    if (file)
+        fclose(file);
+    return kilobytes;
+}
+
+/* Memory first, because scoring and hashing need some of their own; then the score on the test set or what there is. */
+static void do_score(job *j)
+{
+    const table *t = j->test.x ? &j->test : &j->train;
+    const size_t peak = peak_kilobytes();
+    const uint64_t in_context = ml_context_memory_peak(j->context);
+    ml_status st = ML_OK;
+
+    if (j->model && j->run == run_fit && !j->n_steps) {
+        const ml_fit_options options = {
+            .struct_size = sizeof options, .monitor = count_steps, .monitor_user = &j->n_steps};
+        st = fit_once(j, &options);
+    }
+    if (st == ML_OK && j->model) {
+        ml_dataset *data = NULL;
+        st = make_dataset(j, t, 1, &data);
+        if (st == ML_OK)
+            st = ml_model_score(j->model, data, text_of(&j->words, "metric", NULL), &j->score);
+        ml_dataset_free(data);
+    }
+    if (st != ML_OK) {
+        answer_failure("error", st);
+        return;
+    }
+    printf("score=%.12g peak_kb=%zu context_kb=%.0f", j->score, peak, (double)in_context / 1024);
+    if (j->model)
+        printf(" steps=%llu depth=%.3f hash=%016llx", (unsigned long long)j->n_steps, mean_depth(j),
+               (unsigned long long)model_hash(j->model));
+    printf("\n");
+}
+
+static void do_constants(const char *line)
+{
+    words o;
+    machine m;
+
+    words_parse(&o, line);
+    m = machine_measure((unsigned)number_of(&o, "threads", 1));
+    printf("level=%s clock=%.4g flops32=%.4g flops64=%.4g one_flops32=%.4g one_flops64=%.4g bandwidth=%.4g build=%s\n",
+           m.level, m.clock, m.flops32, m.flops64, m.one_flops32, m.one_flops64, m.bandwidth, ml_build_info());
+}
+
+int main(void)
+{
+    static job j;
+    static char line[MAX_LINE];
+
+    while (fgets(line, sizeof line, stdin) && strncmp(line, "quit", 4)) {
+        if (!strncmp(line, "prepare", 7)) {
+            do_prepare(&j, line);
+        } else if (!strncmp(line, "run", 3)) {
+            words o;
+            words_parse(&o, line);
+            do_run(&j, number_of(&o, "loops", 1));
+        } else if (!strncmp(line, "score", 5)) {
+            do_score(&j);
+        } else if (!strncmp(line, "constants", 9)) {
+            do_constants(line);
+        } else {
+            printf("error=unknown command\n");
+        }
+        fflush(stdout);
+    }
+    job_clear(&j);
+    return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three loops, each the best of several runs:
+ *
+ *   clock      a chain of adds, each waiting for the one before: one per cycle on every core in use today
+ *   FMA peak   registers only: 12 chains of multiply-adds cover the latency of both ports
+ *   bandwidth  reads of a block far larger than the caches, each thread its own part
+ */
+#include "machine.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { N_RUNS = 20, MAX_THREADS = 64, N_CHAINS = 12 };
+static const size_t BLOCK = (size_t)512 << 20; /* bytes read by the bandwidth loop */
+static const long N_ADDS = 40000000, N_FMA = 4000000;
+
+double seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static volatile uint64_t g_sink; /* keeps results in use */
+
+/* ---- one thread's work: returns adds, flops or bytes done ---- */
+
+typedef struct {
+    const uint64_t *block;
+    size_t n_words;
+} part;
+
+#if defined(__x86_64__)
+#define ADD(sum, one) __asm__ volatile("add %1, %0" : "+r"(sum) : "r"(one))
+#elif defined(__aarch64__)
+#define ADD(sum, one) __asm__ volatile("add %0, %0, %1" : "+r"(sum) : "r"(one))
+#else
+#define ADD(sum, one) ((sum) += (one))
+#endif
+
+static double do_adds(const part *p)
+{
+    uint64_t sum = 0, one = 1 + p->n_words;
+
+    for (long i = 0; i < N_ADDS; i += 8) {
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+        ADD(sum, one);
+    }
+    g_sink = sum;
+    return (double)N_ADDS;
+}
+
+static double do_reads(const part *p)
+{
+    uint64_t sum[8] = {0};
+
+    for (size_t i = 0; i + 8 <= p->n_words; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            sum[j] += p->block[i + j];
+    g_sink = sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
+    return (double)(p->n_words * sizeof *p->block);
+}
+
+/* A loop of N_CHAINS multiply-adds on vectors of `lanes` numbers. */
+#define FMA_LOOP(name, target, vector, lanes, set1, fmadd)                                    \
+    target static double name(const part *p)                                                  \
+    {                                                                                         \
+        const vector a = set1(0.5f), b = set1(1.0f + (float)(p->n_words & 1));                \
+        vector x[N_CHAINS];                                                                   \
+        for (int c = 0; c < N_CHAINS; c++)                                                    \
+            x[c] = set1((float)c);                                                            \
+        for (long i = 0; i < N_FMA; i++) {                                                    \
+            x[0] = fmadd(x[0], a, b), x[1] = fmadd(x[1], a, b), x[2] = fmadd(x[2], a, b);     \
+            x[3] = fmadd(x[3], a, b), x[4] = fmadd(x[4], a, b), x[5] = fmadd(x[5], a, b);     \
+            x[6] = fmadd(x[6], a, b), x[7] = fmadd(x[7], a, b), x[8] = fmadd(x[8], a, b);     \
+            x[9] = fmadd(x[9], a, b), x[10] = fmadd(x[10], a, b), x[11] = fmadd(x[11], a, b); \
+        }                                                                                     \
+        for (int c = 1; c < N_CHAINS; c++)                                                    \
+            x[0] = fmadd(x[0], a, x[c]);                                                      \
+        g_sink = *(const unsigned char *)&x[0];                                               \
+        return 2.0 * (lanes)*N_CHAINS * (double)N_FMA;                                        \
+    }
+
+#define SCALAR_SET(v) (v)
+#define SCALAR_FMA(x, a, b) ((x) * (a) + (b))
+FMA_LOOP(fma32_portable, , float, 1, SCALAR_SET, SCALAR_FMA)
+FMA_LOOP(fma64_portable, , double, 1, SCALAR_SET, SCALAR_FMA)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f")))
+FMA_LOOP(fma32_avx2, AVX2, __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
+FMA_LOOP(fma64_avx2, AVX2, __m256d, 4, _mm256_set1_pd, _mm256_fmadd_pd)
+FMA_LOOP(fma32_avx512, AVX512, __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
+FMA_LOOP(fma64_avx512, AVX512, __m512d, 8, _mm512_set1_pd, _mm512_fmadd_pd)
+#endif
+
+/* ---- all threads at once ---- */
+
+typedef struct {
+    double (*work)(const part *);
+    part part;
+    double rate;
+} worker;
+
+/* By the thread's own clock, so that time the processor gave to others does not count. */
+static double thread_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void *run_worker(void *argument)
+{
+    worker *w = argument;
+
+    for (int run = 0; run < N_RUNS; run++) {
+        const double start = thread_seconds(), done = w->work(&w->part), passed = thread_seconds() - start;
+        if (done / passed > w->rate)
+            w->rate = done / passed;
+    }
+    return NULL;
+}
+
+/* Work per second of n_threads threads that run together, each at its best. */
+static double rate(double (*work)(const part *), unsigned n_threads, const uint64_t *block, size_t n_words)
+{
+    pthread_t threads[MAX_THREADS];
+    worker workers[MAX_THREADS];
+    unsigned n_started = 0;
+    double sum = 0;
+
+    for (unsigned t = 0; t < n_threads; t++) {
+        const size_t share = n_words / n_threads;
+        workers[t] = (worker){work, {block ? block + t * share : NULL, share}, 0};
+        if (t + 1 == n_threads || pthread_create(&threads[n_started], NULL, run_worker, &workers[t]))
+            run_worker(&workers[t]);
+        else
+            n_started++;
+    }
+    for (unsigned t = 0; t < n_started; t++)
+        pthread_join(threads[t], NULL);
+    for (unsigned t = 0; t < n_threads; t++)
+        sum += workers[t].rate;
+    return sum;
+}
+
+static double measure_bandwidth(unsigned n_threads)
+{
+    uint64_t *block = malloc(BLOCK);
+    double result = 0;
+
+    if (block) {
+        for (size_t i = 0; i < BLOCK / sizeof *block; i++)
+            block[i] = i;
+        result = rate(do_reads, n_threads, block, BLOCK / sizeof *block);
+    }
+    free(block);
+    return result;
+}
+
+machine machine_measure(unsigned n_threads)
+{
+    double (*fma32)(const part *) = fma32_portable, (*fma64)(const part *) = fma64_portable;
+    machine m = {.level = "portable"};
+
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        n_threads = n_threads < 1 ? 1 : MAX_THREADS;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        fma32 = fma32_avx512, fma64 = fma64_avx512, m.level = "avx512";
+    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        fma32 = fma32_avx2, fma64 = fma64_avx2, m.level = "avx2";
+#endif
+    m.clock = rate(do_adds, 1, NULL, 0);
+    m.one_flops32 = rate(fma32, 1, NULL, 0);
+    m.one_flops64 = rate(fma64, 1, NULL, 0);
+    m.flops32 = rate(fma32, n_threads, NULL, 0);
+    m.flops64 = rate(fma64, n_threads, NULL, 0);
+    m.bandwidth = measure_bandwidth(n_threads);
+    return m;
+}

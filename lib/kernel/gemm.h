@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the matrix products of all vector instruction sets share: lists that spell out the rows and vectors of a register
+ * tile. Tiles are generated with literal sizes, one variable for each accumulator: an array of them would live in memory
+ * wherever the compiler did not unroll every loop over it.
+ */
+#ifndef ML__KERNEL_GEMM_H
+#define ML__KERNEL_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(row, V) for each of the rows of a tile of V vectors */
+#define ML__ROWS_1(X, V) X(0, V)
+#define ML__ROWS_2(X, V) ML__ROWS_1(X, V) X(1, V)
+#define ML__ROWS_3(X, V) ML__ROWS_2(X, V) X(2, V)
+#define ML__ROWS_4(X, V) ML__ROWS_3(X, V) X(3, V)
+#define ML__ROWS_5(X, V) ML__ROWS_4(X, V) X(4, V)
+#define ML__ROWS_6(X, V) ML__ROWS_5(X, V) X(5, V)
+#define ML__ROWS_7(X, V) ML__ROWS_6(X, V) X(6, V)
+#define ML__ROWS_8(X, V) ML__ROWS_7(X, V) X(7, V)
+#define ML__ROWS_9(X, V) ML__ROWS_8(X, V) X(8, V)
+#define ML__ROWS_10(X, V) ML__ROWS_9(X, V) X(9, V)
+#define ML__ROWS_11(X, V) ML__ROWS_10(X, V) X(10, V)
+#define ML__ROWS_12(X, V) ML__ROWS_11(X, V) X(11, V)
+#define ML__ROWS_13(X, V) ML__ROWS_12(X, V) X(12, V)
+#define ML__ROWS_14(X, V) ML__ROWS_13(X, V) X(13, V)
+
+/* Y(row, vector, V) for each of the V vectors of a row */
+#define ML__VECTORS_1(Y, i, V) Y(i, 0, V)
+#define ML__VECTORS_2(Y, i, V) ML__VECTORS_1(Y, i, V) Y(i, 1, V)
+#define ML__VECTORS_3(Y, i, V) ML__VECTORS_2(Y, i, V) Y(i, 2, V)
+#define ML__VECTORS_4(Y, i, V) ML__VECTORS_3(Y, i, V) Y(i, 3, V)
+#define ML__VECTORS_5(Y, i, V) ML__VECTORS_4(Y, i, V) Y(i, 4, V)
+#define ML__VECTORS_6(Y, i, V) ML__VECTORS_5(Y, i, V) Y(i, 5, V)
+#define ML__VECTORS_7(Y, i, V) ML__VECTORS_6(Y, i, V) Y(i, 6, V)
+#define ML__VECTORS_8(Y, i, V) ML__VECTORS_7(Y, i, V) Y(i, 7, V)
+
+/* Bytes from a tile's first row of A to row i. An address takes a register times 1, 2, 4 or 8, so the odd multiples in
+ * registers of their own reach all rows from one moving pointer. */
+#define ML__OFFSET_0 0
+#define ML__OFFSET_1 row1
+#define ML__OFFSET_2 2 * row1
+#define ML__OFFSET_3 row3
+#define ML__OFFSET_4 4 * row1
+#define ML__OFFSET_5 row5
+#define ML__OFFSET_6 2 * row3
+#define ML__OFFSET_7 row7
+#define ML__OFFSET_8 8 * row1
+#define ML__OFFSET_9 row9
+#define ML__OFFSET_10 2 * row5
+#define ML__OFFSET_11 row11
+#define ML__OFFSET_12 4 * row3
+#define ML__OFFSET_13 row13
+
+/* The steps of a tile. Row i holds the accumulators ci_0, ci_1, ...; only the last vector of a row can be partial. */
+#define ML__DECLARE(i, v, V) VECTOR c##i##_##v = ZERO();
+#define ML__DECLARE_ROW(i, V) ML__VECTORS_##V(ML__DECLARE, i, V)
+#define ML__START(i, v, V) \
+    c##i##_##v = MULTIPLY(beta, v == V - 1 ? LOAD_PART(c + v * LANES, last) : LOAD(c + v * LANES));
+#define ML__START_ROW(i, V)                    \
+    ML__VECTORS_##V(ML__START, i, V) c += ldc; \
+    ML__OPAQUE(c);
+#define ML__LOAD_B(i, v, V) const VECTOR b##v = v == V - 1 ? LOAD_PART(b + v * LANES, last) : LOAD(b + v * LANES);
+#define ML__ADD_TERM(i, v, V) c##i##_##v = MULTIPLY_ADD(x, b##v, c##i##_##v);
+#define ML__ADD_TERM_ROW(i, V)                                                          \
+    {                                                                                   \
+        const VECTOR x = BROADCAST((const REAL *)(const void *)(a + (ML__OFFSET_##i))); \
+        ML__VECTORS_##V(ML__ADD_TERM, i, V)                                             \
+    }
+#define ML__STORE(i, v, V)                           \
+    if (v == V - 1)                                  \
+        STORE_PART(c + v * LANES, last, c##i##_##v); \
+    else                                             \
+        STORE(c + v * LANES, c##i##_##v);
+#define ML__STORE_ROW(i, V)                    \
+    ML__VECTORS_##V(ML__STORE, i, V) c += ldc; \
+    ML__OPAQUE(c);
+
+/* The compiler shall not know how x came about: it would keep what it can derive from it in registers that are needed. */
+#define ML__OPAQUE(x) __asm__("" : "+r"(x))
+
+/* In the loop over terms: multiples of these are made by the addresses, not kept. */
+#define ML__KEEP_ROWS_1() (void)0
+#define ML__KEEP_ROWS_2() ML__OPAQUE(row1)
+#define ML__KEEP_ROWS_3() ML__OPAQUE(row1)
+#define ML__KEEP_ROWS_4() __asm__("" : "+r"(row1), "+r"(row3))
+#define ML__KEEP_ROWS_5() ML__KEEP_ROWS_4()
+#define ML__KEEP_ROWS_6() __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5))
+#define ML__KEEP_ROWS_7() ML__KEEP_ROWS_6()
+#define ML__KEEP_ROWS_8() __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5), "+r"(row7))
+#define ML__KEEP_ROWS_9() ML__KEEP_ROWS_8()
+#define ML__KEEP_ROWS_10() __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5), "+r"(row7), "+r"(row9))
+#define ML__KEEP_ROWS_11() ML__KEEP_ROWS_10()
+#define ML__KEEP_ROWS_12() __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5), "+r"(row7), "+r"(row9), "+r"(row11))
+#define ML__KEEP_ROWS_13() ML__KEEP_ROWS_12()
+#define ML__KEEP_ROWS_14() \
+    __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5), "+r"(row7), "+r"(row9), "+r"(row11), "+r"(row13))
+
+/* n_tiles tiles of M rows, below each other, times the panel. */
+#define ML__TILE(M, V)                                                                              \
+    static void NAME(tile_##M##_##V)(const NAME(panel) * p, size_t n_tiles, const REAL *A, REAL *C) \
+    {                                                                                               \
+        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1;   \
+        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                               \
+        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                   \
+        const size_t ldc = p->ldc;                                                                  \
+        PART last = p->last;                                                                        \
+                                                                                                    \
+        ML__OPAQUE(a_step);                                                                         \
+        ML__OPAQUE(b_step);                                                                         \
+        ML__KEEP_ROWS_14();                                                                         \
+        KEEP_PART(last);                                                                            \
+        for (; n_tiles > 0; n_tiles--) {                                                            \
+            const char *a = (const char *)A;                                                        \
+            const REAL *b = p->B;                                                                   \
+            REAL *c = C;                                                                            \
+            ML__ROWS_##M(ML__DECLARE_ROW, V)                                                        \
+                                                                                                    \
+                if (p->beta != 0)                                                                   \
+            {                                                                                       \
+                const VECTOR beta = BROADCAST(&p->beta);                                            \
+                                                                                                    \
+                ML__ROWS_##M(ML__START_ROW, V)                                                      \
+            }                                                                                       \
+            for (size_t q = p->k; q > 0; q--) {                                                     \
+                ML__KEEP_ROWS_##M();                                                                \
+                ML__VECTORS_##V(ML__LOAD_B, 0, V) ML__ROWS_##M(ML__ADD_TERM_ROW, V) a += a_step;    \
+                b = (const REAL *)(const void *)((const char *)b + b_step);                         \
+            }                                                                                       \
+            c = C;                                                                                  \
+            ML__ROWS_##M(ML__STORE_ROW, V) A += M * p->a_row;                                       \
+            C += M * ldc;                                                                           \
+        }                                                                                           \
+    }
+
+/* ---- sizes ---- */
+
+enum {
+    BUFFER = 14336,   /* bytes of stack for a copied or transposed panel of B: stays in the first cache */
+    COPY_ROWS = 64,   /* B is copied when this many rows */
+    COPY_TERMS = 32,  /* and terms pay for it */
+    BLOCK_K = 256,    /* terms between two passes over C; more of them far apart share too few sets of the caches */
+    BLOCK_A = 1 << 19 /* bytes of A that stay in the second cache while all panels pass */
+};
+
+/* Vectors in a panel of fewer than four rows */
+static const size_t WIDE[] = {0, 8, 4, 3};
+
+static inline size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The size of the blocks, at most `largest` and multiples of `unit`, that cut n most evenly. */
+static inline size_t even_blocks(size_t n, size_t largest, size_t unit)
+{
+    const size_t n_blocks = (n + largest - 1) / largest;
+
+    if (n <= largest)
+        return max(n, 1);
+    return min(((n + n_blocks - 1) / n_blocks + unit - 1) / unit * unit, largest / unit * unit);
+}
+
+#endif

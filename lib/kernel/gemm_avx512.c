@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Matrix products with AVX-512 (F, DQ, VL): kernel/gemm_tmpl.h compiled for float and for double. */
+#include "kernel/tables.h"
+
+#ifdef ML__X86_KERNELS
+
+#include <immintrin.h>
+
+#include "kernel/gemm.h"
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,fma")
+#endif
+
+#define TALL_1 14
+#define TALL_2 14
+
+#define REAL float
+#define NAME(f) f##_f32
+#define PUBLIC(f) ml__##f##_f32_avx512
+#define VECTOR __m512
+#define LANES 16
+#define PART __mmask16
+#define PART_OF(n) ((__mmask16)(0xffffu >> (LANES - (n))))
+#define KEEP_PART(part) __asm__("" : "+Yk"(part))
+#define ZERO() _mm512_setzero_ps()
+#define BROADCAST(x) _mm512_set1_ps(*(x))
+#define LOAD(x) _mm512_loadu_ps(x)
+#define LOAD_PART(x, part) _mm512_maskz_loadu_ps(part, x)
+#define STORE(x, v) _mm512_storeu_ps(x, v)
+#define STORE_PART(x, part, v) _mm512_mask_storeu_ps(x, part, v)
+#define MULTIPLY(a, b) _mm512_mul_ps(a, b)
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define GROUP 4
+
+/* Rows r, r + 4, r + 8, r + 12 of four columns, one in each quarter. */
+static inline __m512 quarters_f32(const float *b, size_t ld)
+{
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(b));
+
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + 4 * ld), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + 8 * ld), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(b + 12 * ld), 3);
+}
+
+/* T[p, j] = b[j, p] for 16 j and 4 p: 4 x 4 blocks are transposed within the quarters. */
+static inline void transpose_group_f32(const float *b, size_t ld, float *T, size_t ldt)
+{
+    const __m512 r0 = quarters_f32(b, ld), r1 = quarters_f32(b + ld, ld);
+    const __m512 r2 = quarters_f32(b + 2 * ld, ld), r3 = quarters_f32(b + 3 * ld, ld);
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
+    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
+    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+
+    _mm512_storeu_ps(T, _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23)));
+    _mm512_storeu_ps(T + ldt, _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23)));
+    _mm512_storeu_ps(T + 2 * ldt, _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23)));
+    _mm512_storeu_ps(T + 3 * ldt, _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23)));
+}
+
+#include "kernel/gemm_tmpl.h"
+#include "kernel/gemm_undef.h"
+
+#define REAL double
+#define NAME(f) f##_f64
+#define PUBLIC(f) ml__##f##_f64_avx512
+#define VECTOR __m512d
+#define LANES 8
+#define PART __mmask8
+#define PART_OF(n) ((__mmask8)(0xffu >> (LANES - (n))))
+#define KEEP_PART(part) __asm__("" : "+Yk"(part))
+#define ZERO() _mm512_setzero_pd()
+#define BROADCAST(x) _mm512_set1_pd(*(x))
+#define LOAD(x) _mm512_loadu_pd(x)
+#define LOAD_PART(x, part) _mm512_maskz_loadu_pd(part, x)
+#define STORE(x, v) _mm512_storeu_pd(x, v)
+#define STORE_PART(x, part, v) _mm512_mask_storeu_pd(x, part, v)
+#define MULTIPLY(a, b) _mm512_mul_pd(a, b)
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define GROUP 2
+
+/* Rows r, r + 2, r + 4, r + 6 of two columns, one in each quarter. */
+static inline __m512d quarters_f64(const double *b, size_t ld)
+{
+    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(b));
+
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(b + 2 * ld), 1);
+    v = _mm512_insertf64x2(v, _mm_loadu_pd(b + 4 * ld), 2);
+    return _mm512_insertf64x2(v, _mm_loadu_pd(b + 6 * ld), 3);
+}
+
+/* T[p, j] = b[j, p] for 8 j and 2 p. */
+static inline void transpose_group_f64(const double *b, size_t ld, double *T, size_t ldt)
+{
+    const __m512d r0 = quarters_f64(b, ld), r1 = quarters_f64(b + ld, ld);
+
+    _mm512_storeu_pd(T, _mm512_unpacklo_pd(r0, r1));
+    _mm512_storeu_pd(T + ldt, _mm512_unpackhi_pd(r0, r1));
+}
+
+#include "kernel/gemm_tmpl.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif
