@@ -51,6 +51,8 @@ static const ml__tensor_rule TENSORS[] = {
 
 /* ---- the loss ---- */
 
+enum { BLOCK = 256 }; /* rows whose scores are held apart */
+
 typedef struct {
     ml__fit *f;
     size_t n, d, K;
@@ -80,22 +82,32 @@ static void score_rows(const problem *p, size_t n, const double *U, double *Z)
     ml__kernels_best()->f64.gemm_nt(n, p->K, p->d, U, p->d, p->V, p->d, 1, Z, p->K);
 }
 
-/* Scores become w (p - [y]), the derivative of the loss; returns the loss. */
-static double differentiate_rows(const problem *p, size_t first, size_t n, double *Z)
+/* Scores of at most BLOCK rows become w (p - [y]), the derivative of the loss; returns the loss. */
+static double differentiate_block(const problem *p, size_t first, size_t n, double *Z)
 {
-    double loss = 0, lse;
+    double score[BLOCK], lse[BLOCK], loss = 0;
 
+    for (size_t i = 0; i < n; i++)
+        score[i] = Z[i * p->K + (size_t)p->y[first + i]];
+    ml__kernels_best()->f64.softmax(n, p->K, Z, p->K, lse);
     for (size_t i = 0; i < n; i++) {
         double *z = Z + i * p->K;
-        const size_t y = (size_t)p->y[first + i];
-        const double w = p->w[first + i], score = z[y];
+        const double w = p->w[first + i];
 
-        ml__kernels_best()->f64.softmax(1, p->K, z, p->K, &lse);
-        loss += w * (lse - score);
-        z[y] -= 1;
+        loss += w * (lse[i] - score[i]);
+        z[p->y[first + i]] -= 1;
         for (size_t k = 0; k < p->K; k++)
             z[k] *= w;
     }
+    return loss;
+}
+
+static double differentiate_rows(const problem *p, size_t first, size_t n, double *Z)
+{
+    double loss = 0;
+
+    for (size_t i = 0; i < n; i += BLOCK)
+        loss += differentiate_block(p, first + i, n - i < BLOCK ? n - i : BLOCK, Z + i * p->K);
     return loss;
 }
 
