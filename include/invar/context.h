@@ -5,6 +5,10 @@
  *
  * A context is optional: wherever one is asked for, NULL means one thread, the C allocator, no log and no limit.
  * Datasets and models keep their context alive, so it may be freed at any time. Results never depend on the context.
+ *
+ * Nor do they depend on the calling thread's floating-point state: calls that compute do so in the default one (rounding
+ * to nearest, no traps, subnormals kept), and the host's comes back exactly as it was, its exception flags included.
+ * Callbacks of a fit see the default state.
  */
 #ifndef INVAR_CONTEXT_H
 #define INVAR_CONTEXT_H
@@ -59,8 +63,10 @@ typedef struct ml_context_options {
  * @param out      the new context; NULL on failure. Owned by the caller, see ml_context_free().
  * @return ML_OK; ML_E_ARGUMENT (out is NULL; struct_size below 8, above 4096, or with members set that this version
  *         does not know; half an allocator; n_threads above 256); ML_E_MEMORY.
- * Threads are started by the first call that needs them, and end with the context. After fork() the child may go on
- * using it, and starts threads of its own. Any thread. @since 0.1
+ * Threads are started by the first call that needs them, and end with the context. They block all signals. Between jobs
+ * they wait some tens of microseconds for the next one, then sleep; where n_threads is more than the processors that the
+ * process may use they sleep at once, and gain nothing. After fork() the child may go on using the context, and starts
+ * threads of its own. Any thread. @since 0.1
  */
 ML_API ml_status ml_context_create(const ml_context_options *options, ml_context **out);
 
@@ -69,6 +75,18 @@ ML_API ml_status ml_context_create(const ml_context_options *options, ml_context
  * as long. NULL is allowed. Any thread, but not from a task or callback of a call that uses the context. @since 0.1
  */
 ML_API void ml_context_free(ml_context *context);
+
+/**
+ * A readable text about the context: version and build as ml_build_info() has them, threads or the host's executor and
+ * the processors that the process may use, the kernels in use for training and for predictions, whose allocator, memory.
+ *
+ * @param context  NULL: the defaults
+ * @param buffer   n_bytes bytes; NULL with n_bytes 0 to learn the size only
+ * @param needed   NULL, or receives the bytes needed including the NUL
+ * @return ML_OK; ML_E_ARGUMENT (buffer is NULL, but n_bytes is not 0); ML_E_SHAPE (buffer too small and untouched;
+ *         *needed is set). Nothing is allocated. Any thread. @since 0.1
+ */
+ML_API ml_status ml_context_describe(const ml_context *context, char *buffer, size_t n_bytes, size_t *needed);
 
 /** Bytes now allocated through the context, headers and alignment included; 0 for NULL. Any thread. @since 0.1 */
 ML_API uint64_t ml_context_memory(const ml_context *context);

@@ -37,7 +37,7 @@ ML_API const char *ml_version_string(void);
 
 /**
  * How the linked library was built: version, compiler, instruction sets it has kernels for ("portable avx2 avx512"; which
- * of them is used depends on the processor), linear algebra ("builtin", "cblas", "openblas").
+ * of them is used depends on the processor, see ml_context_describe()), linear algebra ("builtin", "cblas", "openblas").
  * Static storage. Any thread. @since 0.1
  */
 ML_API const char *ml_build_info(void);

@@ -14,6 +14,8 @@
 #include <float.h>
 #include <string.h>
 
+#include "base/processor.h"
+
 /* ---- big integers: 32-bit words, the lowest first, the highest not 0 ---- */
 
 enum {
@@ -296,7 +298,7 @@ static uint64_t read_by_division(const decimal *d)
     return round_to_bits(q, is_more, exponent + e);
 }
 
-ml__number_status ml__parse_real(const char *text, size_t n, double *out)
+static ml__number_status parse_real(const char *text, size_t n, double *out)
 {
     decimal d;
     double value = 0;
@@ -311,6 +313,15 @@ ml__number_status ml__parse_real(const char *text, size_t n, double *out)
         return ML__NUMBER_RANGE;
     *out = d.is_negative ? -value : value;
     return ML__NUMBER_OK;
+}
+
+ml__number_status ml__parse_real(const char *text, size_t n, double *out)
+{
+    const ml__float_state host = ml__float_begin();
+    const ml__number_status status = parse_real(text, n, out);
+
+    (void)ml__float_end(host, ML_OK);
+    return status;
 }
 
 ml__number_status ml__parse_int(const char *text, size_t n, int64_t *out)
@@ -502,7 +513,7 @@ size_t ml__print_real(double value, char out[ML__NUMBER_BYTES])
     if (is_nan || size > DBL_MAX) {
         memcpy(out + length, is_nan ? "nan" : "inf", 3);
         length += 3;
-    } else if (size == 0) {
+    } else if (!to_bits(size)) {
         out[length++] = '0';
     } else {
         n = shortest_digits(size, digits, &point);

@@ -16,6 +16,7 @@
 
 #include "base/io.h"
 #include "base/number.h"
+#include "base/processor.h"
 #include "base/text.h"
 #include "data/csv.h"
 #include "data/table.h"
@@ -755,6 +756,7 @@ done:
 
 static ml_status import(importer *im, ml_dataset **out)
 {
+    const ml__float_state host = ml__float_begin();
     ml_status st;
 
     ML__TRY(ml__csv_parse(&im->csv, im->context));
@@ -768,7 +770,7 @@ static ml_status import(importer *im, ml_dataset **out)
     ML__TRY(read_texts(im));
     ML__TRY(assemble(im, out));
 done:
-    return st;
+    return ml__float_end(host, st);
 }
 
 /* The end of a long name, so that the message has room for what went wrong. */

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "base/text.h"
 #include "data/table.h"
 
@@ -186,6 +187,7 @@ static double cell_at(const ml__table *t, size_t row, size_t feature)
 
 static ml_status check_cells(ml__table *table)
 {
+    const ml__float_state host = ml__float_begin();
     ml_status st = ML_OK;
     bool any_missing = false;
 
@@ -197,7 +199,7 @@ static ml_status check_cells(ml__table *table)
         }
     table->may_miss = any_missing || !table->owned;
 done:
-    return st;
+    return ml__float_end(host, st);
 }
 
 ml_status ml_dataset_from_matrix(ml_context *context, const void *x, ml_dtype dtype, size_t n_rows, size_t n_cols,
@@ -334,21 +336,32 @@ done:
     return st;
 }
 
-static ml_status put_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows, bool append)
+static ml_status check_targets(const double *values, size_t n_rows, const char *name)
 {
-    ml__column column = {0};
+    const ml__float_state host = ml__float_begin();
     size_t n_missing = 0;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    ML__TRY(ml__dataset_check_writable(dataset));
-    ML__CHECK(values, ML_E_ARGUMENT, "values is NULL");
-    ML__CHECK(n_rows == dataset->n_rows, ML_E_SHAPE, "%zu values for %zu rows", n_rows, dataset->n_rows);
     for (size_t i = 0; i < n_rows; i++) {
         ML__CHECK(!isinf(values[i]), ML_E_DATA, "the value of row %zu is infinite", i);
         n_missing += isnan(values[i]);
     }
-    ML__CHECK(n_missing < n_rows, ML_E_DATA, "output '%s' has no value at all", name ? name : "y");
-    ML__TRY(ml__column_init(&column, dataset->table->context, name ? name : "y", n_rows, false));
+    ML__CHECK(n_missing < n_rows, ML_E_DATA, "output '%s' has no value at all", name);
+done:
+    return ml__float_end(host, st);
+}
+
+static ml_status put_targets(ml_dataset *dataset, const char *name, const double *values, size_t n_rows, bool append)
+{
+    ml__column column = {0};
+    ml_status st;
+
+    name = name ? name : "y";
+    ML__TRY(ml__dataset_check_writable(dataset));
+    ML__CHECK(values, ML_E_ARGUMENT, "values is NULL");
+    ML__CHECK(n_rows == dataset->n_rows, ML_E_SHAPE, "%zu values for %zu rows", n_rows, dataset->n_rows);
+    ML__TRY(check_targets(values, n_rows, name));
+    ML__TRY(ml__column_init(&column, dataset->table->context, name, n_rows, false));
     memcpy(column.values, values, n_rows * sizeof *values);
     return ml__dataset_put(dataset, &column, append);
 done:
@@ -383,6 +396,7 @@ done:
 
 ml_status ml__check_weights(const double *weights, size_t n_rows)
 {
+    const ml__float_state host = ml__float_begin();
     ml_status st = ML_OK;
     double sum = 0;
 
@@ -394,7 +408,7 @@ ml_status ml__check_weights(const double *weights, size_t n_rows)
     ML__CHECK(sum > 0, ML_E_DATA, "all weights are 0");
     ML__CHECK(isfinite(sum), ML_E_DATA, "the sum of the weights is infinite");
 done:
-    return st;
+    return ml__float_end(host, st);
 }
 
 ml_status ml_dataset_set_weights(ml_dataset *dataset, const double *weights, size_t n_rows)

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/processor.h"
 #include "base/random.h"
 #include "data/table.h"
 
@@ -447,6 +448,7 @@ static const recipe *find_recipe(const char *what)
 
 ml_status ml_dataset_make(ml_context *context, const char *what, const char *params, ml_dataset **out)
 {
+    const ml__float_state host = ml__float_begin();
     maker m = {.context = context};
     const recipe *r;
     ml_status st;
@@ -469,5 +471,5 @@ done:
         ml_dataset_free(*out);
         *out = NULL;
     }
-    return st;
+    return ml__float_end(host, st);
 }

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/processor.h"
 #include "base/random.h"
 #include "data/table.h"
 
@@ -383,6 +384,7 @@ static size_t size_of_test(double test_size, size_t n_rows)
 ml_status ml_dataset_split(const ml_dataset *dataset, double test_size, uint64_t seed, uint32_t flags,
                            ml_dataset **train, ml_dataset **test)
 {
+    const ml__float_state host = ml__float_begin();
     ml__arena arena = {0};
     size_t n_strata, n_test;
     bool *in_test;
@@ -403,7 +405,7 @@ ml_status ml_dataset_split(const ml_dataset *dataset, double test_size, uint64_t
     ML__TRY(make_parts(dataset, in_test, train, test));
 done:
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }
 
 /* Runs of rows; the first n mod n_folds of them have one row more. */

@@ -20,6 +20,7 @@
 
 #include "base/context.h"
 #include "base/memory.h"
+#include "base/processor.h"
 #include "evaluate/input.h"
 
 typedef struct tally {
@@ -223,6 +224,7 @@ static ml_status score_classes(ml_context *context, const double *y_true, const 
                                const ml_classification_options *given, ml_classification_metrics *out,
                                ml_prf *per_class)
 {
+    const ml__float_state host = ml__float_begin();
     ml_classification_options options;
     ml_classification_metrics m = {.struct_size = sizeof m};
     ml__arena arena;
@@ -249,7 +251,7 @@ static ml_status score_classes(ml_context *context, const double *y_true, const 
         per_class[c] = prf_of_class(&classes[c], &options);
 done:
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }
 
 ml_status ml_metrics_classification(ml_context *context, const double *y_true, const double *y_pred, size_t n,
@@ -269,6 +271,7 @@ ml_status ml_metrics_multioutput(ml_context *context, const double *y_true, cons
 ml_status ml_metrics_confusion(const double *y_true, const double *y_pred, const double *weights, size_t n,
                                size_t n_classes, double *out)
 {
+    const ml__float_state host = ml__float_begin();
     size_t n_all, n_cells;
     ml_status st;
 
@@ -282,7 +285,7 @@ ml_status ml_metrics_confusion(const double *y_true, const double *y_pred, const
     for (size_t i = 0; i < n; i++)
         out[(size_t)y_true[i] * n_classes + (size_t)y_pred[i]] += ml__row_weight(weights, i);
 done:
-    return st;
+    return ml__float_end(host, st);
 }
 
 /* ---- multilabel: n x n_labels decisions ---- */
@@ -343,6 +346,7 @@ ml_status ml_metrics_multilabel(ml_context *context, const double *y_true, const
                                 size_t n_labels, const ml_classification_options *given, ml_classification_metrics *out,
                                 ml_prf *per_label, ml_prf *samples)
 {
+    const ml__float_state host = ml__float_begin();
     ml_classification_options options;
     ml_classification_metrics metrics = {.struct_size = sizeof metrics};
     decisions m = {.y_true = y_true, .y_pred = y_pred, .n = n, .n_labels = n_labels, .options = &options};
@@ -374,7 +378,7 @@ ml_status ml_metrics_multilabel(ml_context *context, const double *y_true, const
         *samples = mean_of(&m.samples, sum.actual);
 done:
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }
 
 /* ---- log-loss ---- */
@@ -392,6 +396,7 @@ static double row_loss(const double *p, size_t n_classes, size_t c)
 ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const double *weights, size_t n,
                               size_t n_classes, double *out)
 {
+    const ml__float_state host = ml__float_begin();
     ml__sum loss = {0, 0};
     double total;
     ml_status st;
@@ -409,5 +414,5 @@ ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const d
     }
     *out = ml__sum_total(loss) / total;
 done:
-    return st;
+    return ml__float_end(host, st);
 }

@@ -54,6 +54,7 @@ done:
 ml_status ml_cross_validate(const ml_model *model, const ml_dataset *data, const char *metric,
                             const ml_cv_options *given, double *scores, size_t n)
 {
+    const ml__float_state host = ml__float_begin();
     ml_cv_options options;
     ml_model *copy = NULL;
     double *results;
@@ -83,7 +84,7 @@ ml_status ml_cross_validate(const ml_model *model, const ml_dataset *data, const
 done:
     ml_model_free(copy);
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }
 
 /* Values per row, known before anything is fitted. */
@@ -109,6 +110,7 @@ done:
 ml_status ml_cross_val_predict(const ml_model *model, const ml_dataset *data, int32_t what, const ml_cv_options *given,
                                double *out, size_t n)
 {
+    const ml__float_state host = ml__float_begin();
     ml_cv_options options;
     ml__folds folds;
     double *results;
@@ -131,5 +133,5 @@ ml_status ml_cross_val_predict(const ml_model *model, const ml_dataset *data, in
         out[i] = results[i];
 done:
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }

@@ -11,6 +11,7 @@
 #include <invar/metrics.h>
 
 #include "base/context.h"
+#include "base/processor.h"
 #include "evaluate/input.h"
 
 /* One output: rows are `stride` apart; the errors are those against `r`, whose rows are `r_stride` apart (0: a constant). */
@@ -85,6 +86,7 @@ static ml_status check_values(const char *name, const double *y, size_t n, size_
 ml_status ml_metrics_regression(const double *y_true, const double *y_pred, const double *weights, size_t n,
                                 size_t n_outputs, ml_regression_metrics *out)
 {
+    const ml__float_state host = ml__float_begin();
     ml_regression_metrics m = {.struct_size = sizeof m};
     double total;
     ml_status st;
@@ -106,5 +108,5 @@ ml_status ml_metrics_regression(const double *y_true, const double *y_pred, cons
     }
     ML__TRY(ml__write_result(out, &m, sizeof m, "ml_regression_metrics"));
 done:
-    return st;
+    return ml__float_end(host, st);
 }

@@ -291,6 +291,7 @@ static ml_status find_metric(const char *name, const metric **out)
 
 ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric_name, double *out)
 {
+    const ml__float_state host = ml__float_begin();
     subject s = {.model = model, .data = data, .n = ml_dataset_n_rows(data)};
     const metric *m;
     ml__arena arena;
@@ -311,5 +312,5 @@ ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const ch
     *out = number;
 done:
     ml__arena_free(&arena);
-    return st;
+    return ml__float_end(host, st);
 }

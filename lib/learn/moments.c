@@ -54,6 +54,12 @@ static void merge(ml__moments *a, const ml__moments *b)
     }
 }
 
+/* About, from what was measured. */
+static double slot_nanoseconds(const pass *p)
+{
+    return 2 * (double)p->d * ml__slots_rows(&p->slots);
+}
+
 static ml_status sum_slot(void *argument, size_t slot)
 {
     const pass *p = argument;
@@ -89,7 +95,7 @@ static ml_status shifted_moments(ml_context *context, pass *p, const double *c, 
     ML__NEW(&scratch, p->partial, p->slots.n);
     for (size_t s = 0; s < p->slots.n; s++)
         ML__TRY(create(&scratch, p->d, &p->partial[s]));
-    ML__TRY(ml__parallel_for(context, p->slots.n, sum_slot, p));
+    ML__TRY(ml__parallel_for_cost(context, p->slots.n, slot_nanoseconds(p), sum_slot, p));
     for (size_t s = 1; s < p->slots.n; s++)
         merge(&p->partial[0], &p->partial[s]);
     for (size_t j = 0; j < p->d; j++) {

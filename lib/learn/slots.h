@@ -39,6 +39,12 @@ static inline size_t ml__slots_begin(const ml__slots *slots, size_t s)
     return block < slots->n_blocks ? block * ML__SLOT_BLOCK : slots->n_rows;
 }
 
+/* Rows of a slot, on average: for what a task costs. */
+static inline double ml__slots_rows(const ml__slots *slots)
+{
+    return (double)slots->n_rows / (double)slots->n;
+}
+
 /* partial [n x stride]: the sums of the first n_values numbers of all slots come to stand in slot 0. */
 static inline void ml__slots_add(const ml__slots *slots, double *partial, size_t stride, size_t n_values)
 {

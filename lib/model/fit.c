@@ -393,6 +393,7 @@ done:
 ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
 {
     ml_fit_options o = {.struct_size = sizeof o};
+    ml__float_state host;
     ml_model *claimed;
     ml_status st;
 
@@ -408,7 +409,8 @@ ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_opt
     st = ml__model_claim(model, &claimed);
     if (st != ML_OK)
         return st;
-    st = fit_and_swap(model, data, &o);
+    host = ml__float_begin();
+    st = ml__float_end(host, fit_and_swap(model, data, &o));
     ml__model_release(claimed);
     return st;
 }

@@ -278,6 +278,7 @@ static ml_status check_task(const ml_model *model, const ml__learned *learned)
 
 ml_status ml__learned_validate(const ml_model *model, ml__learned *learned, bool after_fit)
 {
+    const ml__float_state host = ml__float_begin();
     ml_status st;
 
     ML__TRY(check_task(model, learned));
@@ -285,5 +286,5 @@ ml_status ml__learned_validate(const ml_model *model, ml__learned *learned, bool
     if (model->kind->prepare)
         ML__TRY(model->kind->prepare(model, learned));
 done:
-    return st;
+    return ml__float_end(host, st);
 }

@@ -14,6 +14,7 @@
 #include "base/context.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/random.h"
 #include "data/dataset.h"
 #include "kernel/kernel.h"

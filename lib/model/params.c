@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "base/processor.h"
 
 const ml__param *ml__params_find(const ml__param *table, const char *name)
 {
@@ -105,7 +106,7 @@ static int64_t find_choice(const char *choices, const char *text, size_t n)
     return -1;
 }
 
-static ml_status set_number(const char *kind, const ml__param *p, void *params, double value, bool whole)
+static ml_status store_number(const char *kind, const ml__param *p, void *params, double value, bool whole)
 {
     void *at = field(p, params);
 
@@ -134,6 +135,13 @@ static ml_status set_number(const char *kind, const ml__param *p, void *params, 
     default:
         return wrong_number(kind, p, value);
     }
+}
+
+static ml_status set_number(const char *kind, const ml__param *p, void *params, double value, bool whole)
+{
+    const ml__float_state host = ml__float_begin();
+
+    return ml__float_end(host, store_number(kind, p, params, value, whole));
 }
 
 /* Ranges are doubles, which hold no whole number beyond 2^53 for certain; no parameter goes further. */

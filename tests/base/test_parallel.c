@@ -2,6 +2,7 @@
 /* parallel_for: with threads of our own, on a host's executor, nested, shared, across a fork. */
 #include "test.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,7 +15,9 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "base/processor.h"
 #include "base/random.h"
+#include "sanitizers.h"
 
 static ml_context *threads(uint32_t n_threads)
 {
@@ -150,6 +153,22 @@ TEST(parallel, a_thousand_calls)
     ml_context_free(context);
 }
 
+TEST(parallel, workers_that_fell_asleep_come_back)
+{
+    for (uint32_t n_threads = 2; n_threads <= 5; n_threads++) {
+        ml_context *context = threads(n_threads);
+        work *w = calloc(1, sizeof *w);
+        for (int call = 0; call < 20; call++) {
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+            CHECK_OK(ml__parallel_for(context, 1 + (size_t)call, count_and_draw, w));
+        }
+        for (size_t i = 0; i < 20; i++)
+            CHECK(w->n_runs[i] == 20 - (int)i);
+        free(w);
+        ml_context_free(context);
+    }
+}
+
 /* Every task waits until all have begun: on fewer threads none would end. */
 typedef struct {
     atomic_int n_begun;
@@ -173,18 +192,21 @@ static ml_status meet(void *argument, size_t index)
 
 TEST(parallel, tasks_run_at_the_same_time)
 {
-    ml_context *context = threads(2);
-
-    for (int i = 0; i < 50; i++) {
-        meeting m = {.n_tasks = 2, .deadline = time(NULL) + 60};
-        CHECK_OK(ml__parallel_for(context, 2, meet, &m));
+    for (int n_threads = 2; n_threads <= 5; n_threads++) {
+        ml_context *context = threads((uint32_t)n_threads);
+        for (int i = 0; i < 50; i++) {
+            meeting m = {.n_tasks = n_threads, .deadline = time(NULL) + 60};
+            if (i % 5 == 0) /* from sleep */
+                nanosleep(&(struct timespec){0, 1000000}, NULL);
+            CHECK_OK(ml__parallel_for(context, (size_t)n_threads, meet, &m));
+        }
+        ml_context_free(context);
     }
-    ml_context_free(context);
 }
 
 typedef struct {
     pthread_t caller;
-    atomic_int n_elsewhere, n_open; /* tasks on other threads; of these with a signal not blocked */
+    atomic_int n_elsewhere, n_open; /* tasks on other threads; signals not blocked there */
     meeting meeting;
 } place;
 
@@ -196,8 +218,9 @@ static ml_status look_around(void *argument, size_t index)
     if (!pthread_equal(pthread_self(), p->caller)) {
         atomic_fetch_add(&p->n_elsewhere, 1);
         pthread_sigmask(SIG_BLOCK, NULL, &blocked);
-        atomic_fetch_add(&p->n_open, !sigismember(&blocked, SIGINT) || !sigismember(&blocked, SIGTERM) ||
-                                         !sigismember(&blocked, SIGALRM));
+        for (int s = 1; s < 32; s++)
+            if (s != SIGKILL && s != SIGSTOP)
+                atomic_fetch_add(&p->n_open, !sigismember(&blocked, s));
     }
     return index < 2 ? meet(&p->meeting, index) : ML_OK;
 }
@@ -214,6 +237,45 @@ TEST(parallel, signals_go_to_the_threads_of_the_host)
     CHECK(p.n_elsewhere == 1 && p.n_open == 0);
     for (int s = 1; s < 32; s++)
         CHECK(sigismember(&before, s) == sigismember(&after, s));
+    ml_context_free(context);
+}
+
+static pthread_t host_thread;
+static atomic_int n_signals, n_signals_elsewhere;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(pthread_equal(pthread_self(), host_thread) ? &n_signals : &n_signals_elsewhere, 1);
+}
+
+/* Signals for the process, sent by every thread that works. */
+static ml_status signal_process(void *argument, size_t index)
+{
+    const ml_status st = meet(argument, index);
+
+    kill(getpid(), index % 2 ? SIGUSR1 : SIGPROF);
+    return st;
+}
+
+TEST(parallel, signals_for_the_process_never_reach_a_worker)
+{
+    struct sigaction action = {.sa_handler = on_signal}, before_usr1, before_prof;
+    ml_context *context = threads(3);
+
+    host_thread = pthread_self();
+    atomic_store(&n_signals, 0);
+    atomic_store(&n_signals_elsewhere, 0);
+    sigaction(SIGUSR1, &action, &before_usr1);
+    sigaction(SIGPROF, &action, &before_prof);
+    for (int i = 0; i < 200; i++) {
+        meeting m = {.n_tasks = 3, .deadline = time(NULL) + 60};
+        CHECK_OK(ml__parallel_for(context, 3, signal_process, &m));
+    }
+    sigaction(SIGUSR1, &before_usr1, NULL);
+    sigaction(SIGPROF, &before_prof, NULL);
+    CHECK_MSG(n_signals >= 200 && n_signals_elsewhere == 0, "%d signals, %d of them in workers",
+              n_signals + n_signals_elsewhere, n_signals_elsewhere);
     ml_context_free(context);
 }
 
@@ -237,6 +299,60 @@ TEST(parallel, one_thread_or_one_task_stays_with_the_caller)
     CHECK(p.n_elsewhere == 0);
     ml_context_free(one);
     ml_context_free(four);
+}
+
+TEST(parallel, little_work_stays_with_the_caller)
+{
+    place p = {.caller = pthread_self()};
+    meeting m = {.n_tasks = 2, .deadline = time(NULL) + 60};
+    ml_context *context = threads(2);
+
+    CHECK_OK(ml__parallel_for_cost(context, 1000, 29, stay, &p));
+    CHECK_OK(ml__parallel_for_cost(NULL, 1000, 1e9, stay, &p));
+    CHECK(p.n_elsewhere == 0);
+    CHECK_OK(ml__parallel_for_cost(context, 2, 15000, meet, &m));
+    CHECK_FAILS(ml__parallel_for_cost(context, 100, 1, fail_some, &(size_t){3}), ML_E_NUMERIC, "task 3 failed");
+    ml_context_free(context);
+}
+
+/* ---- floating-point state ---- */
+
+static bool rounds_upward(void)
+{
+    volatile double one = 1, three = 3, quotient;
+
+    quotient = one / three;
+    return quotient > 1.0 / 3;
+}
+
+typedef struct {
+    pthread_t caller;
+    meeting meeting;
+    atomic_int n_upward; /* tasks on other threads that round upward */
+} rounding;
+
+static ml_status look_at_rounding(void *argument, size_t index)
+{
+    rounding *r = argument;
+
+    if (!pthread_equal(pthread_self(), r->caller))
+        atomic_fetch_add(&r->n_upward, rounds_upward());
+    return index < 2 ? meet(&r->meeting, index) : ML_OK;
+}
+
+TEST(parallel_state, workers_are_in_the_default_state_whoever_starts_them)
+{
+    rounding r = {.caller = pthread_self(), .meeting = {.n_tasks = 2, .deadline = time(NULL) + 60}};
+    ml_context *context = threads(2);
+    bool after;
+
+    fesetround(FE_UPWARD);
+    const ml_status st = ml__parallel_for(context, 50, look_at_rounding, &r);
+    after = rounds_upward();
+    fesetround(FE_TONEAREST);
+    CHECK_OK(st);
+    CHECK(after && r.n_upward == 0);
+    ml_context_free(context);
 }
 
 /* ---- nested ---- */
@@ -443,7 +559,7 @@ static ml_context *executor(int32_t (*run)(void *, size_t, host_task, void *), v
     return context;
 }
 
-TEST(parallel, a_host_executor_is_used_and_owns_no_threads)
+TEST(executor, a_host_executor_is_used_and_owns_no_threads)
 {
     const ml_context_options options = {
         .struct_size = sizeof options, .n_threads = 4, .executor = {run_backward, NULL}};
@@ -458,7 +574,7 @@ TEST(parallel, a_host_executor_is_used_and_owns_no_threads)
     free(w);
 }
 
-TEST(parallel, host_executors_in_any_order)
+TEST(executor, host_executors_in_any_order)
 {
     int32_t (*const runs[])(void *, size_t, host_task, void *) = {run_forward, run_backward, run_on_threads};
     work *w = malloc(sizeof *w);
@@ -478,7 +594,44 @@ TEST(parallel, host_executors_in_any_order)
     free(w);
 }
 
-TEST(parallel, a_host_executor_that_drops_a_task_is_found_out)
+typedef struct {
+    int n_runs, n_kept; /* tasks after which the thread's rounding was what it had been */
+} upward;
+
+static int32_t run_upward(void *user, size_t n_tasks, host_task task, void *argument)
+{
+    upward *u = user;
+
+    u->n_runs++;
+    fesetround(FE_UPWARD);
+    for (size_t i = 0; i < n_tasks; i++) {
+        task(argument, i);
+        u->n_kept += rounds_upward();
+    }
+    fesetround(FE_TONEAREST);
+    return 0;
+}
+
+static ml_status want_nearest(void *argument, size_t index)
+{
+    (void)argument;
+    return rounds_upward() ? ml__fail(ML_E_STATE, "task %zu", index) : ML_OK;
+}
+
+TEST(executor, threads_of_a_host_keep_their_floating_point_state)
+{
+    test_allocator allocator = {0};
+    upward u = {0, 0};
+    ml_context *context = executor(run_upward, &u, &allocator);
+
+    CHECK_OK(ml__parallel_for(context, 10, want_nearest, NULL));
+    CHECK(u.n_runs == 1 && u.n_kept == 10);
+    CHECK_OK(ml__parallel_for_cost(context, 10, 1, want_nearest, NULL));
+    CHECK(u.n_runs == 1); /* too little for the host */
+    ml_context_free(context);
+}
+
+TEST(executor, a_host_executor_that_drops_a_task_is_found_out)
 {
     static const size_t dropped[] = {0, 4, 9};
     work *w = malloc(sizeof *w);
@@ -497,7 +650,7 @@ TEST(parallel, a_host_executor_that_drops_a_task_is_found_out)
     free(w);
 }
 
-TEST(parallel, a_host_executor_that_repeats_a_task_is_found_out_and_does_no_harm)
+TEST(executor, a_host_executor_that_repeats_a_task_is_found_out_and_does_no_harm)
 {
     static const size_t repeated[] = {0, 9, 10, SIZE_MAX};
     work *w = malloc(sizeof *w);
@@ -516,7 +669,7 @@ TEST(parallel, a_host_executor_that_repeats_a_task_is_found_out_and_does_no_harm
     free(w);
 }
 
-TEST(parallel, what_a_host_executor_returns_is_reported)
+TEST(executor, what_a_host_executor_returns_is_reported)
 {
     test_allocator allocator = {0};
     int32_t code = -17;
@@ -551,24 +704,7 @@ TEST(parallel, threads_of_our_own_allocate_nothing)
 
 /* ---- fork ---- */
 
-/* The thread sanitizer does not know that a forked child has none of its parent's threads; the address sanitizer cannot
- * go on without new memory. */
-#if defined(__has_feature)
-#define HAS_THREAD_SANITIZER __has_feature(thread_sanitizer)
-#define HAS_SANITIZER (__has_feature(thread_sanitizer) || __has_feature(address_sanitizer))
-#else
-#if defined(__SANITIZE_THREAD__)
-#define HAS_THREAD_SANITIZER 1
-#else
-#define HAS_THREAD_SANITIZER 0
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER 1
-#else
-#define HAS_SANITIZER HAS_THREAD_SANITIZER
-#endif
-#endif
-
+/* The thread sanitizer does not know that a forked child has none of its parent's threads. */
 #if !HAS_THREAD_SANITIZER
 
 /* 0 when a context of three threads works, in a child as here. Afterwards all threads have really begun: the sanitizers'
@@ -596,7 +732,7 @@ static void check_child(pid_t child)
     CHECK_MSG(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status 0x%x", (unsigned)status);
 }
 
-TEST(parallel, a_context_works_on_after_fork_in_child_and_parent)
+TEST(parallel_fork, a_context_works_on_after_fork_in_child_and_parent)
 {
     for (int has_threads = 0; has_threads < 2; has_threads++) {
         for (int ends = 0; ends < 2; ends++) {
@@ -635,7 +771,7 @@ static void *start_long_work(void *argument)
     return ml__parallel_for(l->context, 3, wait_until_over, l) == ML_OK ? NULL : argument;
 }
 
-TEST(parallel, a_fork_while_another_thread_works)
+TEST(parallel_fork, a_fork_while_another_thread_works)
 {
     long_work l = {.context = threads(3)};
     pthread_t thread;
@@ -657,7 +793,7 @@ TEST(parallel, a_fork_while_another_thread_works)
 
 #endif
 
-#if !HAS_SANITIZER
+#if !HAS_SANITIZER /* which cannot go on without new memory */
 
 static void *do_nothing(void *argument)
 {
@@ -681,7 +817,7 @@ static int use_without_threads(ml_context *context)
     return 4;
 }
 
-TEST(parallel, threads_that_cannot_be_started_are_done_without)
+TEST(parallel_fork, threads_that_cannot_be_started_are_done_without)
 {
     ml_context *context = threads(200);
     const pid_t child = fork();

@@ -80,6 +80,7 @@ typedef struct {
     ml__codes *codes;
 } coding;
 
+/* Some 13 ns per row. */
 static ml_status code_feature(void *argument, size_t j)
 {
     const coding *c = argument;
@@ -116,7 +117,7 @@ ml_status ml__codes_of(ml__arena *arena, const float *X, size_t n, size_t d, ml_
     ML__CHECK(n <= (size_t)1 << 30, ML_E_LIMIT, "%zu rows, trees take at most 2^30", n);
     ML__NEW(arena, out->code, n * d);
     ML__NEW(arena, out->n_bits, d);
-    ML__TRY(ml__parallel_for(arena->context, d, code_feature, &c));
+    ML__TRY(ml__parallel_for_cost(arena->context, d, 13 * (double)n, code_feature, &c));
 done:
     return st;
 }
