@@ -14,6 +14,8 @@
  * the same order. syrk has no such rule in OpenBLAS (it takes threads at any size), and reference BLAS skips 0 * NaN in it:
  * gemm does the lower triangle in blocks of TILE_SYRK rows, the diagonal blocks through a square on the stack.
  *
+ * layer, layer_back and adam_tn are these products and passes over their results (kernel/fused_tmpl.h).
+ *
  * Portable functions take the cases that a BLAS would refuse (and print about): no terms, a leading dimension below the
  * width or above INT_MAX. They also take products with a vector, which newer versions forward to gemv, where threads
  * start at 9216 terms; edge tiles of one row or column have at most TILE_N TILE_K = 8192.
@@ -24,6 +26,8 @@
 
 #include <cblas.h>
 #include <limits.h>
+#include <math.h>
+#include <string.h>
 
 enum {
     MAX_WORK = 1 << 18,
@@ -52,16 +56,24 @@ static bool for_blas(size_t m, size_t n, size_t k, size_t lda, size_t width_a, s
 #define PORTABLE(name) ML__PORTABLE_F32(name)
 #define GEMM cblas_sgemm
 #include "kernel/cblas_tmpl.h"
+#define DEFINE(name) static void NAME(name)
+#define MATRIX(name) NAME(name)
+#define MATHS(name) PORTABLE(name)
+#define SQRT sqrtf
+#include "kernel/fused_tmpl.h"
 #undef R
 #undef NAME
 #undef PORTABLE
 #undef GEMM
+#undef SQRT
 
 #define R double
 #define NAME(name) name##_f64
 #define PORTABLE(name) ML__PORTABLE_F64(name)
 #define GEMM cblas_dgemm
 #include "kernel/cblas_tmpl.h"
+#define SQRT sqrt
+#include "kernel/fused_tmpl.h"
 
 #define CBLAS_F32(name) name##_f32
 #define CBLAS_F64(name) name##_f64
@@ -73,8 +85,8 @@ const ml__kernels ml__kernels_cblas = {
     .name = "cblas",
 #endif
     .chain = ML__CHAIN_NONE,
-    .f32 = {ML__MATRIX_SLOTS(CBLAS_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32)},
-    .f64 = {ML__MATRIX_SLOTS(CBLAS_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
+    .f32 = {ML__MATRIX_SLOTS(CBLAS_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32), ML__FUSED_SLOTS(CBLAS_F32)},
+    .f64 = {ML__MATRIX_SLOTS(CBLAS_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64), ML__FUSED_SLOTS(CBLAS_F64)},
 };
 
 #endif

@@ -17,6 +17,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* A function applied to every element of a layer's output. ReLU keeps a NaN. */
+typedef enum ml__activation { ML__IDENTITY, ML__RELU, ML__LOGISTIC, ML__TANH } ml__activation;
+
+/* One step of Adam, its rate corrected for the bias of the moments; penalty: of the squares of the weights. */
+typedef struct ml__adam {
+    double rate, beta_1, beta_2, epsilon, penalty;
+} ml__adam;
+
 /* One prototype per operation and precision: R is float or double, OP(name) the declarator: a slot of the table here, the
  * functions of one table in kernel/tables.h. */
 #define ML__KERNEL_OPS(R, OP)                                                                                            \
@@ -41,7 +49,16 @@
     void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                    \
     /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                              \
     double OP(sum)(size_t n, const R *x);                                                                                \
-    double OP(dot)(size_t n, const R *x, const R *y);
+    double OP(dot)(size_t n, const R *x, const R *y);                                                                    \
+    /* C[m x n] = f(A[m x k] B[k x n] + 1 b'), b [n] or NULL */                                                          \
+    void OP(layer)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *b,             \
+                   ml__activation f, R *C, size_t ldc);                                                                  \
+    /* C[m x n] = (A[m x k] B[n x k]') . f', the derivative f' by way of the values H[m x n] = f(z) */                   \
+    void OP(layer_back)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                    \
+                        ml__activation f, const R *H, size_t ldh, R *C, size_t ldc);                                     \
+    /* a step of Adam on W[m x n], moments M and V, gradient A[k x m]' B[k x n] + penalty W (which is never stored) */   \
+    void OP(adam_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                       \
+                     const ml__adam *step, R *W, R *M, R *V, size_t ldw);
 
 #define ML__KERNEL_SLOT(name) (*name)
 

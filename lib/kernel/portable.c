@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The portable table: kernel/portable_tmpl.h compiled for float and for double. */
+/* The portable table: kernel/portable_tmpl.h and kernel/fused_tmpl.h compiled for float and for double. */
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "kernel/tables.h"
 
@@ -22,20 +23,28 @@ static double add_lanes(const double s[LANES])
 #define PUBLIC(name) ML__PORTABLE_F32(name)
 #define MATH(function) function##f
 #include "kernel/portable_tmpl.h"
+#define DEFINE(name) void PUBLIC(name)
+#define MATRIX(name) PUBLIC(name)
+#define MATHS(name) PUBLIC(name)
+#define SQRT sqrtf
+#include "kernel/fused_tmpl.h"
 #undef R
 #undef NAME
 #undef PUBLIC
 #undef MATH
+#undef SQRT
 
 #define R double
 #define NAME(name) name##_f64
 #define PUBLIC(name) ML__PORTABLE_F64(name)
 #define MATH(function) function
 #include "kernel/portable_tmpl.h"
+#define SQRT sqrt
+#include "kernel/fused_tmpl.h"
 
 const ml__kernels ml__kernels_portable = {
     .name = "portable",
     .chain = ML__CHAIN_ROUNDED,
-    .f32 = {ML__MATRIX_SLOTS(ML__PORTABLE_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32)},
-    .f64 = {ML__MATRIX_SLOTS(ML__PORTABLE_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
+    .f32 = {ML__MATRIX_SLOTS(ML__PORTABLE_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32), ML__FUSED_SLOTS(ML__PORTABLE_F32)},
+    .f64 = {ML__MATRIX_SLOTS(ML__PORTABLE_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64), ML__FUSED_SLOTS(ML__PORTABLE_F64)},
 };

@@ -41,11 +41,13 @@ extern const ml__kernels ml__kernels_portable;
 extern const ml__kernels ml__kernels_cblas;
 #endif
 
-/* The slots of a table's f32 or f64 that hold matrix products, and all the others; OP(name) is the function's name. */
+/* The slots of a table's f32 or f64 that hold matrix products, vector maths, and products with more to them; OP(name) is
+ * the function's name. */
 #define ML__MATRIX_SLOTS(OP) \
     .gemm_nn = OP(gemm_nn), .gemm_nt = OP(gemm_nt), .gemm_tn = OP(gemm_tn), .syrk_tn = OP(syrk_tn)
 #define ML__VECTOR_SLOTS(OP)                                                                                    \
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
     .sum = OP(sum), .dot = OP(dot)
+#define ML__FUSED_SLOTS(OP) .layer = OP(layer), .layer_back = OP(layer_back), .adam_tn = OP(adam_tn)
 
 #endif

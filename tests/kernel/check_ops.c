@@ -43,6 +43,25 @@ enum { N_BETAS = sizeof BETAS / sizeof BETAS[0] };
 /* Rows of a softmax. */
 typedef enum { LOGITS, FAR_LOGITS, SOME_MINUS_INF, ALL_MINUS_INF, ONE_NAN, ONE_INF, N_ROW_KINDS } row_kind;
 
+typedef enum { LAYER, BACK, ADAM } layer_op;
+static const char *const LAYER_NAMES[] = {"layer", "layer_back", "adam_tn"};
+
+enum { N_ACTIVATIONS = 4 };
+static const char *const ACTIVATION_NAMES[] = {"identity", "relu", "logistic", "tanh"};
+
+typedef struct {
+    layer_op op;
+    size_t m, n, k;
+    ml__activation f;
+    bool has_bias;
+    size_t layout;
+    fill fill;
+    poison poison;
+    ml__adam step;
+} layer_case;
+
+static const ml__adam STEP = {0.003, 0.9, 0.999, 1e-8, 0.01};
+
 static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 31, 64, 100};
 enum { N_SMALL = sizeof SMALL / sizeof SMALL[0], N_LARGE = sizeof LARGE / sizeof LARGE[0] };
 /* Beyond the blocks of the portable kernels and the tiles of the BLAS, in every direction. */

@@ -627,6 +627,8 @@ static void NAME(check_dot)(const ml__kernels *table)
     NAME(check_reductions)(table, true);
 }
 
+#include "check_layers_tmpl.h"
+
 /* ---- one row per operation ---- */
 
 #define ROW(op)                                    \
@@ -639,8 +641,8 @@ static const struct {
     size_t slot;
     void (*check)(const ml__kernels *table);
 } NAME(CHECKS)[] = {
-    ROW(gemm_nn), ROW(gemm_nt),   ROW(gemm_tn), ROW(syrk_tn), ROW(vexp), ROW(vlog),
-    ROW(vtanh),   ROW(vlogistic), ROW(softmax), ROW(sum),     ROW(dot),
+    ROW(gemm_nn),   ROW(gemm_nt), ROW(gemm_tn), ROW(syrk_tn), ROW(vexp),  ROW(vlog),       ROW(vtanh),
+    ROW(vlogistic), ROW(softmax), ROW(sum),     ROW(dot),     ROW(layer), ROW(layer_back), ROW(adam_tn),
 };
 #undef ROW
 

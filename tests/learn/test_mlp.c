@@ -679,6 +679,90 @@ TEST(mlp, any_number_of_threads_and_any_repetition_gives_the_same_bytes)
     }
 }
 
+/* Products of 60 x 300 x 128 multiply-adds and more are shared (kernel/product.h). */
+static ml_dataset *wide_classes(ml_context *context)
+{
+    ml_dataset *data;
+
+    CHECK_OK(ml_dataset_make(context, "classification", "n_samples=600,n_features=300,n_informative=5", &data));
+    return data;
+}
+
+static const char *const LARGE_NETWORK[] = {"hidden_layer_sizes=128,256", "max_iter=3", "early_stopping=true", NULL};
+
+TEST(mlp, threads_that_share_products_give_the_same_bytes)
+{
+    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+    static const char *const SOLVERS[] = {"adam", "sgd"};
+
+    for (size_t s = 0; s < 2; s++) {
+        void *bytes[4];
+        size_t n[4];
+
+        for (size_t i = 0; i < 4; i++) {
+            bench c;
+            open_context(&c, N_THREADS[i]);
+            ml_dataset *data = wide_classes(c.context);
+            ml_model *model = make(c.context, LARGE_NETWORK);
+
+            CHECK_OK(ml_model_set_text(model, "solver", SOLVERS[s]));
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            bytes[i] = test_saved(model, &n[i]);
+            CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
+            ml_model_free(model);
+            ml_dataset_free(data);
+            close_context(&c);
+        }
+        for (size_t i = 0; i < 4; i++)
+            free(bytes[i]);
+    }
+}
+
+/* Runs all tasks and counts the calls; fails from call fail_from on, when that is not 0. */
+typedef struct host {
+    size_t n_runs, fail_from;
+} host;
+
+static int32_t run_all(void *user, size_t n_tasks, void (*task)(void *, size_t), void *argument)
+{
+    host *h = user;
+
+    for (size_t i = 0; i < n_tasks; i++)
+        task(argument, i);
+    return ++h->n_runs == h->fail_from;
+}
+
+TEST(mlp, an_executor_that_fails_in_any_product_fails_the_fit)
+{
+    static const char *const SOLVERS[] = {"adam", "sgd"};
+    host h = {0};
+    const ml_context_options options = {.struct_size = sizeof options, .executor = {run_all, &h}};
+    ml_context *context;
+    ml_dataset *data;
+    ml_model *model;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    data = wide_classes(context);
+    model = make(context, LARGE_NETWORK);
+    CHECK_OK(ml_model_set_int(model, "max_iter", 1));
+    for (size_t s = 0; s < 2; s++) {
+        size_t n_runs;
+
+        CHECK_OK(ml_model_set_text(model, "solver", SOLVERS[s]));
+        h = (host){0};
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        n_runs = h.n_runs;
+        CHECK(n_runs == 16); /* three batches, five products each; then the held-out rows */
+        for (size_t at = 1; at <= n_runs; at++) {
+            h = (host){0, at};
+            CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_EXECUTOR, "the executor returned 1");
+        }
+    }
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+}
+
 TEST(mlp, another_seed_gives_another_network)
 {
     float a[ROOM], b[ROOM];

@@ -9,7 +9,8 @@
 
 #define R double
 #define NAME(name) check_##name
-#define KERNELS ml__kernels_f64
+#define CREW ml__crew_f64
+#define PRODUCT(name) ML__PRODUCT_F64(name)
 #include "learn/mlp/network.h"
 
 #include "learn/mlp/layers_tmpl.h"
@@ -19,7 +20,7 @@ enum { MAX_ROWS = 16, MAX_WIDTH = 12, MAX_THETA = 1024 };
 
 /* A network with a batch, all on the caller's stack. */
 typedef struct setting {
-    check_net net, gradient;
+    check_net net;
     check_batch batch;
     check_work work;
     const check_loss *loss;
@@ -27,7 +28,7 @@ typedef struct setting {
     double theta[MAX_THETA], g[MAX_THETA];
     double X[MAX_ROWS * MAX_WIDTH], target[MAX_ROWS * MAX_WIDTH], share[MAX_ROWS];
     int32_t label[MAX_ROWS];
-    double H[4][MAX_ROWS * MAX_WIDTH], delta[2][MAX_ROWS * MAX_WIDTH], row[2 * MAX_ROWS];
+    double H[4][MAX_ROWS * MAX_WIDTH], delta[2][MAX_ROWS * MAX_WIDTH], row[2 * MAX_ROWS], ones[MAX_ROWS];
 } setting;
 
 static void make_net(setting *s, const size_t *widths, size_t L, int activation, ml__rng *rng)
@@ -37,19 +38,20 @@ static void make_net(setting *s, const size_t *widths, size_t L, int activation,
     for (size_t l = 0; l <= L; l++)
         s->net.shape.n[l] = widths[l];
     for (size_t l = 0; l < L; l++) {
-        s->net.f[l] = &check_activations[l + 1 < L ? activation : ML__MLP_IDENTITY];
+        s->net.f[l] = &ml__mlp_activations[l + 1 < L ? activation : ML__MLP_IDENTITY];
         s->work.H[l] = s->H[l];
         s->n_theta += widths[l] * widths[l + 1] + widths[l + 1];
     }
     s->work.delta[0] = s->delta[0];
     s->work.delta[1] = s->delta[1];
     s->work.row = s->row;
+    s->work.ones = s->ones;
+    for (size_t i = 0; i < MAX_ROWS; i++)
+        s->ones[i] = 1;
     CHECK(s->n_theta <= MAX_THETA);
     for (size_t i = 0; i < s->n_theta; i++)
         s->theta[i] = 0.7 * ml__rng_normal(rng);
-    s->gradient = s->net;
     check_net_bind(&s->net, s->theta);
-    check_net_bind(&s->gradient, s->g);
 }
 
 static void make_batch(setting *s, size_t m, bool weighted, double alpha, ml__rng *rng)
@@ -70,9 +72,28 @@ static void make_batch(setting *s, size_t m, bool weighted, double alpha, ml__rn
     s->batch = (check_batch){m, s->X, s->label, s->target, s->share, alpha / W};
 }
 
+static const ml__crew_f64 *crew(void)
+{
+    static ml__crew_f64 alone;
+
+    alone.k = &ml__kernels_rowwise()->f64;
+    return &alone;
+}
+
+/* Each layer's gradient goes where g has its weights. */
+static ml_status keep_gradient(void *user, const check_factors *layer)
+{
+    setting *s = user;
+
+    return check_multiply_out(crew(), layer, s->g + (layer->W - s->theta), s->g + (layer->b - s->theta));
+}
+
 static double objective(setting *s)
 {
-    return check_gradient(&ml__kernels_rowwise()->f64, &s->net, s->loss, &s->batch, &s->work, &s->gradient);
+    double J = NAN;
+
+    CHECK_OK(check_backpropagate(crew(), &s->net, s->loss, &s->batch, &s->work, keep_gradient, s, &J));
+    return J;
 }
 
 /* Largest |analytic - central difference| in each tensor, relative to the tensor's largest gradient. */
@@ -205,7 +226,8 @@ TEST(mlp_gradients, large_logits_are_stable)
     const int32_t label[] = {0, 1};
     const float share[] = {0.5f, 0.5f};
     const ml__mlp_batch batch = {2, NULL, label, NULL, share, 0};
-    const double J = ml__mlp_losses[ML__MLP_CROSS_ENTROPY].evaluate(&ml__kernels_best()->f32, &batch, 3, Z, row);
+    const ml__crew_f32 best = {.k = &ml__kernels_best()->f32};
+    const double J = ml__mlp_losses[ML__MLP_CROSS_ENTROPY].evaluate(&best, &batch, 3, Z, row);
 
     CHECK_CLOSE(J, 0.5 * 2e4, 1e-6);
     CHECK(Z[0] == 0 && Z[1] == 0 && Z[2] == 0);
@@ -214,8 +236,10 @@ TEST(mlp_gradients, large_logits_are_stable)
 
 TEST(mlp_gradients, relu_passes_nan_on)
 {
-    float h[] = {-1, 0, 2, NAN, -INFINITY, INFINITY};
+    float x[] = {-1, 0, 2, NAN, -INFINITY, INFINITY}, one = 1, zero = 0, h[6];
+    const ml__mlp_net net = {{1, {1, 1}}, {&one}, {&zero}, {&ml__mlp_activations[ML__MLP_RELU]}};
+    const ml__crew_f32 best = {.k = &ml__kernels_best()->f32};
 
-    ml__mlp_activations[ML__MLP_RELU].apply(&ml__kernels_best()->f32, 6, h);
+    CHECK_OK(ml__mlp_forward(&best, &net, 6, x, (float *[]){h}));
     CHECK(h[0] == 0 && h[1] == 0 && h[2] == 2 && isnan(h[3]) && h[4] == 0 && isinf(h[5]));
 }

@@ -2,13 +2,18 @@
 /* Steps of the perceptron's optimisers against float64 references (make_mlp.py), and a fit against its own steps. */
 #include "mlp_toys.h"
 
-/* A network of two hidden layers with all that one gradient needs. */
+/* A network of two hidden layers with all that one step needs. */
 typedef struct workbench {
-    ml__mlp_net net, gradient;
+    ml__mlp_net net;
     ml__mlp_work work;
-    float theta[ROOM], g[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM];
+    float theta[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM], ones[ROOM];
     size_t n_theta;
 } workbench;
+
+static ml__crew_f32 best_crew(void)
+{
+    return (ml__crew_f32){.k = &ml__kernels_best()->f32};
+}
 
 static void build(workbench *w, const ml__mlp_shape *shape, int activation)
 {
@@ -22,9 +27,10 @@ static void build(workbench *w, const ml__mlp_shape *shape, int activation)
     w->work.delta[0] = w->delta[0];
     w->work.delta[1] = w->delta[1];
     w->work.row = w->row;
-    w->gradient = w->net;
+    w->work.ones = w->ones;
+    for (size_t i = 0; i < ROOM; i++)
+        w->ones[i] = 1;
     ml__mlp_net_bind(&w->net, w->theta);
-    ml__mlp_net_bind(&w->gradient, w->g);
 }
 
 /* The parts of an expected file, see make_mlp.py. */
@@ -44,11 +50,13 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
 {
     static float X[ROOM], target[ROOM], share[ROOM];
     static int32_t label[ROOM];
+    const ml__crew_f32 crew = best_crew();
     ml__arena arena;
     ml__mlp_solver solver;
 
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, p, s->n_theta, &arena));
+    CHECK_OK(ml__mlp_solver_init(&solver, p, &crew, &b->net.shape, b->theta, &arena));
+    CHECK(solver.n == s->n_theta);
     to_float(b->theta, s->theta0, s->n_theta);
     to_float(X, s->X, s->n * s->d);
     for (size_t i = 0; i < s->n * (classify ? 1 : s->n_out); i++) {
@@ -59,17 +67,16 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
         const size_t first = step * s->B % ((s->n + s->B - 1) / s->B * s->B);
         const size_t m = s->n - first < s->B ? s->n - first : s->B;
         ml__mlp_batch batch = {m, X + first * s->d, label + first, target + first * s->n_out, share, 0};
-        double W = 0;
+        double W = 0, J;
 
         for (size_t i = 0; i < m; i++)
             W += weighted ? s->w[first + i] : 1;
         for (size_t i = 0; i < m; i++)
             share[i] = (float)((weighted ? s->w[first + i] : 1) / W);
         batch.penalty = p->alpha / W;
-        (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b->net,
-                               &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR], &batch,
-                               &b->work, &b->gradient);
-        solver.kind->step(&solver, b->g, b->theta);
+        CHECK_OK(ml__mlp_step(&solver, &b->net,
+                              &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR], &batch,
+                              &b->work, &J));
     }
     ml__arena_free(&arena);
 }
@@ -142,6 +149,7 @@ TEST(mlp_steps, a_fit_is_its_steps_in_order)
     ml_model *model = make(c.context, WITH("hidden_layer_sizes=5,4", "shuffle=false", "max_iter=3", "batch_size=16",
                                            "solver=sgd", "learning_rate_init=0.1"));
     const ml__mlp_shape shape = {3, {D, 5, 4, 3}};
+    const ml__crew_f32 crew = best_crew();
     ml__mlp_solver solver;
     ml__arena arena;
 
@@ -152,19 +160,18 @@ TEST(mlp_steps, a_fit_is_its_steps_in_order)
     for (size_t i = 0; i < b.n_theta; i++)
         CHECK(fabsf(b.theta[i]) <= (float)sqrt(6.0 / 7)); /* the smallest layer has the widest bound */
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, model->params, b.n_theta, &arena));
+    CHECK_OK(ml__mlp_solver_init(&solver, model->params, &crew, &shape, b.theta, &arena));
     ml__dataset_read(data, 0, N, ML_FLOAT32, X);
     ml__dataset_read_labels(data, 0, label);
     for (size_t epoch = 0; epoch < 3; epoch++)
         for (size_t first = 0; first < N; first += 16) {
             const size_t m = N - first < 16 ? N - first : 16;
             const ml__mlp_batch batch = {m, X + first * D, label + first, NULL, share, 0.0001 / (double)m};
+            double J;
 
             for (size_t i = 0; i < m; i++)
                 share[i] = (float)(1 / (double)m);
-            (void)ml__mlp_gradient(&ml__kernels_best()->f32, &b.net, &ml__mlp_losses[ML__MLP_CROSS_ENTROPY], &batch,
-                                   &b.work, &b.gradient);
-            solver.kind->step(&solver, b.g, b.theta);
+            CHECK_OK(ml__mlp_step(&solver, &b.net, &ml__mlp_losses[ML__MLP_CROSS_ENTROPY], &batch, &b.work, &J));
         }
     CHECK(weights_of(model, got, ROOM) == b.n_theta);
     CHECK_SAME_BYTES(got, b.n_theta * sizeof(float), b.theta, b.n_theta * sizeof(float));
@@ -179,11 +186,14 @@ TEST(mlp_steps, invscaling_lowers_the_rate)
 {
     const ml__mlp_params p = {
         .solver = ML__MLP_SGD, .learning_rate = ML__MLP_INVSCALING, .learning_rate_init = 0.5, .power_t = 0.5};
+    const ml__mlp_shape shape = {1, {1, 1}};
+    const ml__crew_f32 crew = best_crew();
+    float theta[2];
     ml__arena arena;
     ml__mlp_solver solver;
 
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, &p, 1, &arena));
+    CHECK_OK(ml__mlp_solver_init(&solver, &p, &crew, &shape, theta, &arena));
     CHECK(solver.rate == 0.5);
     solver.kind->epoch_ends(&solver, 24);
     CHECK_CLOSE(solver.rate, 0.1, 1e-15);

@@ -6,14 +6,14 @@
  */
 
 /* J = Σ_i c_i (lse_k(z_ik) - z_iy),  dJ/dz_ik = c_i (softmax(z_i)_k - [k = y_i]) */
-static double cross_entropy(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row)
+static double cross_entropy(const CREW *crew, const NAME(batch) * x, size_t n_out, R *Z, R *row)
 {
     R *z_y = row, *lse = row + x->m;
     double J = 0;
 
     for (size_t i = 0; i < x->m; i++)
         z_y[i] = Z[i * n_out + (size_t)x->label[i]];
-    k->softmax(x->m, n_out, Z, n_out, lse);
+    crew->k->softmax(x->m, n_out, Z, n_out, lse);
     for (size_t i = 0; i < x->m; i++) {
         R *z = Z + i * n_out;
 
@@ -26,11 +26,11 @@ static double cross_entropy(const KERNELS *k, const NAME(batch) * x, size_t n_ou
 }
 
 /* J = Σ_i c_i Σ_j (z_ij - t_ij)² / 2,  dJ/dz_ij = c_i (z_ij - t_ij) */
-static double squared_error(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row)
+static double squared_error(const CREW *crew, const NAME(batch) * x, size_t n_out, R *Z, R *row)
 {
     double J = 0;
 
-    (void)k;
+    (void)crew;
     (void)row;
     for (size_t i = 0; i < x->m; i++) {
         const R *t = x->target + i * n_out;

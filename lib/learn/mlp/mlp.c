@@ -18,7 +18,7 @@
  * Degenerate  one class: p = 1; no hidden layer: a linear model; a loss or weight that is not finite ends the fit with
  *             ML_E_NUMERIC, naming epoch and batch
  * Cost        6 multiplications per weight, row and epoch; memory see train.c
- * Bits        training: the same for any number of threads (it uses one); a row's prediction never depends on others
+ * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends on others
  */
 #include <string.h>
 
@@ -238,19 +238,21 @@ static ml_status outputs(const ml_model *model, const ml__block *x, double *out,
 {
     const ml__mlp_net *net = model->learned->state;
     const size_t L = net->shape.L, n_values = x->n * net->shape.n[L], half = x->n * widest_layer(net);
+    const ml__crew_f32 alone = {.k = &ml__kernels_rowwise()->f32};
     float *buffer = ml__scratch_take(&scratch, 2 * half, sizeof *buffer), *H[ML__MLP_MAX_LAYERS];
+    ml_status st = ML_OK;
 
     if (!buffer)
         return ML_E_MEMORY;
     for (size_t l = 0; l < L; l++)
         H[l] = buffer + (l & 1 ? half : 0);
-    ml__mlp_forward(&ml__kernels_rowwise()->f32, net, x->n, x->f32, H);
+    ML__TRY(ml__mlp_forward(&alone, net, x->n, x->f32, H));
     for (size_t i = 0; i < n_values; i++) {
-        if (!isfinite(H[L - 1][i]))
-            return ml__fail(ML_E_NUMERIC, "mlp: a prediction is not finite, its features are too large");
+        ML__CHECK(isfinite(H[L - 1][i]), ML_E_NUMERIC, "mlp: a prediction is not finite, its features are too large");
         out[i] = (double)H[L - 1][i];
     }
-    return ML_OK;
+done:
+    return st;
 }
 
 static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)

@@ -5,12 +5,12 @@
  *     mlp.c         theory and glossary; parameters, tensors, predictors, the kind
  *     train.c       data, batches, the loop over epochs, early stopping
  *     optimisers.c  one row per optimiser
- *     network.c     forward and backward passes: layers_tmpl.h and losses_tmpl.h for float
+ *     network.c     activations; forward and backward passes: layers_tmpl.h and losses_tmpl.h for float
  */
 #ifndef ML__LEARN_MLP_MLP_H
 #define ML__LEARN_MLP_MLP_H
 
-#include "kernel/kernel.h"
+#include "kernel/product.h"
 #include "model/model.h"
 
 enum { ML__MLP_MAX_LAYERS = ML__MAX_INTS + 1 };
@@ -45,13 +45,22 @@ typedef struct ml__mlp_shape {
     size_t L, n[ML__MLP_MAX_LAYERS + 1];
 } ml__mlp_shape;
 
+/* A choice of activation: its function, and how far its initial weights go: they are uniform in
+ * +-sqrt(init / (n_in + n_out)). */
+typedef struct ml__mlp_activation {
+    ml__activation f;
+    double init;
+} ml__mlp_activation;
+
+extern const ml__mlp_activation ml__mlp_activations[ML__MLP_N_ACTIVATIONS]; /* network.c */
+
 #define R float
 #define NAME(name) ml__mlp_##name
-#define KERNELS ml__kernels_f32
+#define CREW ml__crew_f32
 #include "learn/mlp/network.h"
 #undef R
 #undef NAME
-#undef KERNELS
+#undef CREW
 
 /* ---- optimisers.c ---- */
 
@@ -59,8 +68,10 @@ typedef struct ml__mlp_solver ml__mlp_solver;
 
 typedef struct ml__mlp_optimiser {
     size_t n_vectors; /* of state, each as long as theta */
-    /* theta moves against the gradient g. */
-    void (*step)(ml__mlp_solver *solver, const float *g, float *theta);
+    bool stores_gradient;
+    void (*begin_step)(ml__mlp_solver *solver);
+    /* A layer moves against its gradient: an ml__mlp_use of the solver. */
+    ml_status (*move)(void *solver, const ml__mlp_factors *layer);
     /* n_seen rows have been used since the start, counting repetitions. */
     void (*epoch_ends)(ml__mlp_solver *solver, double n_seen);
     /* There is no progress any more: true to stop, false when a smaller learning rate shall try. */
@@ -72,14 +83,22 @@ enum { ML__MLP_MAX_VECTORS = 2 };
 struct ml__mlp_solver {
     const ml__mlp_optimiser *kind;
     const ml__mlp_params *p;
+    ml__crew_f32 crew;
     double rate; /* learning rate now */
     uint64_t t;  /* steps made */
-    size_t n;    /* length of theta */
-    float *vectors[ML__MLP_MAX_VECTORS];
+    float *theta;
+    size_t n;                            /* length of theta */
+    float *vectors[ML__MLP_MAX_VECTORS]; /* n each */
+    float *g;                            /* gradient of the largest layer, if stored */
 };
 
 extern const ml__mlp_optimiser ml__mlp_optimisers[ML__MLP_N_OPTIMISERS];
-ml_status ml__mlp_solver_init(ml__mlp_solver *solver, const ml__mlp_params *p, size_t n, ml__arena *arena);
+/* For the net whose weights are theta. */
+ml_status ml__mlp_solver_init(ml__mlp_solver *solver, const ml__mlp_params *p, const ml__crew_f32 *crew,
+                              const ml__mlp_shape *shape, float *theta, ml__arena *arena);
+/* One step on a batch; J is its objective before. */
+ml_status ml__mlp_step(ml__mlp_solver *solver, const ml__mlp_net *net, const ml__mlp_loss *loss, const ml__mlp_batch *x,
+                       const ml__mlp_work *work, double *J);
 
 /* ---- train.c ---- */
 

@@ -5,25 +5,21 @@
  *
  *     R          float or double
  *     NAME(x)    the name of what is called x here
- *     KERNELS    ml__kernels_f32 or ml__kernels_f64
+ *     CREW       ml__crew_f32 or ml__crew_f64
+ *
+ * and for layers_tmpl.h
+ *
+ *     PRODUCT(x) the product x of that crew
  *
  * Symbols as in mlp.c.
  */
 
-typedef struct NAME(activation) {
-    /* h[i] = f(h[i]) */
-    void (*apply)(const KERNELS *k, size_t n, R *h);
-    /* delta[i] *= f'(z[i]), by way of h[i] = f(z[i]) */
-    void (*chain)(size_t n, const R *h, R *delta);
-    double init; /* initial weights are uniform in +-sqrt(init / (n_in + n_out)) */
-} NAME(activation);
-
 /* Where the weights are: in one vector theta while training, in tensors when predicting. */
 typedef struct NAME(net) {
     ml__mlp_shape shape;
-    R *W[ML__MLP_MAX_LAYERS];                       /* n[l] x n[l + 1] */
-    R *b[ML__MLP_MAX_LAYERS];                       /* n[l + 1] */
-    const NAME(activation) * f[ML__MLP_MAX_LAYERS]; /* the last one is the identity */
+    R *W[ML__MLP_MAX_LAYERS];                        /* n[l] x n[l + 1] */
+    R *b[ML__MLP_MAX_LAYERS];                        /* n[l + 1] */
+    const ml__mlp_activation *f[ML__MLP_MAX_LAYERS]; /* the last one is the identity */
 } NAME(net);
 
 typedef struct NAME(batch) {
@@ -40,14 +36,24 @@ typedef struct NAME(work) {
     R *H[ML__MLP_MAX_LAYERS]; /* m x n[l + 1]: output of layer l */
     R *delta[2];              /* m x largest hidden width */
     R *row;                   /* 2 m */
+    R *ones;                  /* m: each is 1, the input that the biases are weights of */
 } NAME(work);
+
+/* The gradient of a layer, in factors: dJ/dW = A' D + penalty W, dJ/db = 1' D. */
+typedef struct NAME(factors) {
+    size_t m, n_in, n_out;
+    const R *A, *D, *ones; /* m x n_in: input of the layer; m x n_out: dJ/dZ; m */
+    R *W, *b;
+    double penalty;
+} NAME(factors);
+
+typedef ml_status NAME(use)(void *user, const NAME(factors) * layer);
 
 typedef struct NAME(loss) {
     /* From the outputs Z of the last layer: returns the mean loss (weighted by share), and Z becomes its derivative. */
-    double (*evaluate)(const KERNELS *k, const NAME(batch) * x, size_t n_out, R *Z, R *row);
+    double (*evaluate)(const CREW *crew, const NAME(batch) * x, size_t n_out, R *Z, R *row);
 } NAME(loss);
 
-extern const NAME(activation) NAME(activations)[ML__MLP_N_ACTIVATIONS];
 extern const NAME(loss) NAME(losses)[ML__MLP_N_LOSSES];
 
 /* Point the net's weights into a vector: W[0], b[0], W[1], … */
@@ -55,8 +61,12 @@ void NAME(net_bind)(NAME(net) * net, R *theta);
 
 /* Outputs of every layer for m rows X: H[l] is m x n[l + 1]; H[l] and H[l + 2] may be the same memory when only the
  * last one is wanted. */
-void NAME(forward)(const KERNELS *k, const NAME(net) * net, size_t m, const R *X, R *const *H);
+ml_status NAME(forward)(const CREW *crew, const NAME(net) * net, size_t m, const R *X, R *const *H);
 
-/* The objective J on a batch; its gradient goes where `g` points. */
-double NAME(gradient)(const KERNELS *k, const NAME(net) * net, const NAME(loss) * loss, const NAME(batch) * x,
-                      const NAME(work) * work, const NAME(net) * g);
+/* The objective J on a batch. The gradient of each layer goes to `use`, from the last layer to the first, when nothing needs
+ * the layer's weights any more: it may change them. */
+ml_status NAME(backpropagate)(const CREW *crew, const NAME(net) * net, const NAME(loss) * loss, const NAME(batch) * x,
+                              const NAME(work) * work, NAME(use) * use, void *user, double *J);
+
+/* A layer's gradient multiplied out. */
+ml_status NAME(multiply_out)(const CREW *crew, const NAME(factors) * layer, R *dW, R *db);

@@ -11,8 +11,9 @@
  *             the best score are kept. The score is the weighted accuracy, or the mean R² over the outputs.
  * Held out    f->validation when given, whatever early_stopping says; else with early_stopping a share
  *             validation_fraction of the rows, stratified by class.
- * Memory      planned in full before the first step: the rows in float32; theta, its gradient and the optimiser's
- *             vectors; for one batch the gathered rows and the outputs of all layers; two numbers per possible epoch.
+ * Memory      planned in full before the first step: the rows in float32; theta and the optimiser's vectors (for
+ *             SGD also the gradient of one layer); for one batch the gathered rows and the outputs of all layers; two
+ *             numbers per possible epoch.
  *
  * Symbols     as in mlp.c; B rows in a batch
  */
@@ -38,14 +39,14 @@ typedef struct trainer trainer;
 struct trainer {
     ml__fit *f;
     const ml__mlp_params *p;
-    const ml__kernels_f32 *k;
+    ml__crew_f32 crew;
     const ml__mlp_loss *loss;
-    double (*score)(trainer *t); /* of the held-out rows */
-    rows train, held;            /* held.n == 0: none */
+    ml_status (*score)(trainer *t, double *score); /* of the held-out rows */
+    rows train, held;                              /* held.n == 0: none */
     size_t d, n_out, n_theta, B;
 
-    ml__mlp_net net, gradient;
-    float *theta, *g; /* n_theta */
+    ml__mlp_net net;
+    float *theta; /* n_theta */
     ml__mlp_solver solver;
 
     size_t *order; /* train.n */
@@ -172,6 +173,9 @@ static ml_status plan_batch(trainer *t, const ml__mlp_shape *shape)
     for (size_t i = 0; i < 2; i++)
         NEW_MATRIX(arena, t->work.delta[i], t->B, widest);
     ML__NEW(arena, t->work.row, 2 * t->B);
+    ML__NEW(arena, t->work.ones, t->B);
+    for (size_t i = 0; i < t->B; i++)
+        t->work.ones[i] = 1;
     NEW_MATRIX(arena, t->batch.X, t->B, t->d);
     ML__NEW(arena, t->batch.share, t->B);
     if (t->train.label)
@@ -190,8 +194,7 @@ static ml_status plan(trainer *t, const ml__mlp_shape *shape)
 
     ML__TRY(count_weights(shape, &t->n_theta));
     ML__NEW(arena, t->theta, t->n_theta);
-    ML__NEW(arena, t->g, t->n_theta);
-    ML__TRY(ml__mlp_solver_init(&t->solver, t->p, t->n_theta, arena));
+    ML__TRY(ml__mlp_solver_init(&t->solver, t->p, &t->crew, shape, t->theta, arena));
     ML__TRY(plan_batch(t, shape));
     ML__NEW(arena, t->order, t->train.n);
     ML__NEW(arena, t->loss_curve, max_iter);
@@ -210,9 +213,7 @@ static void build_net(trainer *t, const ml__mlp_shape *shape)
     for (size_t l = 0; l < shape->L; l++)
         t->net.f[l] = &ml__mlp_activations[l + 1 < shape->L ? (size_t)t->p->activation : ML__MLP_IDENTITY];
     t->net.shape = *shape;
-    t->gradient = t->net;
     ml__mlp_net_bind(&t->net, t->theta);
-    ml__mlp_net_bind(&t->gradient, t->g);
 }
 
 /* Weights and biases uniform in +-sqrt(init / (n_in + n_out)); one stream for each layer. */
@@ -265,10 +266,10 @@ static ml__mlp_batch gather(trainer *t, size_t first, size_t m, double W)
 /* What the loss may not show: a weight at -infinity behind a ReLU, a moment of Adam that stops all steps. */
 static bool all_finite(const trainer *t)
 {
-    bool finite = isfinite(t->k->sum(t->n_theta, t->theta));
+    bool finite = isfinite(t->crew.k->sum(t->n_theta, t->theta));
 
     for (size_t i = 0; i < t->solver.kind->n_vectors; i++)
-        finite = finite && isfinite(t->k->sum(t->n_theta, t->solver.vectors[i]));
+        finite = finite && isfinite(t->crew.k->sum(t->n_theta, t->solver.vectors[i]));
     return finite;
 }
 
@@ -288,19 +289,18 @@ static ml_status run_epoch(trainer *t, size_t epoch, double *loss)
         const size_t m = t->train.n - first < t->B ? t->train.n - first : t->B;
         const double W = weight_of(t, first, m);
         ml__mlp_batch batch;
-        double J;
+        double J = NAN;
 
         n_batches++;
         if (!(W > 0))
             continue;
         batch = gather(t, first, m, W);
-        J = ml__mlp_gradient(t->k, &t->net, t->loss, &batch, &t->work, &t->gradient);
+        ML__TRY(ml__mlp_step(&t->solver, &t->net, t->loss, &batch, &t->work, &J));
         ML__CHECK(
             isfinite(J), ML_E_NUMERIC,
             "mlp: the loss is %g in epoch %zu, batch %zu; scaled features or a smaller learning_rate_init (now %g) "
             "may help",
             J, epoch + 1, n_batches, p->learning_rate_init);
-        t->solver.kind->step(&t->solver, t->g, t->theta);
         weight += W;
         mean += (J - mean) * (W / weight);
         if (ml__fit_late(t->f))
@@ -319,21 +319,22 @@ done:
 /* ---- held-out score ---- */
 
 /* Outputs of held-out rows [first, first + *m); batch by batch, so that the batch's workspace serves. */
-static const float *held_outputs(trainer *t, size_t first, size_t *m)
+static ml_status held_outputs(trainer *t, size_t first, size_t *m, const float **Z)
 {
     *m = t->held.n - first < t->B ? t->held.n - first : t->B;
-    ml__mlp_forward(t->k, &t->net, *m, t->held.X + first * t->d, t->work.H);
-    return t->work.H[t->net.shape.L - 1];
+    *Z = t->work.H[t->net.shape.L - 1];
+    return ml__mlp_forward(&t->crew, &t->net, *m, t->held.X + first * t->d, t->work.H);
 }
 
-static double accuracy(trainer *t)
+static ml_status accuracy(trainer *t, double *score)
 {
     double right = 0, W = 0;
+    const float *Z;
     size_t m;
+    ml_status st = ML_OK;
 
     for (size_t first = 0; first < t->held.n; first += m) {
-        const float *Z = held_outputs(t, first, &m);
-
+        ML__TRY(held_outputs(t, first, &m, &Z));
         for (size_t i = 0; i < m; i++) {
             const float *z = Z + i * t->n_out;
             int32_t best = 0;
@@ -346,7 +347,9 @@ static double accuracy(trainer *t)
                 right += t->held.w[first + i];
         }
     }
-    return right / W;
+    *score = right / W;
+done:
+    return st;
 }
 
 /* total_j = Σ_i w_i (t_ij - mean_j)², in two passes */
@@ -371,15 +374,16 @@ static void total_squares(trainer *t)
 }
 
 /* Mean over the outputs; one whose target is constant counts 1 when it is met exactly and 0 otherwise. */
-static double r_squared(trainer *t)
+static ml_status r_squared(trainer *t, double *score)
 {
     double sum = 0;
+    const float *Z;
     size_t m;
+    ml_status st = ML_OK;
 
     memset(t->residual, 0, t->n_out * sizeof *t->residual);
     for (size_t first = 0; first < t->held.n; first += m) {
-        const float *Z = held_outputs(t, first, &m);
-
+        ML__TRY(held_outputs(t, first, &m, &Z));
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < t->n_out; j++) {
                 const double e = (double)t->held.target[(first + i) * t->n_out + j] - (double)Z[i * t->n_out + j];
@@ -388,20 +392,27 @@ static double r_squared(trainer *t)
     }
     for (size_t j = 0; j < t->n_out; j++)
         sum += t->total[j] > 0 ? 1 - t->residual[j] / t->total[j] : t->residual[j] == 0;
-    return sum / (double)t->n_out;
+    *score = sum / (double)t->n_out;
+done:
+    return st;
 }
 
 /* ---- the loop ---- */
 
-static void note_score(trainer *t, size_t epoch)
+static ml_status note_score(trainer *t, size_t epoch)
 {
-    const double score = t->scores[epoch] = t->score(t);
+    double score;
+    ml_status st;
 
+    ML__TRY(t->score(t, &score));
+    t->scores[epoch] = score;
     t->n_stalled = score < t->best_score + t->p->tol ? t->n_stalled + 1 : 0;
     if (epoch == 0 || score > t->best_score) {
         t->best_score = score;
         memcpy(t->best_theta, t->theta, t->n_theta * sizeof *t->theta);
     }
+done:
+    return st;
 }
 
 static void note_loss(trainer *t, double loss)
@@ -444,7 +455,7 @@ static ml_status run(trainer *t)
         t->loss_curve[epoch] = loss;
         t->n_epochs = epoch + 1;
         if (t->held.n)
-            note_score(t, epoch);
+            ML__TRY(note_score(t, epoch));
         else
             note_loss(t, loss);
         t->solver.kind->epoch_ends(&t->solver, (double)t->n_epochs * (double)t->train.n);
@@ -474,7 +485,7 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_shape *shape, ml__mlp_trained 
     trainer t = {
         .f = f,
         .p = f->params,
-        .k = &ml__kernels_best()->f32,
+        .crew = {&ml__kernels_best()->f32, f->context},
         .loss = &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR],
         .score = classify ? accuracy : r_squared,
         .d = f->d,

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Products shared among threads: kernel/product_tmpl.h compiled for float and for double.
+ *
+ * Tiles    of about TILE_WORK multiply-adds, or more where there would be over MOST_TILES of them. Columns come in units
+ *          of UNIT, whole panels of every table, and in as few units as SHORTEST to TALLEST rows allow: a panel of B that
+ *          is copied or transposed pays by many rows, and those of A shall stay in the second cache. Rows and columns
+ *          are then divided evenly.
+ */
+#include "kernel/product.h"
+
+#include "base/parallel.h"
+
+enum { TILE_WORK = 1 << 20, MOST_TILES = 64, UNIT = 32, SHORTEST = 128, TALLEST = 256 };
+
+/* C [m x n] in tiles of height x width, n_high of them below each other; those at the edges may be smaller. */
+typedef struct tiling {
+    size_t height, width, n_high, n_tiles;
+} tiling;
+
+static size_t at_most(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t at_least(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static tiling tiling_of(size_t m, size_t n, size_t k)
+{
+    const double work = (double)m * (double)n * (double)k;
+    const double tile_work = work / MOST_TILES > TILE_WORK ? work / MOST_TILES : TILE_WORK;
+    tiling t = {m, n, 1, 1};
+    size_t area, n_wide;
+
+    if (work < ML__SHARED_PRODUCT)
+        return t;
+    area = (size_t)(tile_work / (double)k);
+    t.width = at_most(n, UNIT * divide_up(area, UNIT * at_most(m, TALLEST)));
+    t.height = at_most(m, at_least(area / t.width, SHORTEST));
+    n_wide = divide_up(n, t.width);
+    t.width = at_most(n, UNIT * divide_up(n, UNIT * n_wide));
+    t.n_high = divide_up(m, t.height);
+    t.height = divide_up(m, t.n_high);
+    t.n_tiles = t.n_high * divide_up(n, t.width);
+    return t;
+}
+
+/* What is done with a product. */
+typedef enum { GEMM_NN, GEMM_NT, GEMM_TN, LAYER, LAYER_BACK, ADAM_TN } operation;
+
+#define R float
+#define NAME(name) name##_f32
+#define CREW ml__crew_f32
+#define PUBLIC(name) ML__PRODUCT_F32(name)
+#include "kernel/product_tmpl.h"
+#undef R
+#undef NAME
+#undef CREW
+#undef PUBLIC
+
+#define R double
+#define NAME(name) name##_f64
+#define CREW ml__crew_f64
+#define PUBLIC(name) ML__PRODUCT_F64(name)
+#include "kernel/product_tmpl.h"

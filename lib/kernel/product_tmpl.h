@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shared products of product.c, written once. No include guard: product.c includes this for each precision with
+ *     R            the element type
+ *     NAME(f)      the file-local name of f in this precision
+ *     CREW         the type of the crew
+ *     PUBLIC(f)    the cross-file name of operation f in this precision
+ */
+
+/* One call with what its operation needs of it; C is W for a step of Adam. */
+typedef struct {
+    operation op;
+    const CREW *crew;
+    size_t m, n, k;
+    const R *A;
+    size_t lda;
+    const R *B;
+    size_t ldb;
+    R beta;
+    R *C;
+    size_t ldc;
+    const R *b;
+    ml__activation f;
+    const R *H;
+    size_t ldh;
+    const ml__adam *step;
+    R *M, *V;
+    tiling tiles;
+} NAME(product);
+
+/* Tile `index`: those below each other follow each other, so that they find their part of B in the cache. */
+static ml_status NAME(run_tile)(void *argument, size_t index)
+{
+    const NAME(product) *p = argument;
+    const size_t i = index % p->tiles.n_high * p->tiles.height, j = index / p->tiles.n_high * p->tiles.width;
+    const size_t m = at_most(p->m - i, p->tiles.height), n = at_most(p->n - j, p->tiles.width), k = p->k;
+    const R *A = p->A + (p->op == GEMM_TN || p->op == ADAM_TN ? i : i * p->lda);
+    const R *B = p->B + (p->op == GEMM_NT || p->op == LAYER_BACK ? j * p->ldb : j);
+    R *C = p->C + i * p->ldc + j;
+    const size_t at = (size_t)(C - p->C);
+
+    switch (p->op) {
+    case GEMM_NN:
+        p->crew->k->gemm_nn(m, n, k, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
+        break;
+    case GEMM_NT:
+        p->crew->k->gemm_nt(m, n, k, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
+        break;
+    case GEMM_TN:
+        p->crew->k->gemm_tn(m, n, k, A, p->lda, B, p->ldb, p->beta, C, p->ldc);
+        break;
+    case LAYER:
+        p->crew->k->layer(m, n, k, A, p->lda, B, p->ldb, p->b ? p->b + j : NULL, p->f, C, p->ldc);
+        break;
+    case LAYER_BACK:
+        p->crew->k->layer_back(m, n, k, A, p->lda, B, p->ldb, p->f, p->H + i * p->ldh + j, p->ldh, C, p->ldc);
+        break;
+    case ADAM_TN:
+        p->crew->k->adam_tn(m, n, k, A, p->lda, B, p->ldb, p->step, C, p->M + at, p->V + at, p->ldc);
+        break;
+    }
+    return ML_OK;
+}
+
+static ml_status NAME(run)(NAME(product) * p)
+{
+    return p->tiles.n_tiles == 1 ? NAME(run_tile)(p, 0)
+                                 : ml__parallel_for(p->crew->context, p->tiles.n_tiles, NAME(run_tile), p);
+}
+
+static NAME(product) NAME(describe)(operation op, const CREW *crew, size_t m, size_t n, size_t k, const R *A,
+                                    size_t lda, const R *B, size_t ldb, R *C, size_t ldc)
+{
+    return (NAME(product)){.op = op,
+                           .crew = crew,
+                           .m = m,
+                           .n = n,
+                           .k = k,
+                           .A = A,
+                           .lda = lda,
+                           .B = B,
+                           .ldb = ldb,
+                           .C = C,
+                           .ldc = ldc,
+                           .tiles = tiling_of(m, n, k)};
+}
+
+ml_status PUBLIC(gemm_nn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
+                          size_t ldb, R beta, R *C, size_t ldc)
+{
+    NAME(product) p = NAME(describe)(GEMM_NN, crew, m, n, k, A, lda, B, ldb, C, ldc);
+
+    p.beta = beta;
+    return NAME(run)(&p);
+}
+
+ml_status PUBLIC(gemm_nt)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
+                          size_t ldb, R beta, R *C, size_t ldc)
+{
+    NAME(product) p = NAME(describe)(GEMM_NT, crew, m, n, k, A, lda, B, ldb, C, ldc);
+
+    p.beta = beta;
+    return NAME(run)(&p);
+}
+
+ml_status PUBLIC(gemm_tn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
+                          size_t ldb, R beta, R *C, size_t ldc)
+{
+    NAME(product) p = NAME(describe)(GEMM_TN, crew, m, n, k, A, lda, B, ldb, C, ldc);
+
+    p.beta = beta;
+    return NAME(run)(&p);
+}
+
+ml_status PUBLIC(layer)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,
+                        const R *b, ml__activation f, R *C, size_t ldc)
+{
+    NAME(product) p = NAME(describe)(LAYER, crew, m, n, k, A, lda, B, ldb, C, ldc);
+
+    p.b = b;
+    p.f = f;
+    return NAME(run)(&p);
+}
+
+ml_status PUBLIC(layer_back)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
+                             size_t ldb, ml__activation f, const R *H, size_t ldh, R *C, size_t ldc)
+{
+    NAME(product) p = NAME(describe)(LAYER_BACK, crew, m, n, k, A, lda, B, ldb, C, ldc);
+
+    p.f = f;
+    p.H = H;
+    p.ldh = ldh;
+    return NAME(run)(&p);
+}
+
+ml_status PUBLIC(adam_tn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
+                          size_t ldb, const ml__adam *step, R *W, R *M, R *V, size_t ldw)
+{
+    NAME(product) p = NAME(describe)(ADAM_TN, crew, m, n, k, A, lda, B, ldb, W, ldw);
+
+    p.step = step;
+    p.M = M;
+    p.V = V;
+    return NAME(run)(&p);
+}
