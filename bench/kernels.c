@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Speed of the matrix products of every kernel table, on shapes of tabular learning: GFLOP/s, and the share of what this
- * core's multipliers can do, measured in the same run by a loop over registers only.
+ * core's multipliers can do, measured in the same run by a loop over registers only. With a BLAS in the build, its rate for
+ * the product alone and the ratio of the two, by calls in turn.
  *
- *     bench-kernels [table]
+ *     bench-kernels [word..]       only the lines that contain each word: a table, f32, an operation, a job
  *
  * Times are the least of many repetitions by the wall clock: neighbours can only make them longer. (Processor time of the
  * thread looks better suited, but virtual machines have been seen to count too little of it.)
@@ -15,25 +16,83 @@
 
 #include "kernel/tables.h"
 
-enum { N_REPEATS = 30, ALIGNMENT = 64 };
+#ifdef ML__CBLAS
+#include <cblas.h>
+#endif
+
+enum { N_REPEATS = 40, N_MATRICES = 5, ALIGNMENT = 64, LINE = 160 };
 static const double SECONDS_PER_REPEAT = 3e-4;
 
-typedef enum { NN, NT, TN, SYRK } product_op;
-static const char *const OP_NAMES[] = {"nn", "nt", "tn", "syrk"};
+typedef enum { NN, NT, TN, SYRK, LAYER, BACK, ADAM } product_op;
+static const char *const OP_NAMES[] = {"nn", "nt", "tn", "syrk", "layer", "back", "adam"};
 
 /* C is m x n, with k terms for each element. */
 typedef struct {
     product_op op;
     size_t m, n, k;
+    const char *job;
 } shape;
 
+/* Networks are a-b-c with a batch; all others work on blocks of 256 rows. */
 static const shape SHAPES[] = {
-    {NN, 32, 64, 20},      {NN, 128, 512, 784}, {NN, 4096, 64, 16}, {NN, 512, 512, 512},  {NN, 32, 32, 64},
-    {NN, 4096, 16, 20},    {NN, 100, 10, 512},  {NN, 1, 64, 20},    {NN, 1, 512, 784},    {NN, 4096, 1, 64},
-    {NT, 32, 64, 20},      {NT, 128, 784, 512}, {NT, 4096, 64, 16}, {NT, 512, 512, 512},  {NT, 32, 20, 64},
-    {NT, 1, 512, 784},     {NT, 4096, 1, 64},   {TN, 20, 64, 32},   {TN, 784, 512, 128},  {TN, 512, 10, 128},
-    {TN, 64, 16, 4096},    {TN, 512, 512, 512}, {TN, 28, 1, 4096},  {SYRK, 28, 28, 4096}, {SYRK, 64, 64, 4096},
-    {SYRK, 512, 512, 512},
+    {NN, 32, 64, 20, "size"},
+    {NN, 128, 512, 784, "size"},
+    {NN, 4096, 64, 16, "size"},
+    {NN, 512, 512, 512, "size"},
+    {NT, 512, 512, 512, "size"},
+    {TN, 512, 512, 512, "size"},
+    {NN, 1024, 1024, 1024, "size"},
+    {LAYER, 32, 64, 20, "20-64-32-3"},
+    {LAYER, 32, 32, 64, "20-64-32-3"},
+    {LAYER, 32, 3, 32, "20-64-32-3"},
+    {BACK, 32, 32, 3, "20-64-32-3"},
+    {BACK, 32, 64, 32, "20-64-32-3"},
+    {TN, 20, 64, 32, "20-64-32-3"},
+    {TN, 64, 32, 32, "20-64-32-3"},
+    {TN, 32, 3, 32, "20-64-32-3"},
+    {ADAM, 20, 64, 32, "20-64-32-3"},
+    {ADAM, 64, 32, 32, "20-64-32-3"},
+    {ADAM, 32, 3, 32, "20-64-32-3"},
+    {LAYER, 1, 64, 20, "20-64-32-3 one row"},
+    {LAYER, 1, 32, 64, "20-64-32-3 one row"},
+    {LAYER, 1, 3, 32, "20-64-32-3 one row"},
+    {LAYER, 32, 64, 13, "13-64-64-1"},
+    {LAYER, 32, 64, 64, "13-64-64-1"},
+    {LAYER, 32, 1, 64, "13-64-64-1"},
+    {BACK, 32, 64, 1, "13-64-64-1"},
+    {BACK, 32, 64, 64, "13-64-64-1"},
+    {TN, 13, 64, 32, "13-64-64-1"},
+    {TN, 64, 64, 32, "13-64-64-1"},
+    {TN, 64, 1, 32, "13-64-64-1"},
+    {LAYER, 128, 512, 784, "784-512-512-10"},
+    {LAYER, 128, 512, 512, "784-512-512-10"},
+    {LAYER, 128, 10, 512, "784-512-512-10"},
+    {BACK, 128, 512, 10, "784-512-512-10"},
+    {BACK, 128, 512, 512, "784-512-512-10"},
+    {TN, 784, 512, 128, "784-512-512-10"},
+    {TN, 512, 512, 128, "784-512-512-10"},
+    {TN, 512, 10, 128, "784-512-512-10"},
+    {ADAM, 784, 512, 128, "784-512-512-10"},
+    {ADAM, 512, 512, 128, "784-512-512-10"},
+    {ADAM, 512, 10, 128, "784-512-512-10"},
+    {LAYER, 128, 64, 784, "784-64-784"},
+    {LAYER, 128, 784, 64, "784-64-784"},
+    {BACK, 128, 64, 784, "784-64-784"},
+    {TN, 784, 64, 128, "784-64-784"},
+    {TN, 64, 784, 128, "784-64-784"},
+    {NN, 256, 64, 16, "k-means 16, 64 clusters"},
+    {NN, 256, 16, 16, "mixture 16"},
+    {TN, 8, 16, 256, "mixture 16"},
+    {SYRK, 16, 16, 256, "mixture 16"},
+    {SYRK, 28, 28, 256, "least squares 28"},
+    {NN, 256, 1, 28, "least squares 28"},
+    {TN, 28, 1, 256, "least squares 28"},
+    {SYRK, 64, 64, 256, "PCA 64"},
+    {SYRK, 784, 784, 256, "PCA 784"},
+    {NT, 256, 26, 16, "logistic 16, 26 classes"},
+    {TN, 26, 16, 256, "logistic 16, 26 classes"},
+    {NT, 4096, 1, 64, "binary 64"},
+    {TN, 64, 1, 4096, "binary 64"},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
 
@@ -74,21 +133,16 @@ static double fma_rounds(ml__level level)
 }
 
 /* GFLOP/s in single precision, or 0 when nothing is known about the level. */
-static double peak(ml__level level)
+static double multiplier_rate(ml__level level)
 {
-    double best = 0;
+    const double start = seconds();
 
-    for (int r = 0; r < N_REPEATS && level > ML__PORTABLE; r++) {
-        const double start = seconds(), operations = fma_rounds(level), rate = operations / (seconds() - start) * 1e-9;
-
-        best = rate > best ? rate : best;
-    }
-    return best;
+    return level > ML__PORTABLE ? fma_rounds(level) / (seconds() - start) * 1e-9 : 0;
 }
 
 #else
 
-static double peak(ml__level level)
+static double multiplier_rate(ml__level level)
 {
     (void)level;
     return 0;
@@ -99,114 +153,149 @@ static double peak(ml__level level)
 /* The level a table is compared with: its own, or all that the processor has. */
 static ml__level level_of(const char *table)
 {
-    return strcmp(table, "avx2") == 0 ? ML__AVX2 : ml__cpu_level();
+#ifdef ML__X86_KERNELS
+    if (strcmp(table, "avx2") == 0)
+        return ML__AVX2;
+#else
+    (void)table;
+#endif
+    return ml__cpu_level();
 }
 
 /* ---- products ---- */
 
-static void *zeros(size_t n_bytes)
+static double larger(double a, double b)
 {
-    const size_t size = (n_bytes + ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    void *block = aligned_alloc(ALIGNMENT, size);
+    return a > b ? a : b;
+}
+
+/* Numbers in [0, 1), the same in every run. */
+static void *numbers(size_t count, bool in_double)
+{
+    const size_t size = in_double ? sizeof(double) : sizeof(float);
+    void *block = aligned_alloc(ALIGNMENT, (count * size + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
+    uint64_t state = 1;
 
     if (!block) {
         fprintf(stderr, "bench-kernels: out of memory\n");
         exit(1);
     }
-    return memset(block, 0, size);
-}
+    for (size_t i = 0; i < count; i++) {
+        const double u = (double)((state = state * 6364136223846793005 + 1442695040888963407) >> 11) * 0x1p-53;
 
-static void run_f32(const ml__kernels_f32 *t, const shape *s, const float *A, const float *B, float *C)
-{
-    switch (s->op) {
-    case NN:
-        t->gemm_nn(s->m, s->n, s->k, A, s->k, B, s->n, 0, C, s->n);
-        break;
-    case NT:
-        t->gemm_nt(s->m, s->n, s->k, A, s->k, B, s->k, 0, C, s->n);
-        break;
-    case TN:
-        t->gemm_tn(s->m, s->n, s->k, A, s->m, B, s->n, 0, C, s->n);
-        break;
-    case SYRK:
-        t->syrk_tn(s->n, s->k, A, s->n, 0, C, s->n);
-        break;
+        if (in_double)
+            ((double *)block)[i] = u;
+        else
+            ((float *)block)[i] = (float)u;
     }
+    return block;
 }
 
-static void run_f64(const ml__kernels_f64 *t, const shape *s, const double *A, const double *B, double *C)
-{
-    switch (s->op) {
-    case NN:
-        t->gemm_nn(s->m, s->n, s->k, A, s->k, B, s->n, 0, C, s->n);
-        break;
-    case NT:
-        t->gemm_nt(s->m, s->n, s->k, A, s->k, B, s->k, 0, C, s->n);
-        break;
-    case TN:
-        t->gemm_tn(s->m, s->n, s->k, A, s->m, B, s->n, 0, C, s->n);
-        break;
-    case SYRK:
-        t->syrk_tn(s->n, s->k, A, s->n, 0, C, s->n);
-        break;
-    }
-}
+#define R float
+#define NAME(f) f##_f32
+#define MEMBER f32
+#define BLAS(f) cblas_s##f
+#include "products_tmpl.h"
+#undef R
+#undef NAME
+#undef MEMBER
+#undef BLAS
 
-static void run(const ml__kernels *table, bool in_double, const shape *s, void *const matrices[3])
+#define R double
+#define NAME(f) f##_f64
+#define MEMBER f64
+#define BLAS(f) cblas_d##f
+#include "products_tmpl.h"
+
+/* One call, by the BLAS when table is NULL. */
+static void run(const ml__kernels *table, bool in_double, const shape *s, void *const *matrices)
 {
-    if (in_double)
-        run_f64(&table->f64, s, matrices[0], matrices[1], matrices[2]);
+    if (table)
+        (in_double ? run_f64 : run_f32)(table, s, matrices);
+#ifdef ML__CBLAS
     else
-        run_f32(&table->f32, s, matrices[0], matrices[1], matrices[2]);
+        (in_double ? run_blas_f64 : run_blas_f32)(s, matrices);
+#endif
 }
 
-static double gflops(const ml__kernels *table, bool in_double, const shape *s, void *const matrices[3])
+static double seconds_of_calls(const ml__kernels *table, bool in_double, const shape *s, void *const *matrices, int n)
+{
+    const double start = seconds();
+
+    for (int i = 0; i < n; i++)
+        run(table, in_double, s, matrices);
+    return seconds() - start;
+}
+
+/* GFLOP/s of the table, of the BLAS and of the multipliers, each the best of as many tries, in turn. */
+typedef struct {
+    double ours, blas, limit;
+} rates;
+
+static rates measure(const ml__kernels *table, bool in_double, const shape *s, void *const *matrices)
 {
     const double operations = (double)s->k * (double)s->n * (s->op == SYRK ? (double)s->n + 1 : 2 * (double)s->m);
-    double best = 0, start = seconds();
-    int n_calls = 1;
+    const double first = seconds_of_calls(table, in_double, s, matrices, 1);
+    const int n_calls = first < SECONDS_PER_REPEAT ? (int)(SECONDS_PER_REPEAT / (first + 1e-8)) + 1 : 1;
+    const double work = operations * n_calls * 1e-9;
+    rates best = {0, 0, 0};
 
-    run(table, in_double, s, matrices);
-    start = seconds() - start;
-    if (start < SECONDS_PER_REPEAT)
-        n_calls = (int)(SECONDS_PER_REPEAT / (start + 1e-8)) + 1;
     for (int r = 0; r < N_REPEATS; r++) {
-        double rate;
-
-        start = seconds();
-        for (int i = 0; i < n_calls; i++)
-            run(table, in_double, s, matrices);
-        rate = operations * n_calls / (seconds() - start) * 1e-9;
-        best = rate > best ? rate : best;
+        best.ours = larger(best.ours, work / seconds_of_calls(table, in_double, s, matrices, n_calls));
+#ifdef ML__CBLAS
+        best.blas = larger(best.blas, work / seconds_of_calls(NULL, in_double, s, matrices, n_calls));
+#endif
+        best.limit = larger(best.limit, multiplier_rate(level_of(table->name)) / (in_double ? 2 : 1));
     }
     return best;
 }
 
-static void print_shape(const ml__kernels *table, bool in_double, const shape *s)
+static void print_rates(const ml__kernels *table, bool in_double, const shape *s, const char *line)
 {
-    const size_t size = in_double ? sizeof(double) : sizeof(float);
-    void *matrices[3] = {zeros(s->m * s->k * size), zeros(s->k * s->n * size), zeros(s->m * s->n * size)};
-    const double before = peak(level_of(table->name)), rate = gflops(table, in_double, s, matrices);
-    const double after = peak(level_of(table->name));
-    const double limit = (before > after ? before : after) / (in_double ? 2 : 1);
+    const size_t sizes[N_MATRICES] = {s->m * s->k, s->k * s->n, s->m * s->n, s->m * s->n, s->m * s->n};
+    void *matrices[N_MATRICES];
+    rates best;
 
-    printf("%-9s %s %-4s %5zu x %4zu x %4zu  %7.1f GFLOP/s", table->name, in_double ? "f64" : "f32", OP_NAMES[s->op],
-           s->m, s->n, s->k, rate);
-    if (limit > 0)
-        printf("  %3.0f %% of %.0f", 100 * rate / limit, limit);
+    for (int i = 0; i < N_MATRICES; i++)
+        matrices[i] = numbers(sizes[i], in_double);
+    best = measure(table, in_double, s, matrices);
+    printf("%s  %6.1f GFLOP/s", line, best.ours);
+    if (best.limit > 0)
+        printf("  %3.0f %% of %.0f", 100 * best.ours / best.limit, best.limit);
+    if (best.blas > 0)
+        printf("  BLAS %6.1f  x %.2f", best.blas, best.ours / best.blas);
     putchar('\n');
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < N_MATRICES; i++)
         free(matrices[i]);
+}
+
+static bool has_words(const char *line, int n_words, char **words)
+{
+    for (int i = 0; i < n_words; i++)
+        if (!strstr(line, words[i]))
+            return false;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     const ml__kernels *const *tables;
     const size_t n_tables = ml__kernels_all(&tables);
+    char line[LINE];
 
+#ifdef ML__OPENBLAS
+    openblas_set_num_threads(1);
+    printf("OpenBLAS runs its %s kernels, one thread\n", openblas_get_corename());
+#endif
     for (size_t t = 0; t < n_tables; t++)
-        for (int in_double = 0; in_double < 2 && (argc < 2 || strcmp(argv[1], tables[t]->name) == 0); in_double++)
-            for (size_t i = 0; i < N_SHAPES; i++)
-                print_shape(tables[t], in_double, &SHAPES[i]);
+        for (int in_double = 0; in_double < 2; in_double++)
+            for (size_t i = 0; i < N_SHAPES; i++) {
+                const shape *s = &SHAPES[i];
+
+                snprintf(line, sizeof line, "%-9s %s %-5s %4zu x %4zu x %4zu  %-23s", tables[t]->name,
+                         in_double ? "f64" : "f32", OP_NAMES[s->op], s->m, s->n, s->k, s->job);
+                if (has_words(line, argc - 1, argv + 1))
+                    print_rates(tables[t], in_double, s, line);
+            }
     return 0;
 }

@@ -24,6 +24,8 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define KERNELS "portable avx2 avx512"
+#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#define KERNELS "portable neon"
 #else
 #define KERNELS "portable"
 #endif

@@ -29,10 +29,7 @@
 
 #include "kernel/kernel.h"
 
-enum {
-    MAX_ITERATIONS = 200,
-    ROWS_AT_ONCE = 256 /* of a block of scaled rows for H */
-};
+enum { MAX_ITERATIONS = 200 };
 static const double GAP = 1e-9; /* relative; see each loss */
 static const double RIDGE =
     1e-12; /* of the largest diagonal: far below any curvature that matters, far above rounding */
@@ -43,8 +40,7 @@ typedef struct {
     const double *P, *omega; /* P are the errors R in the case of squares */
     double *w, *g, *H;       /* [m], [m], [m x m] lower triangle filled to both */
     double *v, *d;           /* [m] minimiser of the model, d = v - w */
-    double *s, *s_v, *q;     /* [n] P w, P v, P d */
-    double *block;           /* [ROWS_AT_ONCE x m] */
+    double *s, *s_v, *q;     /* [n] P w, P v, P d; q also the weights of H */
     /* active set */
     double *A, *b, *L, *solution; /* model 1/2 v'A v + b'v; [m x m], [m], [m x m], [m x 2] */
     size_t *free_set;
@@ -64,7 +60,6 @@ static ml_status create(ml__arena *scratch, size_t n, size_t m, const double *P,
     ML__NEW(scratch, s->s, n);
     ML__NEW(scratch, s->s_v, n);
     ML__NEW(scratch, s->q, n);
-    ML__NEW(scratch, s->block, ROWS_AT_ONCE * m);
     ML__NEW(scratch, s->A, m * m);
     ML__NEW(scratch, s->b, m);
     ML__NEW(scratch, s->L, m * m);
@@ -105,18 +100,10 @@ static void fill_hessian(state *s, const double *divisor)
 {
     const size_t m = s->m;
 
+    for (size_t i = 0; i < s->n; i++)
+        s->q[i] = s->omega[i] / s->W / (divisor ? divisor[i] * divisor[i] : 1);
     memset(s->H, 0, m * m * sizeof *s->H);
-    for (size_t first = 0; first < s->n; first += ROWS_AT_ONCE) {
-        const size_t rows = s->n - first < ROWS_AT_ONCE ? s->n - first : ROWS_AT_ONCE;
-
-        for (size_t r = 0; r < rows; r++) {
-            const size_t i = first + r;
-            const double scale = sqrt(s->omega[i] / s->W) / (divisor ? divisor[i] : 1);
-            for (size_t k = 0; k < m; k++)
-                s->block[r * m + k] = scale * s->P[i * m + k];
-        }
-        ml__kernels_best()->f64.syrk_tn(m, rows, s->block, m, 1, s->H, m);
-    }
+    ml__kernels_best()->f64.syrk_weighted(m, s->n, s->P, m, s->q, s->H, m);
     for (size_t k = 0; k < m; k++)
         for (size_t l = 0; l < k; l++)
             s->H[l * m + k] = s->H[k * m + l];

@@ -2,8 +2,8 @@
 /*
  * What instructions this processor and its operating system offer.
  *
- * CPUID tells what the processor can do, XCR0 which registers the system saves when it switches threads; both are needed.
- * (Intel SDM volume 1, sections 14.3 and 15.2.)
+ * On x86 CPUID tells what the processor can do, XCR0 which registers the system saves when it switches threads; both are
+ * needed. (Intel SDM volume 1, sections 14.3 and 15.2.) AArch64 always has NEON.
  */
 #include "kernel/tables.h"
 
@@ -51,6 +51,13 @@ ml__level ml__cpu_level(void)
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !has_all(ebx, AVX2) || !has_all(xcr0, YMM_STATE))
         return ML__PORTABLE;
     return has_all(ebx, AVX512F | AVX512DQ | AVX512BW | AVX512VL) && has_all(xcr0, ZMM_STATE) ? ML__AVX512 : ML__AVX2;
+}
+
+#elif defined(ML__NEON_KERNELS)
+
+ml__level ml__cpu_level(void)
+{
+    return ML__NEON;
 }
 
 #else

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dense factorisations in double: Cholesky, triangular solves, the symmetric eigenproblem. Row-major, unblocked.
+ * Dense factorisations in double: Cholesky, triangular systems, the symmetric eigenproblem. Row-major.
  *
- * Cholesky    A = L L', row by row (Golub & Van Loan, Matrix Computations, 4th ed., section 4.2; every inner product runs
- *             along two rows):   l_ij = (a_ij - Σ_{p<j} l_ip l_jp) / l_jj for j < i,   l_ii = sqrt(a_ii - Σ_{p<i} l_ip²)
+ * Cholesky    A = L L' (Golub & Van Loan, Matrix Computations, 4th ed., section 4.2):
+ *             l_ij = (a_ij - Σ_{p<j} l_ip l_jp) / l_jj for j < i,   l_ii = sqrt(a_ii - Σ_{p<i} l_ip²)
  * Solves      forward and back substitution by rows of the right-hand side (ibid., section 3.1)
  * Inverse     x_ij = -(Σ_{p=j..i-1} l_ip x_pj) / l_ii for j < i,   x_ii = 1 / l_ii
+ * Blocks      the same formulas hold for BLOCK x BLOCK blocks in the place of elements: what comes out of the sums over p
+ *             is a matrix product, only the blocks on the diagonal are treated as above.
  *
  * Eigenproblem   A = V' diag(λ) V, eigenvectors in the rows of V.
  *   1. scale    A / 2^s with the largest element in [1/2, 1): squares neither overflow nor, where they matter, underflow
@@ -30,7 +32,11 @@
 
 #include "kernel/kernel.h"
 
-enum { SWEEPS_PER_ROW = 50 };                     /* 2 is usual, 30 the classical limit */
+enum {
+    BLOCK = 32,         /* of the triangular routines; squares of it on the stack are 8 KiB */
+    PANEL = 16,         /* columns of a triangular product at a time: enough for a product, few zeros */
+    SWEEPS_PER_ROW = 50 /* 2 is usual, 30 the classical limit */
+};
 static const double TINY = DBL_MIN / DBL_EPSILON; /* squares below may be subnormal, with few digits left */
 
 static double dot(size_t n, const double *x, const double *y)
@@ -45,23 +51,40 @@ static void axpy(size_t n, double a, const double *x, double *restrict y)
         y[j] += a * x[j];
 }
 
-/* ---- Cholesky and triangular systems ---- */
-
-size_t ml__cholesky(size_t n, double *A, size_t lda)
+static const ml__kernels_f64 *products(void)
 {
-    for (size_t i = 0; i < n; i++) {
-        double *l_i = A + i * lda;
+    return &ml__kernels_rowwise()->f64;
+}
 
-        for (size_t j = 0; j < i; j++) {
-            const double *l_j = A + j * lda;
-            l_i[j] = (l_i[j] - dot(j, l_i, l_j)) / l_j[j];
-        }
-        const double pivot = l_i[i] - dot(i, l_i, l_i);
-        if (!(pivot > 0 && pivot <= DBL_MAX))
-            return i + 1;
-        l_i[i] = sqrt(pivot);
+static size_t min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void negate(size_t m, size_t n, double *C, size_t ldc)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            C[i * ldc + j] = -C[i * ldc + j];
+}
+
+/* T[n x m] = A[m x n]' */
+static void transpose(size_t m, size_t n, const double *A, size_t lda, double *T, size_t ldt)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            T[j * ldt + i] = A[i * lda + j];
+}
+
+/* ---- triangular products and systems ---- */
+
+void ml__multiply_upper(const ml__kernels_f64 *kernels, size_t m, size_t n, const double *A, size_t lda,
+                        const double *U, size_t ldu, double *C, size_t ldc)
+{
+    for (size_t j = 0; j < n; j += PANEL) {
+        const size_t width = min(n - j, PANEL);
+        kernels->gemm_nn(m, width, j + width, A, lda, U + j, ldu, 0, C + j, ldc);
     }
-    return 0;
 }
 
 static void divide(size_t m, double *b, double pivot)
@@ -70,7 +93,8 @@ static void divide(size_t m, double *b, double pivot)
         b[j] /= pivot;
 }
 
-void ml__solve_lower(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
+/* B := L^-1 B for a block on the diagonal. */
+static void substitute(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t p = 0; p < i; p++)
@@ -79,7 +103,7 @@ void ml__solve_lower(size_t n, size_t m, const double *L, size_t ldl, double *B,
     }
 }
 
-void ml__solve_lower_transposed(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
+static void substitute_transposed(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
 {
     for (size_t i = n; i-- > 0;) {
         divide(m, B + i * ldb, L[i * ldl + i]);
@@ -88,7 +112,58 @@ void ml__solve_lower_transposed(size_t n, size_t m, const double *L, size_t ldl,
     }
 }
 
-void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t ldx)
+/* c := A b - c. A column alone has an order of its own in gemm_nn (kernel.h), so it goes there twice. */
+static void multiply_column(size_t rows, size_t k, const double *A, size_t lda, const double *b, size_t ldb, double *c)
+{
+    double b2[2 * BLOCK], c2[2 * BLOCK];
+
+    for (size_t i = 0; i < rows; i++)
+        c2[2 * i] = c2[2 * i + 1] = -c[i * ldb];
+    for (size_t p = 0; p < k; p += BLOCK) {
+        const size_t terms = min(k - p, BLOCK);
+
+        for (size_t q = 0; q < terms; q++)
+            b2[2 * q] = b2[2 * q + 1] = b[(p + q) * ldb];
+        products()->gemm_nn(rows, 2, terms, A + p, lda, b2, 2, 1, c2, 2);
+    }
+    for (size_t i = 0; i < rows; i++)
+        c[i * ldb] = c2[2 * i];
+}
+
+void ml__solve_lower(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
+{
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t rows = min(n - i, BLOCK);
+        double *B_i = B + i * ldb;
+
+        if (i > 0) {
+            if (m == 1)
+                multiply_column(rows, i, L + i * ldl, ldl, B, ldb, B_i);
+            else
+                products()->gemm_nn(rows, m, i, L + i * ldl, ldl, B, ldb, -1, B_i, ldb);
+            negate(rows, m, B_i, ldb);
+        }
+        substitute(rows, m, L + i * ldl + i, ldl, B_i, ldb);
+    }
+}
+
+void ml__solve_lower_transposed(size_t n, size_t m, const double *L, size_t ldl, double *B, size_t ldb)
+{
+    for (size_t end = n; end > 0;) {
+        const size_t rows = (end - 1) % BLOCK + 1, i = end - rows;
+        double *B_i = B + i * ldb;
+
+        if (end < n) {
+            products()->gemm_tn(rows, m, n - end, L + end * ldl + i, ldl, B + end * ldb, ldb, -1, B_i, ldb);
+            negate(rows, m, B_i, ldb);
+        }
+        substitute_transposed(rows, m, L + i * ldl + i, ldl, B_i, ldb);
+        end = i;
+    }
+}
+
+/* A block on the diagonal of the inverse. */
+static void invert_block(size_t n, const double *L, size_t ldl, double *X, size_t ldx)
 {
     for (size_t i = 0; i < n; i++) {
         double *x_i = X + i * ldx;
@@ -100,6 +175,95 @@ void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t l
         divide(i, x_i, L[i * ldl + i]);
         x_i[i] = 1 / L[i * ldl + i];
     }
+}
+
+void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t ldx)
+{
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t rows = min(n - i, BLOCK);
+        double *X_i = X + i * ldx;
+
+        for (size_t j = 0; j < i; j += BLOCK) /* X is 0 above block j */
+            products()->gemm_nn(rows, BLOCK, i - j, L + i * ldl + j, ldl, X + j * ldx + j, ldx, 0, X_i + j, ldx);
+        negate(rows, i, X_i, ldx);
+        substitute(rows, i, L + i * ldl + i, ldl, X_i, ldx);
+        invert_block(rows, L + i * ldl + i, ldl, X_i + i, ldx);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t j = i + rows; j < n; j++)
+                X_i[r * ldx + j] = 0;
+    }
+}
+
+/* ---- Cholesky ---- */
+
+/* A block on the diagonal, as U'U with U = L' on the stack: there each step runs along rows. The same return value. */
+static size_t factor_block(size_t n, double *A, size_t lda)
+{
+    double U[BLOCK * BLOCK];
+    size_t failed = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            U[j * BLOCK + i] = A[i * lda + j];
+    for (size_t p = 0; p < n && !failed; p++) {
+        double *u_p = U + p * BLOCK;
+
+        if (!(u_p[p] > 0 && u_p[p] <= DBL_MAX))
+            failed = p + 1;
+        u_p[p] = sqrt(u_p[p]);
+        divide(n - p - 1, u_p + p + 1, u_p[p]);
+        for (size_t i = p + 1; i < n; i++)
+            axpy(n - i, -u_p[i], u_p + i, U + i * BLOCK + i);
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            A[i * lda + j] = U[j * BLOCK + i];
+    return failed;
+}
+
+/* A -= L L' for rows L of n elements: the lower triangle of A[m x m], m <= BLOCK. */
+static void subtract_square(size_t m, size_t n, const double *L, size_t ldl, double *A, size_t lda)
+{
+    double S[BLOCK * BLOCK];
+
+    products()->gemm_nt(m, m, n, L, ldl, L, ldl, 0, S, BLOCK);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j <= i; j++)
+            A[i * lda + j] -= S[i * BLOCK + j];
+}
+
+/* B := B L'^-1 for m rows, L a block on the diagonal: through transposed tiles, so that what is inside runs along rows. */
+static void solve_rows(size_t m, size_t n, const double *L, size_t ldl, double *B, size_t ldb)
+{
+    double T[BLOCK * BLOCK];
+
+    for (size_t i = 0; i < m; i += BLOCK) {
+        const size_t rows = min(m - i, BLOCK);
+
+        transpose(rows, n, B + i * ldb, ldb, T, BLOCK);
+        substitute(n, rows, L, ldl, T, BLOCK);
+        transpose(n, rows, T, BLOCK, B + i * ldb, ldb);
+    }
+}
+
+size_t ml__cholesky(size_t n, double *A, size_t lda)
+{
+    for (size_t j = 0; j < n; j += BLOCK) {
+        const size_t columns = min(n - j, BLOCK), below = j + columns;
+        double *L_j = A + j * lda, *B = A + below * lda;
+
+        if (j > 0)
+            subtract_square(columns, j, L_j, lda, L_j + j, lda);
+        const size_t failed = factor_block(columns, L_j + j, lda);
+        if (failed)
+            return j + failed;
+        if (j > 0 && below < n) {
+            products()->gemm_nt(n - below, columns, j, B, lda, L_j, lda, -1, B + j, lda);
+            negate(n - below, columns, B + j, lda);
+        }
+        solve_rows(n - below, columns, L_j + j, lda, B + j, lda);
+    }
+    return 0;
 }
 
 /* ---- symmetric eigenproblem ---- */

@@ -7,6 +7,7 @@
 #ifndef ML__KERNEL_GEMM_H
 #define ML__KERNEL_GEMM_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,23 +58,27 @@
 /* The steps of a tile. Row i holds the accumulators ci_0, ci_1, ...; only the last vector of a row can be partial. */
 #define ML__DECLARE(i, v, V) VECTOR c##i##_##v = ZERO();
 #define ML__DECLARE_ROW(i, V) ML__VECTORS_##V(ML__DECLARE, i, V)
-#define ML__START(i, v, V) \
-    c##i##_##v = MULTIPLY(beta, v == V - 1 ? LOAD_PART(c + v * LANES, last) : LOAD(c + v * LANES));
-#define ML__START_ROW(i, V)                    \
-    ML__VECTORS_##V(ML__START, i, V) c += ldc; \
-    ML__OPAQUE(c);
-#define ML__LOAD_B(i, v, V) const VECTOR b##v = v == V - 1 ? LOAD_PART(b + v * LANES, last) : LOAD(b + v * LANES);
+#define ML__START(i, v, V) c##i##_##v = v < V - 1 ? LOAD(s + v * LANES) : LOAD_PART(s + v * LANES, last);
+#define ML__START_ROW(i, V)                      \
+    ML__VECTORS_##V(ML__START, i, V) s += s_row; \
+    ML__OPAQUE(s);
+#define ML__SCALE(i, v, V) c##i##_##v = MULTIPLY(beta, c##i##_##v);
+#define ML__SCALE_ROW(i, V) ML__VECTORS_##V(ML__SCALE, i, V)
+#define ML__LOAD_B(i, v, V) const VECTOR b##v = LOAD(b + v * LANES);
+#define ML__LOAD_B_PART(i, v, V) const VECTOR b##v = v == V - 1 ? LOAD_PART(b + v * LANES, last) : LOAD(b + v * LANES);
 #define ML__ADD_TERM(i, v, V) c##i##_##v = MULTIPLY_ADD(x, b##v, c##i##_##v);
 #define ML__ADD_TERM_ROW(i, V)                                                          \
     {                                                                                   \
         const VECTOR x = BROADCAST((const REAL *)(const void *)(a + (ML__OFFSET_##i))); \
         ML__VECTORS_##V(ML__ADD_TERM, i, V)                                             \
     }
-#define ML__STORE(i, v, V)                           \
-    if (v == V - 1)                                  \
-        STORE_PART(c + v * LANES, last, c##i##_##v); \
-    else                                             \
-        STORE(c + v * LANES, c##i##_##v);
+#define ML__RELU(i, v, V) c##i##_##v = MAX(ZERO(), c##i##_##v);
+#define ML__RELU_ROW(i, V) ML__VECTORS_##V(ML__RELU, i, V)
+#define ML__STORE(i, v, V)                \
+    if (v < V - 1)                        \
+        STORE(c + v * LANES, c##i##_##v); \
+    else                                  \
+        STORE_PART(c + v * LANES, last, c##i##_##v);
 #define ML__STORE_ROW(i, V)                    \
     ML__VECTORS_##V(ML__STORE, i, V) c += ldc; \
     ML__OPAQUE(c);
@@ -98,51 +103,79 @@
 #define ML__KEEP_ROWS_14() \
     __asm__("" : "+r"(row1), "+r"(row3), "+r"(row5), "+r"(row7), "+r"(row9), "+r"(row11), "+r"(row13))
 
+/* One term: its vectors of B times the broadcast elements of A. */
+#define ML__TERM(M, V, LOAD_VECTOR)                                                   \
+    ML__KEEP_ROWS_##M();                                                              \
+    ML__VECTORS_##V(LOAD_VECTOR, 0, V) ML__ROWS_##M(ML__ADD_TERM_ROW, V) a += a_step; \
+    b = (const REAL *)(const void *)((const char *)b + b_step);
+
 /* n_tiles tiles of M rows, below each other, times the panel. */
-#define ML__TILE(M, V)                                                                              \
-    static void NAME(tile_##M##_##V)(const NAME(panel) * p, size_t n_tiles, const REAL *A, REAL *C) \
-    {                                                                                               \
-        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1;   \
-        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                               \
-        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                   \
-        const size_t ldc = p->ldc;                                                                  \
-        PART last = p->last;                                                                        \
-                                                                                                    \
-        ML__OPAQUE(a_step);                                                                         \
-        ML__OPAQUE(b_step);                                                                         \
-        ML__KEEP_ROWS_14();                                                                         \
-        KEEP_PART(last);                                                                            \
-        for (; n_tiles > 0; n_tiles--) {                                                            \
-            const char *a = (const char *)A;                                                        \
-            const REAL *b = p->B;                                                                   \
-            REAL *c = C;                                                                            \
-            ML__ROWS_##M(ML__DECLARE_ROW, V)                                                        \
-                                                                                                    \
-                if (p->beta != 0)                                                                   \
-            {                                                                                       \
-                const VECTOR beta = BROADCAST(&p->beta);                                            \
-                                                                                                    \
-                ML__ROWS_##M(ML__START_ROW, V)                                                      \
-            }                                                                                       \
-            for (size_t q = p->k; q > 0; q--) {                                                     \
-                ML__KEEP_ROWS_##M();                                                                \
-                ML__VECTORS_##V(ML__LOAD_B, 0, V) ML__ROWS_##M(ML__ADD_TERM_ROW, V) a += a_step;    \
-                b = (const REAL *)(const void *)((const char *)b + b_step);                         \
-            }                                                                                       \
-            c = C;                                                                                  \
-            ML__ROWS_##M(ML__STORE_ROW, V) A += M * p->a_row;                                       \
-            C += M * ldc;                                                                           \
-        }                                                                                           \
+#define ML__TILE(M, V)                                                                            \
+    static void NAME(tile_##M##_##V)(const NAME(panel) * p, size_t n_tiles)                       \
+    {                                                                                             \
+        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1; \
+        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                             \
+        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                 \
+        const size_t s_row = p->s_row, ldc = p->ldc;                                              \
+        const REAL *A = p->A, *S = p->S;                                                          \
+        REAL *C = p->C;                                                                           \
+        PART last = p->last;                                                                      \
+                                                                                                  \
+        ML__OPAQUE(a_step);                                                                       \
+        ML__OPAQUE(b_step);                                                                       \
+        ML__KEEP_ROWS_14();                                                                       \
+        for (; n_tiles > 0; n_tiles--) {                                                          \
+            const char *a = (const char *)A;                                                      \
+            const REAL *b = p->terms[0].B, *s = S;                                                \
+            REAL *c = C;                                                                          \
+            ML__ROWS_##M(ML__DECLARE_ROW, V);                                                     \
+                                                                                                  \
+            if (s) {                                                                              \
+                ML__ROWS_##M(ML__START_ROW, V);                                                   \
+                if (p->beta != 1) {                                                               \
+                    const VECTOR beta = BROADCAST(&p->beta);                                      \
+                    ML__ROWS_##M(ML__SCALE_ROW, V);                                               \
+                }                                                                                 \
+                S += M * s_row;                                                                   \
+            }                                                                                     \
+            for (size_t q = p->k_masked; q > 0; q--) {                                            \
+                KEEP_PART(last);                                                                  \
+                ML__TERM(M, V, ML__LOAD_B_PART)                                                   \
+            }                                                                                     \
+            for (const NAME(terms) *t = p->terms; t < p->terms + 2; t++) {                        \
+                b = t->B;                                                                         \
+                for (size_t q = t->k; q > 0; q--) {                                               \
+                    ML__TERM(M, V, ML__LOAD_B)                                                    \
+                }                                                                                 \
+                ML__OPAQUE(t);                                                                    \
+            }                                                                                     \
+            if (p->relu) {                                                                        \
+                ML__ROWS_##M(ML__RELU_ROW, V);                                                    \
+            }                                                                                     \
+            ML__ROWS_##M(ML__STORE_ROW, V);                                                       \
+            A += M * p->a_row;                                                                    \
+            C += M * ldc;                                                                         \
+        }                                                                                         \
     }
+
+#define NOINLINE static __attribute__((noinline))
 
 /* ---- sizes ---- */
 
 enum {
-    BUFFER = 14336,   /* bytes of stack for a copied or transposed panel of B: stays in the first cache */
-    COPY_ROWS = 64,   /* B is copied when this many rows */
-    COPY_TERMS = 32,  /* and terms pay for it */
-    BLOCK_K = 256,    /* terms between two passes over C; more of them far apart share too few sets of the caches */
-    BLOCK_A = 1 << 19 /* bytes of A that stay in the second cache while all panels pass */
+    COLUMN_TERMS = 48,    /* a product with a vector is no chain from this many terms on */
+    COPY_ROWS = 64,       /* B is copied when this many rows */
+    COPY_TERMS = 32,      /* and terms pay for it */
+    BUFFER = 14336,       /* bytes of stack that it is copied to */
+    MOST_TERMS = 224,     /* that two of these take, of the widest panels of many rows: they stay in the first cache */
+    BLOCK_K = 672,        /* terms between two passes over C */
+    BLOCK_K_SHARED = 256, /* when they share sets of the caches */
+    TALL_SHARED = 10,     /* rows of a tile that do */
+    BLOCK_A = 1 << 19,    /* bytes of A that stay in the second cache while all panels pass */
+    LARGE_C = 1 << 20,    /* bytes of C that do not stay there */
+    BLOCK_C = 1 << 16,    /* of which this much is then written before all panels pass again */
+    TILE_ROWS = 14,       /* of the tallest tile */
+    TILE_VECTORS = 8      /* of the widest */
 };
 
 /* Vectors in a panel of fewer than four rows */
@@ -158,13 +191,18 @@ static inline size_t max(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Whether lines this many bytes apart fall into the same few sets of a cache, and drive each other out. */
+static inline bool share_sets(size_t step)
+{
+    return step % 4096 == 0;
+}
+
 /* The size of the blocks, at most `largest` and multiples of `unit`, that cut n most evenly. */
 static inline size_t even_blocks(size_t n, size_t largest, size_t unit)
 {
-    const size_t n_blocks = (n + largest - 1) / largest;
-
     if (n <= largest)
         return max(n, 1);
+    const size_t n_blocks = (n + largest - 1) / largest;
     return min(((n + n_blocks - 1) / n_blocks + unit - 1) / unit * unit, largest / unit * unit);
 }
 

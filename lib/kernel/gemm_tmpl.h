@@ -5,27 +5,35 @@
  *     REAL            the element type
  *     NAME(f)         the file-local name of f
  *     PUBLIC(f)       the cross-file name of operation f
- *     VECTOR, LANES   a vector, its number of elements
+ *     VECTOR, LANES   a vector, on which + - * / work, and its number of elements
  *     PART            which lanes of a vector are there; PART_OF(n): the first n
  *     KEEP_PART(part) makes the compiler keep it in a register
- *     ZERO, BROADCAST, LOAD, LOAD_PART, STORE, STORE_PART, MULTIPLY, MULTIPLY_ADD
+ *     ZERO, BROADCAST, LOAD, LOAD_PART, STORE, STORE_PART, MULTIPLY, MULTIPLY_ADD, SQRT
+ *     MAX(a, b)       a > b ? a : b
+ *     WHERE_POSITIVE(h, v)    h > 0 ? v : 0
+ *     ROWS_AT_ONCE    rows of a product with a vector: at most 8, a divisor of LANES
  *     GROUP           columns that NAME(transpose_group) takes at once
  *     TALL_1, TALL_2  rows of the tallest tiles of one and of two vectors
  *
- * Chains      Each element of C is beta C (0 when beta is 0), then one fused multiply-add for each term in index order.
- *             Tiles, panels and blocks only choose which elements are worked on together, and a chain cut by a block
- *             goes on from the element as it was stored: no bit depends on any choice made here.
+ * Chains      Each element of C is beta S (0 without S), S being C or what else it starts from, then one fused multiply-add
+ *             for each term in index order. Tiles, panels and blocks only choose which elements are worked on together, and
+ *             a chain cut by a block goes on from the element as it was stored: no bit depends on any choice made here.
+ *             The exception is nn and nt with one column and COLUMN_TERMS or more (run_column).
  * Tiles       up to TALL_2 x 2 vectors of C in registers; a term loads two vectors of B and broadcasts from A, both where
  *             they lie. Few rows take more vectors (WIDE), since about eight chains hide the latency of an addition.
  * Panels      the columns of C of one tile width. Few rows or terms: B is read in place. Many: blocks of it are copied to
  *             the stack, since rows of B far apart would fall into the same few sets of the first cache. B by columns
  *             (nt) is always transposed there.
- * Blocks      BLOCK_K terms of a panel of B stay in the first or second cache while all rows pass; BLOCK_A bytes of A
- *             stay in the second while all panels pass.
+ * Blocks      BLOCK_K terms, of which a panel of B stays in the first cache while all rows pass, and BLOCK_A bytes of A
+ *             that stay in the second while all panels pass.
  * Swapping    C' = B' A' when rows of C fill the lanes better than its columns do (swap_pays).
+ * Finishing   what is done with the product besides storing it follows each tile, while it is in the first cache.
  */
 
 /* ---- operands: term p of C[i, j] is A[i a_row + p a_term] B[p b_term + j b_column]; b_term or b_column is 1 ---- */
+
+/* What is done with m rows from i on and n columns from j on of a product, which are at C. */
+typedef void NAME(finish)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc);
 
 typedef struct {
     size_t m, n, k;
@@ -34,20 +42,40 @@ typedef struct {
     const REAL *B;
     size_t b_term, b_column;
     REAL beta;
+    const REAL *S; /* C[i, j] starts from beta S[i s_row + j s_column], from 0 without S */
+    size_t s_row, s_column;
     REAL *C;
     size_t c_row, c_column;
+    bool relu; /* values < 0 become 0 at the end */
+    NAME(finish) * finish;
+    const void *with;
+    bool is_spent; /* tiles of C are of no use after finish: all of them are put to where C begins */
 } NAME(operands);
 
-/* What the tiles of a panel have in common: k terms of B, rows ldb apart. */
+/* Rows of B for a panel: k terms. */
 typedef struct {
-    size_t k;
     const REAL *B;
-    size_t ldb, a_row, a_term, ldc;
+    size_t k;
+} NAME(terms);
+
+/* What the tiles of a panel have in common. Its terms of B are in rows ldb apart: one or two runs of them, of which whole
+ * vectors can be read, or k_masked rows from terms[0].B on. */
+typedef struct {
+    NAME(terms) terms[2];
+    size_t k_masked, ldb;
+    const REAL *A;
+    size_t a_row, a_term;
+    const REAL *S;
+    size_t s_row;
     REAL beta;
+    REAL *C;
+    size_t ldc, c_move; /* from a row of a tile to the next, from a row of the panel to the next */
+    bool relu, finishes;
+    size_t i;  /* the row of the product where it begins */
     PART last; /* of the last vector of the panel */
 } NAME(panel);
 
-typedef void NAME(tile)(const NAME(panel) * p, size_t n_tiles, const REAL *A, REAL *C);
+typedef void NAME(tile)(const NAME(panel) * p, size_t n_tiles);
 
 /* ---- tiles ---- */
 
@@ -115,25 +143,10 @@ static NAME(tile) *const NAME(TILES)[][14] = {
 };
 #undef TILE
 
-/* All m rows of a panel, in tiles as equal as can be: a last tile of few rows would leave the multipliers idle. m is at
- * most a block's, or the order of a square matrix: short divisions will do. */
-static void NAME(multiply)(const NAME(panel) * p, size_t m, size_t vectors, const REAL *A, REAL *C)
-{
-    const size_t tallest = vectors == 1 ? TALL_1 : vectors == 2 ? TALL_2 : m;
-    const size_t n_tiles = m <= tallest ? 1 : ((uint32_t)m + tallest - 1) / (uint32_t)tallest;
-    const size_t rows = n_tiles == 1 ? m : (uint32_t)m / (uint32_t)n_tiles, n_taller = m - rows * n_tiles;
-
-    if (n_taller > 0)
-        NAME(TILES)[vectors][rows](p, n_taller, A, C);
-    A += n_taller * (rows + 1) * p->a_row;
-    C += n_taller * (rows + 1) * p->ldc;
-    NAME(TILES)[vectors][rows - 1](p, n_tiles - n_taller, A, C);
-}
-
 /* ---- panels ---- */
 
 /* T[p, j] = B[j, p] for j < n, p < k, rows of T ldt apart. Groups at the edges overlap their neighbours. */
-static void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
+NOINLINE void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
 {
     if (n < LANES || k < GROUP) {
         for (size_t j = 0; j < n; j++)
@@ -153,7 +166,7 @@ static void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REAL 
 }
 
 /* T[p, j] = B[p, j] for j < n, p < k */
-static void NAME(copy)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
+NOINLINE void NAME(copy)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
 {
     const size_t whole = (n - 1) / LANES * LANES;
     const PART last = PART_OF(n - whole);
@@ -165,64 +178,174 @@ static void NAME(copy)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, s
     }
 }
 
-/* Rows from i and columns from j of the product, all of one panel; its terms from p are added to C. */
+/* Rows from i and columns from j of the product, all of one panel; its terms from p on, beginning with beta S. */
 typedef struct {
     size_t i, m, j, n, p, k;
+    REAL beta;
+    const REAL *S;
+    size_t s_row;
     REAL *C;
     size_t ldc;
 } NAME(part);
 
-/* The part's terms from p to p + k, with the panel's B where it has been laid out. */
-static void NAME(run_terms)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k, const REAL *B,
-                            size_t ldb)
+/* n_tiles tiles, all at once or, when there is something to finish, one by one; the panel then begins below them. */
+static void NAME(run_tiles)(NAME(panel) * p, const NAME(operands) * o, const NAME(part) * s, size_t vectors,
+                            size_t rows, size_t n_tiles)
 {
-    const size_t vectors = (s->n + LANES - 1) / LANES;
-    const NAME(panel) panel = {.k = k,
-                               .B = B,
-                               .ldb = ldb,
-                               .a_row = o->a_row,
-                               .a_term = o->a_term,
-                               .ldc = s->ldc,
-                               .beta = p == 0 ? o->beta : 1,
-                               .last = PART_OF(s->n - (vectors - 1) * LANES)};
+    NAME(tile) *const tile = NAME(TILES)[vectors][rows - 1];
+    const size_t at_once = p->finishes ? 1 : n_tiles, height = at_once * rows;
 
-    NAME(multiply)(&panel, s->m, vectors, o->A + s->i * o->a_row + p * o->a_term, s->C);
-}
-
-/* The panel of B copied or transposed to the stack, as many terms at a time as the buffer takes. */
-static void NAME(run_packed)(const NAME(operands) * o, const NAME(part) * s)
-{
-    _Alignas(64) REAL T[BUFFER / sizeof(REAL)];
-    const size_t width = (s->n + LANES - 1) / LANES * LANES;
-    const size_t depth = even_blocks(s->k, BUFFER / sizeof(REAL) / width, GROUP);
-
-    for (size_t p = s->p; p < s->p + s->k; p += depth) {
-        const size_t k = min(s->p + s->k - p, depth);
-        const REAL *B = o->B + p * o->b_term + s->j * o->b_column;
-
-        if (o->b_column == 1)
-            NAME(copy)(s->n, k, B, o->b_term, T, width);
-        else
-            NAME(transpose)(s->n, k, B, o->b_column, T, width);
-        NAME(run_terms)(o, s, p, k, T, width);
+    for (; n_tiles > 0; n_tiles -= at_once) {
+        tile(p, at_once);
+        if (p->finishes)
+            o->finish(o->with, p->i, rows, s->j, s->n, p->C, p->ldc);
+        p->i += height;
+        p->A += height * p->a_row;
+        p->S = p->S ? p->S + height * p->s_row : NULL;
+        p->C += height * p->c_move;
     }
 }
 
-/* Copying B pays when many rows use it and it does not stay in the first cache where it lies. */
+/* All rows of a panel, in tiles as equal as can be: a last tile of few rows would leave the multipliers idle. They are at
+ * most a block's, or the order of a square matrix: short divisions will do. */
+NOINLINE void NAME(multiply)(NAME(panel) * p, const NAME(operands) * o, const NAME(part) * s, size_t vectors)
+{
+    const uint32_t m = (uint32_t)s->m, tallest = vectors == 1                          ? TALL_1
+                                                 : vectors > 2                         ? m
+                                                 : share_sets(p->a_row * sizeof(REAL)) ? min(TALL_2, TALL_SHARED)
+                                                                                       : TALL_2;
+    const uint32_t n_tiles = m <= tallest ? 1 : (m + tallest - 1) / tallest;
+    const uint32_t rows = n_tiles == 1 ? m : m / n_tiles, n_taller = m - rows * n_tiles;
+
+    if (n_taller > 0)
+        NAME(run_tiles)(p, o, s, vectors, rows + 1, n_taller);
+    NAME(run_tiles)(p, o, s, vectors, rows, n_tiles - n_taller);
+}
+
+/* The part's terms from p on, k of them, where panel->terms says that they are. */
+static void NAME(run_terms)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k, NAME(panel) * panel)
+{
+    const size_t vectors = (s->n + LANES - 1) / LANES;
+    const bool first = p == s->p, last = p + k == o->k;
+
+    panel->A = o->A + s->i * o->a_row + p * o->a_term;
+    panel->a_row = o->a_row;
+    panel->a_term = o->a_term;
+    panel->S = first ? s->S : s->C;
+    panel->s_row = first ? s->s_row : s->ldc;
+    panel->beta = first ? s->beta : 1;
+    panel->C = s->C;
+    panel->ldc = s->ldc;
+    panel->c_move = o->is_spent ? 0 : s->ldc;
+    panel->relu = last && o->relu;
+    panel->finishes = last && o->finish;
+    panel->i = s->i;
+    panel->last = PART_OF(s->n - (vectors - 1) * LANES);
+    NAME(multiply)(panel, o, s, vectors);
+}
+
+/* k terms of the panel from p on, copied or transposed to T; what is missing in the last vector is 0. */
+static void NAME(pack)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k, REAL *T, size_t ldt)
+{
+    const REAL *B = o->B + p * o->b_term + s->j * o->b_column;
+
+    if (o->b_column == 1) {
+        NAME(copy)(s->n, k, B, o->b_term, T, ldt);
+        return;
+    }
+    for (size_t q = 0; q < k && s->n < ldt; q++)
+        STORE(T + q * ldt + ldt - LANES, ZERO());
+    NAME(transpose)(s->n, k, B, o->b_column, T, ldt);
+}
+
+/* The second run of terms goes to a buffer of another frame: frames of the stack shall be small. */
+NOINLINE void NAME(run_second)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k, NAME(panel) * panel)
+{
+    _Alignas(64) REAL T[BUFFER / sizeof(REAL)];
+    const size_t k_first = panel->terms[0].k;
+
+    panel->terms[1] = (NAME(terms)){T, k - k_first};
+    NAME(pack)(o, s, p + k_first, k - k_first, T, panel->ldb);
+    NAME(run_terms)(o, s, p, k, panel);
+}
+
+/* The panel of B copied or transposed to the stack, as many terms at a time as two buffers take. */
+NOINLINE void NAME(run_packed)(const NAME(operands) * o, const NAME(part) * s)
+{
+    _Alignas(64) REAL T[BUFFER / sizeof(REAL)];
+    const size_t ldt = (s->n + LANES - 1) / LANES * LANES, most = BUFFER / sizeof(REAL) / ldt / GROUP * GROUP;
+    const size_t depth = even_blocks(s->k, 2 * most, GROUP), end = s->p + s->k;
+
+    for (size_t p = s->p; p < end; p += depth) {
+        const size_t k = min(end - p, depth);
+        NAME(panel) panel;
+
+        panel.terms[0] = (NAME(terms)){T, min(k, most)};
+        panel.terms[1] = (NAME(terms)){NULL, 0};
+        panel.k_masked = 0;
+        panel.ldb = ldt;
+        NAME(pack)(o, s, p, panel.terms[0].k, T, ldt);
+        if (k > most)
+            NAME(run_second)(o, s, p, k, &panel);
+        else
+            NAME(run_terms)(o, s, p, k, &panel);
+    }
+}
+
+/* B where it lies. The last vector of a row may end beyond the matrix: a mask then takes time of the multipliers. */
+static void NAME(run_in_place)(const NAME(operands) * o, const NAME(part) * s)
+{
+    NAME(panel) panel;
+
+    panel.terms[0] = (NAME(terms)){o->B + s->p * o->b_term + s->j * o->b_column, s->n % LANES ? 0 : s->k};
+    panel.terms[1] = (NAME(terms)){NULL, 0};
+    panel.k_masked = s->n % LANES ? s->k : 0;
+    panel.ldb = o->b_term;
+    NAME(run_terms)(o, s, s->p, s->k, &panel);
+}
+
+/* Copying B pays when many rows use it and it does not stay in the first cache where it lies. Tiles that are spent must have
+ * all their terms at once. */
 static void NAME(run)(const NAME(operands) * o, const NAME(part) * s)
 {
-    if (s->k == 0 || (o->b_column == 1 && (s->m < COPY_ROWS || s->k < COPY_TERMS)))
-        NAME(run_terms)(o, s, s->p, s->k, o->B + s->p * o->b_term + s->j * o->b_column, o->b_term);
+    const bool pays = s->m >= COPY_ROWS && s->k >= COPY_TERMS && !(o->is_spent && s->k > MOST_TERMS);
+
+    if (s->k == 0 || (o->b_column == 1 && !pays))
+        NAME(run_in_place)(o, s);
     else
         NAME(run_packed)(o, s);
 }
 
 /* ---- whole products ---- */
 
-static void NAME(run_blocks)(const NAME(operands) * o)
+/* Where the part goes, and what its terms are added to. */
+static void NAME(begin)(const NAME(operands) * o, NAME(part) * s)
+{
+    const bool first = s->p == 0;
+
+    s->C = o->is_spent ? o->C : o->C + s->i * o->c_row + s->j;
+    s->ldc = o->c_row;
+    s->S = !first ? s->C : o->S ? o->S + s->i * o->s_row + s->j : NULL;
+    s->s_row = first ? o->s_row : s->ldc;
+    s->beta = first ? o->beta : 1;
+}
+
+/* Rows in a block: as many of A as stay in the second cache. Where that is of no use for B, which is not copied, and C is
+ * larger than the cache, it is written rather row by row. */
+static size_t NAME(block_height)(const NAME(operands) * o, size_t depth)
+{
+    if (o->m <= COPY_ROWS)
+        return COPY_ROWS;
+    if (o->k < COPY_TERMS && o->b_column == 1 && o->m * o->n > LARGE_C / sizeof(REAL))
+        return max(BLOCK_C / sizeof(REAL) / o->n, COPY_ROWS);
+    return max(BLOCK_A / sizeof(REAL) / depth, COPY_ROWS);
+}
+
+NOINLINE void NAME(run_blocks)(const NAME(operands) * o)
 {
     const size_t width = LANES * (o->m < 4 ? WIDE[o->m] : 2);
-    const size_t depth = even_blocks(o->k, BLOCK_K, 16), height = max(BLOCK_A / sizeof(REAL) / depth, 64);
+    const size_t most = o->is_spent ? o->k : share_sets(o->a_term * sizeof(REAL)) ? BLOCK_K_SHARED : BLOCK_K;
+    const size_t depth = even_blocks(o->k, most, 16), height = NAME(block_height)(o, depth);
     NAME(part) s;
 
     for (s.p = 0; s.p == 0 || s.p < o->k; s.p += depth)
@@ -231,8 +354,7 @@ static void NAME(run_blocks)(const NAME(operands) * o)
                 s.m = min(o->m - s.i, height);
                 s.n = min(o->n - s.j, width);
                 s.k = min(o->k - s.p, depth);
-                s.C = o->C + s.i * o->c_row + s.j;
-                s.ldc = o->c_row;
+                NAME(begin)(o, &s);
                 NAME(run)(o, &s);
             }
 }
@@ -248,22 +370,20 @@ static void NAME(scatter)(size_t m, size_t n, const REAL *S, size_t lds, REAL *C
                 C[j * ldc + i] = S[i * lds + j];
 }
 
-/* C' when its elements are not next to each other: panels of few rows go through a buffer. */
-static void NAME(run_scattered)(const NAME(operands) * o)
+/* C' when its elements, or those it starts from, are not next to each other: panels of few rows go through a buffer. */
+NOINLINE void NAME(run_scattered)(const NAME(operands) * o)
 {
-    _Alignas(64) REAL S[2 * LANES * 2 * LANES];
+    _Alignas(64) REAL T[LANES > 2 ? 4 * LANES * LANES : 9 * LANES]; /* up to 2 LANES rows; three take 3 LANES columns */
     const size_t width = LANES * (o->m < 4 ? WIDE[o->m] : 2);
-    NAME(part) s = {.m = o->m, .k = o->k, .C = S, .ldc = width};
+    NAME(part) s = {.m = o->m, .k = o->k, .beta = o->beta, .S = o->S ? T : NULL, .s_row = width, .C = T, .ldc = width};
 
     for (; s.j < o->n; s.j += width) {
-        REAL *C = o->C + s.j * o->c_column;
-
         s.n = min(o->n - s.j, width);
-        for (size_t i = 0; i < o->m && o->beta != 0; i++)
+        for (size_t i = 0; i < o->m && o->S; i++)
             for (size_t j = 0; j < s.n; j++)
-                S[i * width + j] = C[j * o->c_column + i];
+                T[i * width + j] = o->S[i * o->s_row + (s.j + j) * o->s_column];
         NAME(run)(o, &s);
-        NAME(scatter)(s.m, s.n, S, width, C, o->c_column);
+        NAME(scatter)(s.m, s.n, T, width, o->C + s.j * o->c_column, o->c_column);
     }
 }
 
@@ -278,98 +398,417 @@ static bool NAME(swap_pays)(const NAME(operands) * o)
     return o->n <= 2 * LANES && swapped + transposes < plain;
 }
 
-static NAME(operands) NAME(swapped)(const NAME(operands) * o)
+NOINLINE void NAME(product_swapped)(const NAME(operands) * o)
 {
-    return (NAME(operands)){.m = o->n,
-                            .n = o->m,
-                            .k = o->k,
-                            .A = o->B,
-                            .a_row = o->b_column,
-                            .a_term = o->b_term,
-                            .B = o->A,
-                            .b_term = o->a_term,
-                            .b_column = o->a_row,
-                            .beta = o->beta,
-                            .C = o->C,
-                            .c_row = o->c_column,
-                            .c_column = o->c_row};
-}
+    const NAME(operands) s = {.m = o->n,
+                              .n = o->m,
+                              .k = o->k,
+                              .A = o->B,
+                              .a_row = o->b_column,
+                              .a_term = o->b_term,
+                              .B = o->A,
+                              .b_term = o->a_term,
+                              .b_column = o->a_row,
+                              .beta = o->beta,
+                              .S = o->S,
+                              .s_row = o->s_column,
+                              .s_column = o->s_row,
+                              .C = o->C,
+                              .c_row = o->c_column,
+                              .c_column = o->c_row,
+                              .relu = o->relu};
 
-static void NAME(product)(const NAME(operands) * o)
-{
-    NAME(operands) s;
-
-    if (o->m == 0 || o->n == 0)
-        return;
-    if (!NAME(swap_pays)(o)) {
-        NAME(run_blocks)(o);
-        return;
-    }
-    s = NAME(swapped)(o);
-    if (s.c_column == 1)
+    if (s.c_column == 1 && (!s.S || s.s_column == 1))
         NAME(run_blocks)(&s);
     else
         NAME(run_scattered)(&s);
 }
 
+static void NAME(product)(const NAME(operands) * o)
+{
+    if (o->m == 0 || o->n == 0)
+        return;
+    if (NAME(swap_pays)(o))
+        NAME(product_swapped)(o);
+    else
+        NAME(run_blocks)(o);
+}
+
+/* ---- products with a vector ---- */
+
+/* Lanes of the sum of a_r b in row r of T, k terms, for ROWS_AT_ONCE rows of A; those from m on are the last one again. */
+static void NAME(dot_rows)(size_t m, size_t k, const REAL *A, size_t lda, const REAL *b, REAL *T)
+{
+    const size_t whole = k / LANES * LANES;
+    const PART rest = PART_OF(k - whole);
+    VECTOR sum[ROWS_AT_ONCE];
+
+#pragma GCC unroll 8
+    for (size_t r = 0; r < ROWS_AT_ONCE; r++)
+        sum[r] = MULTIPLY(LOAD_PART(A + min(r, m - 1) * lda + whole, rest), LOAD_PART(b + whole, rest));
+    for (size_t p = 0; p < whole; p += LANES) {
+        const VECTOR x = LOAD(b + p);
+
+#pragma GCC unroll 8
+        for (size_t r = 0; r < ROWS_AT_ONCE; r++)
+            sum[r] = MULTIPLY_ADD(LOAD(A + min(r, m - 1) * lda + p), x, sum[r]);
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < ROWS_AT_ONCE; r++)
+        STORE(T + r * LANES, sum[r]);
+}
+
+/* sums[r] = the sum of row r of T[LANES x LANES], as a balanced tree. */
+static void NAME(sum_rows)(const REAL *T, REAL *sums)
+{
+    _Alignas(64) REAL S[LANES * LANES];
+
+    NAME(transpose)(LANES, LANES, T, LANES, S, LANES);
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t p = 0; p < width; p++)
+            STORE(S + p * LANES, LOAD(S + p * LANES) + LOAD(S + (p + width) * LANES));
+    STORE(sums, LOAD(S));
+}
+
+/* k terms from p on of a product with one column, for up to LANES rows from i on. */
+static void NAME(add_dots)(const NAME(operands) * o, size_t i, size_t p, size_t k, const REAL *b)
+{
+    _Alignas(64) REAL T[LANES * LANES], sums[LANES];
+    const size_t m = min(o->m - i, LANES), s_row = p > 0 ? o->c_row : o->s_row;
+    const REAL *S = p > 0 ? o->C : o->S, beta = p > 0 ? 1 : o->beta;
+    const REAL least = o->relu && p + k == o->k ? 0 : -INFINITY;
+
+    for (size_t r = 0; r < m; r += ROWS_AT_ONCE)
+        NAME(dot_rows)(m - r, k, o->A + (i + r) * o->a_row + p, o->a_row, b, T + r * LANES);
+    NAME(sum_rows)(T, sums);
+    for (size_t r = 0; r < m; r++) {
+        const REAL value = (S ? beta * S[(i + r) * s_row] : 0) + sums[r];
+
+        o->C[(i + r) * o->c_row] = value < least ? least : value;
+        ML__OPAQUE(r); /* the compiler would make much of these few steps */
+    }
+}
+
+/* n = 1: a chain would have to wait for each addition, so the terms of a block are summed in LANES lanes. */
+NOINLINE void NAME(run_column)(const NAME(operands) * o)
+{
+    REAL b[BUFFER / 2 / sizeof(REAL)];
+
+    for (size_t p = 0; p == 0 || p < o->k; p += BUFFER / 2 / sizeof(REAL)) {
+        const size_t k = min(o->k - p, BUFFER / 2 / sizeof(REAL));
+        const REAL *B = o->B + p * o->b_term;
+
+        if (o->b_term != 1)
+            NAME(transpose)(k, 1, B, o->b_term, b, k);
+        for (size_t i = 0; i < o->m; i += LANES)
+            NAME(add_dots)(o, i, p, k, o->b_term == 1 ? B : b);
+    }
+}
+
+/* ---- operations ---- */
+
+static bool NAME(is_column)(const NAME(operands) * o)
+{
+    return o->n == 1 && o->k >= COLUMN_TERMS;
+}
+
+static void NAME(multiply_rows)(const NAME(operands) * o)
+{
+    if (NAME(is_column)(o))
+        NAME(run_column)(o);
+    else
+        NAME(product)(o);
+}
+
 void PUBLIC(gemm_nn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    NAME(product)(&(NAME(operands)){m, n, k, A, lda, 1, B, ldb, 1, beta, C, ldc, 1});
+    const REAL *S = beta != 0 ? C : NULL;
+
+    NAME(multiply_rows)
+    (&(NAME(operands)){m, n, k, A, lda, 1, B, ldb, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
 }
 
 void PUBLIC(gemm_nt)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    NAME(product)(&(NAME(operands)){m, n, k, A, lda, 1, B, 1, ldb, beta, C, ldc, 1});
+    const REAL *S = beta != 0 ? C : NULL;
+
+    NAME(multiply_rows)
+    (&(NAME(operands)){m, n, k, A, lda, 1, B, 1, ldb, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
 }
 
 void PUBLIC(gemm_tn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    NAME(product)(&(NAME(operands)){m, n, k, A, 1, lda, B, ldb, 1, beta, C, ldc, 1});
+    const REAL *S = beta != 0 ? C : NULL;
+
+    NAME(product)
+    (&(NAME(operands)){m, n, k, A, 1, lda, B, ldb, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
 }
 
-/* m rows of the lower triangle from the diagonal on, s->n <= 2 LANES columns wide, through a square on the stack. */
-static void NAME(run_diagonal)(const NAME(operands) * o, const NAME(part) * at)
+static VECTOR NAME(times_derivative)(VECTOR c, ml__activation f, VECTOR h)
 {
-    _Alignas(64) REAL S[LANES * 2 * LANES];
+    static const REAL one = 1;
+
+    switch (f) {
+    case ML__RELU:
+        return WHERE_POSITIVE(h, c);
+    case ML__LOGISTIC:
+        return c * (h * (BROADCAST(&one) - h));
+    case ML__TANH:
+        return c * (BROADCAST(&one) - h * h);
+    default:
+        return c;
+    }
+}
+
+typedef struct {
+    ml__activation f;
+    const REAL *H;
+    size_t ldh;
+} NAME(activation);
+
+/* C = f(C) */
+static void NAME(activate)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc)
+{
+    const NAME(activation) *a = with;
+    const bool is_one_row = ldc == n;
+
+    (void)i;
+    (void)j;
+    for (size_t r = 0; r < (is_one_row ? 1 : m); r++)
+        (a->f == ML__TANH ? PUBLIC(vtanh) : PUBLIC(vlogistic))(is_one_row ? m * n : n, C + r * ldc, C + r * ldc);
+}
+
+/* C = C . f' */
+static void NAME(differentiate)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc)
+{
+    const NAME(activation) *a = with;
+    const REAL *H = a->H + i * a->ldh + j;
+    const size_t whole = n / LANES * LANES;
+    const PART rest = PART_OF(n - whole);
+
+    for (size_t r = 0; r < m; r++, C += ldc, H += a->ldh) {
+        for (size_t q = 0; q < whole; q += LANES)
+            STORE(C + q, NAME(times_derivative)(LOAD(C + q), a->f, LOAD(H + q)));
+        if (whole < n)
+            STORE_PART(C + whole, rest,
+                       NAME(times_derivative)(LOAD_PART(C + whole, rest), a->f, LOAD_PART(H + whole, rest)));
+    }
+}
+
+/* A product whose tiles are finished while they are in the first cache. With few columns it comes about in other ways, and
+ * is finished as a whole. */
+static void NAME(multiply_and_finish)(NAME(operands) * o, NAME(finish) * finish, const void *with)
+{
+    if (!NAME(is_column)(o) && !NAME(swap_pays)(o)) {
+        o->finish = finish;
+        o->with = with;
+        NAME(run_blocks)(o);
+        return;
+    }
+    NAME(multiply_rows)(o);
+    finish(with, 0, o->m, 0, o->n, o->C, o->c_row);
+}
+
+void PUBLIC(layer)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, const REAL *b,
+                   ml__activation f, REAL *C, size_t ldc)
+{
+    NAME(operands) o = {m, n, k, A, lda, 1, B, ldb, 1, 1, b, 0, 1, C, ldc, 1, f == ML__RELU, NULL, NULL, false};
+
+    if (f == ML__TANH || f == ML__LOGISTIC)
+        NAME(multiply_and_finish)(&o, NAME(activate), &(NAME(activation)){f, NULL, 0});
+    else
+        NAME(multiply_rows)(&o);
+}
+
+void PUBLIC(layer_back)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb,
+                        ml__activation f, const REAL *H, size_t ldh, REAL *C, size_t ldc)
+{
+    NAME(operands) o = {m, n, k, A, lda, 1, B, 1, ldb, 1, NULL, 0, 1, C, ldc, 1, false, NULL, NULL, false};
+
+    if (f == ML__IDENTITY)
+        NAME(multiply_rows)(&o);
+    else
+        NAME(multiply_and_finish)(&o, NAME(differentiate), &(NAME(activation)){f, H, ldh});
+}
+
+typedef struct {
+    VECTOR beta_1, rest_1, beta_2, rest_2, rate, epsilon;
+    REAL *W, *M, *V;
+    size_t m, ldw;
+} NAME(adam);
+
+/* The weights w after a step with the gradient g. */
+static VECTOR NAME(adam_step)(const NAME(adam) * a, VECTOR g, VECTOR w, VECTOR *m, VECTOR *v)
+{
+    *m = a->beta_1 * *m + a->rest_1 * g;
+    *v = a->beta_2 * *v + a->rest_2 * (g * g);
+    return w - a->rate * *m / (SQRT(*v) + a->epsilon);
+}
+
+static void NAME(adam_row)(const NAME(adam) * a, size_t n, const REAL *G, REAL *W, REAL *M, REAL *V)
+{
+    const size_t whole = n / LANES * LANES;
+    const PART rest = PART_OF(n - whole);
+    VECTOR m, v;
+
+    for (size_t j = 0; j < whole; j += LANES) {
+        m = LOAD(M + j);
+        v = LOAD(V + j);
+        STORE(W + j, NAME(adam_step)(a, LOAD(G + j), LOAD(W + j), &m, &v));
+        STORE(M + j, m);
+        STORE(V + j, v);
+    }
+    if (whole == n)
+        return;
+    m = LOAD_PART(M + whole, rest);
+    v = LOAD_PART(V + whole, rest);
+    STORE_PART(W + whole, rest, NAME(adam_step)(a, LOAD_PART(G + whole, rest), LOAD_PART(W + whole, rest), &m, &v));
+    STORE_PART(M + whole, rest, m);
+    STORE_PART(V + whole, rest, v);
+}
+
+/* The weights of a tile, whose gradient is G; those of the next one are fetched meanwhile. */
+static void NAME(adam_tile)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *G, size_t ldg)
+{
+    const NAME(adam) *a = with;
+
+    for (size_t r = 0; r < m; r++, G += ldg) {
+        const size_t at = (i + r) * a->ldw + j, next = (min(i + r + m, a->m - 1)) * a->ldw + j;
+
+        for (size_t q = 0; q < n; q += 64 / sizeof(REAL)) {
+            __builtin_prefetch(a->W + next + q, 1);
+            __builtin_prefetch(a->M + next + q, 1);
+            __builtin_prefetch(a->V + next + q, 1);
+        }
+        NAME(adam_row)(a, n, G, a->W + at, a->M + at, a->V + at);
+    }
+}
+
+/* Few columns: rows of W without gaps are one long row. */
+static void NAME(adam_narrow)(const NAME(operands) * o, const NAME(adam) * a)
+{
+    REAL G[BUFFER / sizeof(REAL)];
+    const size_t rows = BUFFER / sizeof(REAL) / o->n;
+    NAME(operands) part = *o;
+
+    part.C = G;
+    part.c_row = o->n;
+    for (size_t i = 0; i < o->m; i += rows) {
+        part.m = min(o->m - i, rows);
+        part.A = o->A + i * o->a_row;
+        part.S = o->S ? o->S + i * o->s_row : NULL;
+        NAME(product)(&part);
+        if (a->ldw == o->n)
+            NAME(adam_row)(a, part.m * o->n, G, a->W + i * o->n, a->M + i * o->n, a->V + i * o->n);
+        for (size_t r = 0; r < part.m && a->ldw != o->n; r++) {
+            const size_t at = (i + r) * a->ldw;
+
+            NAME(adam_row)(a, o->n, G + r * o->n, a->W + at, a->M + at, a->V + at);
+        }
+    }
+}
+
+/* Gradients start from penalty W, and do not leave the first cache. */
+static void NAME(adam_wide)(const NAME(operands) * o, const NAME(adam) * a)
+{
+    _Alignas(64) REAL G[TILE_ROWS * TILE_VECTORS * LANES];
+    NAME(operands) tiles = *o;
+
+    tiles.C = G;
+    tiles.c_row = TILE_VECTORS * LANES;
+    tiles.finish = NAME(adam_tile);
+    tiles.with = a;
+    tiles.is_spent = true;
+    NAME(run_blocks)(&tiles);
+}
+
+void PUBLIC(adam_tn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb,
+                     const ml__adam *step, REAL *W, REAL *M, REAL *V, size_t ldw)
+{
+    const REAL constants[] = {(REAL)step->beta_1,       (REAL)(1 - step->beta_1), (REAL)step->beta_2,
+                              (REAL)(1 - step->beta_2), (REAL)step->rate,         (REAL)step->epsilon};
+    const NAME(adam) a = {BROADCAST(constants),
+                          BROADCAST(constants + 1),
+                          BROADCAST(constants + 2),
+                          BROADCAST(constants + 3),
+                          BROADCAST(constants + 4),
+                          BROADCAST(constants + 5),
+                          W,
+                          M,
+                          V,
+                          m,
+                          ldw};
+    const NAME(operands) o = {.m = m,
+                              .n = n,
+                              .k = k,
+                              .A = A,
+                              .a_row = 1,
+                              .a_term = lda,
+                              .B = B,
+                              .b_term = ldb,
+                              .b_column = 1,
+                              .beta = (REAL)step->penalty,
+                              .S = (REAL)step->penalty != 0 ? W : NULL,
+                              .s_row = ldw,
+                              .s_column = 1,
+                              .c_column = 1};
+
+    if (n == 0)
+        return;
+    if (n <= 2 * LANES)
+        NAME(adam_narrow)(&o, &a);
+    else
+        NAME(adam_wide)(&o, &a);
+}
+
+/* m rows of the lower triangle from the diagonal on, at->n <= 2 LANES columns wide, through a square on the stack. */
+NOINLINE void NAME(run_diagonal)(const NAME(operands) * o, const NAME(part) * at)
+{
+    _Alignas(64) REAL T[LANES * 2 * LANES];
     NAME(part) s = *at;
     const size_t from = s.i - s.j;
-    REAL *C = s.C;
 
-    s.C = S;
+    s.C = T;
     s.ldc = 2 * LANES;
-    for (size_t i = 0; i < s.m; i++)
-        for (size_t j = 0; j < s.n; j++)
-            S[i * s.ldc + j] = j <= from + i && (s.p > 0 || o->beta != 0) ? C[i * at->ldc + j] : 0;
+    if (at->S) {
+        s.S = T;
+        s.s_row = s.ldc;
+        for (size_t i = 0; i < s.m; i++)
+            for (size_t j = 0; j < s.n; j++)
+                T[i * s.ldc + j] = j <= from + i ? at->S[i * at->s_row + j] : 0;
+    }
     NAME(run)(o, &s);
     for (size_t i = 0; i < s.m; i++)
         for (size_t j = 0; j <= from + i; j++)
-            C[i * at->ldc + j] = S[i * s.ldc + j];
+            at->C[i * at->ldc + j] = T[i * s.ldc + j];
 }
 
 /* Panels of two vectors. In the square on the diagonal, the upper half needs the first vector only. */
 void PUBLIC(syrk_tn)(size_t n, size_t k, const REAL *A, size_t lda, REAL beta, REAL *C, size_t ldc)
 {
-    const NAME(operands) o = {n, n, k, A, 1, lda, A, lda, 1, beta, C, ldc, 1};
+    const REAL *S = beta != 0 ? C : NULL;
+    const NAME(operands) o = {n, n, k, A, 1, lda, A, lda, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false};
     const size_t depth = even_blocks(k, BLOCK_K, 16);
-    NAME(part) s = {.ldc = ldc};
+    NAME(part) s;
 
-    for (s.p = 0; s.p == 0 || s.p < k; s.p += depth)
+    for (s.p = 0; s.p == 0 || s.p < k; s.p += depth) {
+        s.k = min(k - s.p, depth);
         for (s.j = 0; s.j < n; s.j += 2 * LANES) {
-            s.k = min(k - s.p, depth);
             for (s.i = s.j; s.i < n && s.i < s.j + 2 * LANES; s.i += LANES) {
                 s.m = min(n - s.i, LANES);
                 s.n = min(n - s.j, s.i - s.j + LANES);
-                s.C = C + s.i * ldc + s.j;
+                NAME(begin)(&o, &s);
                 NAME(run_diagonal)(&o, &s);
             }
             if (s.i < n) {
                 s.m = n - s.i;
                 s.n = 2 * LANES;
-                s.C = C + s.i * ldc + s.j;
+                NAME(begin)(&o, &s);
                 NAME(run)(&o, &s);
             }
         }
+    }
 }

@@ -16,4 +16,12 @@
 #undef STORE_PART
 #undef MULTIPLY
 #undef MULTIPLY_ADD
+#undef SUBTRACT_PRODUCT
+#undef MIN
+#undef MAX
+#undef SQRT
+#undef WHERE_POSITIVE
+#undef CHOOSE_LESS
+#undef NUMBER
+#undef ROWS_AT_ONCE
 #undef GROUP

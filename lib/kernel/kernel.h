@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* A function applied to every element of a layer's output. ReLU keeps a NaN. */
 typedef enum ml__activation { ML__IDENTITY, ML__RELU, ML__LOGISTIC, ML__TANH } ml__activation;
@@ -27,38 +28,47 @@ typedef struct ml__adam {
 
 /* One prototype per operation and precision: R is float or double, OP(name) the declarator: a slot of the table here, the
  * functions of one table in kernel/tables.h. */
-#define ML__KERNEL_OPS(R, OP)                                                                                            \
-    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                          \
-    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
-                     size_t ldc);                                                                                        \
-    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                         \
-    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
-                     size_t ldc);                                                                                        \
-    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                         \
-    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,         \
-                     size_t ldc);                                                                                        \
-    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                       \
-    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                              \
-    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                   \
-    void OP(vexp)(size_t n, const R *x, R *y);                                                                           \
-    void OP(vlog)(size_t n, const R *x, R *y);                                                                           \
-    void OP(vtanh)(size_t n, const R *x, R *y);                                                                          \
-    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                      \
+#define ML__KERNEL_OPS(R, OP)                                                                                              \
+    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                            \
+    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
+                     size_t ldc);                                                                                          \
+    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                           \
+    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
+                     size_t ldc);                                                                                          \
+    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                           \
+    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
+                     size_t ldc);                                                                                          \
+    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                         \
+    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                                \
+    /* C[m x n] = f(A[m x k] B[k x n] + 1 b'), b [n] or NULL */                                                            \
+    void OP(layer)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *b,               \
+                   ml__activation f, R *C, size_t ldc);                                                                    \
+    /* C[m x n] = (A[m x k] B[n x k]') . f', the derivative f' by way of the values H[m x n] = f(z) */                     \
+    void OP(layer_back)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                      \
+                        ml__activation f, const R *H, size_t ldh, R *C, size_t ldc);                                       \
+    /* a step of Adam on W[m x n], moments M and V, gradient A[k x m]' B[k x n] + penalty W (which is never stored) */     \
+    void OP(adam_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                         \
+                     const ml__adam *step, R *W, R *M, R *V, size_t ldw);                                                  \
+    /* C[n x n] += A[k x n]' diag(w) A, the lower triangle only, in double; w[k], or NULL for ones */                      \
+    void OP(syrk_weighted)(size_t n, size_t k, const R *A, size_t lda, const R *w, double *C, size_t ldc);                 \
+    /* for each row a of A[m x k] the column j of B[k x n] with the least half[j] - a'b_j: its index (the lowest of      \
+     * equals), that value, and the least one of the other columns (+inf without any; second may be NULL). NaN is        \
+     * left aside; where no value is below +inf, the index is 0 and the value NaN. */ \
+    void OP(nearest)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *half,          \
+                     uint32_t *index, R *value, R *second);                                                                \
+    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                     \
+    void OP(vexp)(size_t n, const R *x, R *y);                                                                             \
+    void OP(vlog)(size_t n, const R *x, R *y);                                                                             \
+    void OP(vtanh)(size_t n, const R *x, R *y);                                                                            \
+    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                        \
     /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL. A row of -inf only    \
-     * gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse. n = 0: nothing. */ \
-    void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                    \
-    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                              \
-    double OP(sum)(size_t n, const R *x);                                                                                \
-    double OP(dot)(size_t n, const R *x, const R *y);                                                                    \
-    /* C[m x n] = f(A[m x k] B[k x n] + 1 b'), b [n] or NULL */                                                          \
-    void OP(layer)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *b,             \
-                   ml__activation f, R *C, size_t ldc);                                                                  \
-    /* C[m x n] = (A[m x k] B[n x k]') . f', the derivative f' by way of the values H[m x n] = f(z) */                   \
-    void OP(layer_back)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                    \
-                        ml__activation f, const R *H, size_t ldh, R *C, size_t ldc);                                     \
-    /* a step of Adam on W[m x n], moments M and V, gradient A[k x m]' B[k x n] + penalty W (which is never stored) */   \
-    void OP(adam_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                       \
-                     const ml__adam *step, R *W, R *M, R *V, size_t ldw);
+     * gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse. n = 0: nothing. */   \
+    void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                      \
+    /* the same lse, X left as it is */                                                                                    \
+    void OP(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse);                                                \
+    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                                \
+    double OP(sum)(size_t n, const R *x);                                                                                  \
+    double OP(dot)(size_t n, const R *x, const R *y);
 
 #define ML__KERNEL_SLOT(name) (*name)
 
@@ -70,7 +80,8 @@ typedef struct ml__kernels_f64 {
     ML__KERNEL_OPS(double, ML__KERNEL_SLOT)
 } ml__kernels_f64;
 
-/* How an element of a matrix product adds up, from beta C (0 when beta is 0) over all terms. */
+/* How an element of a matrix product adds up, from beta C (0 when beta is 0) over all terms. With ML__CHAIN_FUSED, gemm_nn
+ * and gemm_nt of one column add in an order of their own, which depends on k only. */
 typedef enum ml__chain {
     ML__CHAIN_NONE,    /* in no order that is promised */
     ML__CHAIN_ROUNDED, /* in index order, each product and each sum rounded */
@@ -78,7 +89,7 @@ typedef enum ml__chain {
 } ml__chain;
 
 typedef struct ml__kernels {
-    const char *name; /* "portable", "avx2", "avx512", "cblas", "openblas" */
+    const char *name; /* "portable", "avx2", "avx512", "neon", "cblas", "openblas" */
     ml__chain chain;
     ml__kernels_f32 f32;
     ml__kernels_f64 f64;
@@ -95,6 +106,11 @@ bool ml__kernels_limit(const char *name);
 
 /* ---- factorisations, double only (kernel/factor.c) ---- */
 
+/* C[m x n] = A[m x n] U, U[n x n] upper triangular with zeros below the diagonal, most of which are skipped. Each row by
+ * itself if the kernels are row-wise. */
+void ml__multiply_upper(const ml__kernels_f64 *kernels, size_t m, size_t n, const double *A, size_t lda,
+                        const double *U, size_t ldu, double *C, size_t ldc);
+
 /* A = L L' in the lower triangle of A[n x n]; the upper one is not read or written. Returns 0, or 1 + the index of the
  * first pivot that is not > 0 and finite; rows from there on are left half-done. */
 size_t ml__cholesky(size_t n, double *A, size_t lda);
@@ -107,5 +123,13 @@ void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t l
  * eigenvectors in rows, `values` ascending; e has n elements of workspace. false when 50 n sweeps were not enough or A is
  * not finite; A and values then hold nothing of use. */
 bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double *e);
+/* The k <= n eigenvalues of largest magnitude, in descending order of it, and their eigenvectors, rows of vectors[k x n],
+ * of the symmetric A[n x n], both triangles set (kernel/subspace.c). `start` is NULL or k x n, rows near the eigenvectors;
+ * work has ml__leading_eigen_work(n, k) elements. Ends when no residual |A v - value v| exceeds tol times the largest
+ * |value| (tol: at least n eps). False when max_iter >= 1 iterations were not enough: values and vectors are then those of
+ * the last one; or when A is not finite, and they are not set. */
+size_t ml__leading_eigen_work(size_t n, size_t k);
+bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
+                       size_t max_iter, double *values, double *vectors, double *work);
 
 #endif

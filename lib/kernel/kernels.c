@@ -9,15 +9,24 @@
 static const ml__kernels AVX2_TABLE = {
     .name = "avx2",
     .chain = ML__CHAIN_FUSED,
-    .f32 = {ML__MATRIX_SLOTS(ML__AVX2_F32), ML__VECTOR_SLOTS(ML__AVX2_F32), ML__FUSED_SLOTS(ML__AVX2_F32)},
-    .f64 = {ML__MATRIX_SLOTS(ML__AVX2_F64), ML__VECTOR_SLOTS(ML__AVX2_F64), ML__FUSED_SLOTS(ML__AVX2_F64)},
+    .f32 = {ML__SLOTS(ML__AVX2_F32)},
+    .f64 = {ML__SLOTS(ML__AVX2_F64)},
 };
 
 static const ml__kernels AVX512_TABLE = {
     .name = "avx512",
     .chain = ML__CHAIN_FUSED,
-    .f32 = {ML__MATRIX_SLOTS(ML__AVX512_F32), ML__VECTOR_SLOTS(ML__AVX512_F32), ML__FUSED_SLOTS(ML__AVX512_F32)},
-    .f64 = {ML__MATRIX_SLOTS(ML__AVX512_F64), ML__VECTOR_SLOTS(ML__AVX512_F64), ML__FUSED_SLOTS(ML__AVX512_F64)},
+    .f32 = {ML__SLOTS(ML__AVX512_F32)},
+    .f64 = {ML__SLOTS(ML__AVX512_F64)},
+};
+#endif
+
+#ifdef ML__NEON_KERNELS
+static const ml__kernels NEON_TABLE = {
+    .name = "neon",
+    .chain = ML__CHAIN_FUSED,
+    .f32 = {ML__SLOTS(ML__NEON_F32)},
+    .f64 = {ML__SLOTS(ML__NEON_F64)},
 };
 #endif
 
@@ -28,8 +37,10 @@ static const ml__kernels *const TABLES[] = {
 #endif
     &ml__kernels_portable,
 #ifdef ML__X86_KERNELS
-    &AVX2_TABLE,
-    &AVX512_TABLE,
+    &AVX2_TABLE,           &AVX512_TABLE,
+#endif
+#ifdef ML__NEON_KERNELS
+    &NEON_TABLE,
 #endif
 };
 

@@ -10,7 +10,9 @@ enum {
     BLOCK_N = 512, /* with BLOCK_K: a panel of B is 128 or 256 KiB, for the second-level cache */
     BLOCK_K = 64,
     TILE = 32, /* a transposed tile in double is 8 KiB of stack */
-    LANES = 8  /* chains of additions in a sum: hides the latency of an addition, and vectorises */
+    NEAREST_ROWS = 16,
+    NEAREST_COLUMNS = 64, /* a block of products in double is 8 KiB of stack */
+    LANES = 8             /* chains of additions in a sum: hides the latency of an addition, and vectorises */
 };
 
 static double add_lanes(const double s[LANES])
@@ -45,6 +47,6 @@ static double add_lanes(const double s[LANES])
 const ml__kernels ml__kernels_portable = {
     .name = "portable",
     .chain = ML__CHAIN_ROUNDED,
-    .f32 = {ML__MATRIX_SLOTS(ML__PORTABLE_F32), ML__VECTOR_SLOTS(ML__PORTABLE_F32), ML__FUSED_SLOTS(ML__PORTABLE_F32)},
-    .f64 = {ML__MATRIX_SLOTS(ML__PORTABLE_F64), ML__VECTOR_SLOTS(ML__PORTABLE_F64), ML__FUSED_SLOTS(ML__PORTABLE_F64)},
+    .f32 = {ML__SLOTS(ML__PORTABLE_F32)},
+    .f64 = {ML__SLOTS(ML__PORTABLE_F64)},
 };

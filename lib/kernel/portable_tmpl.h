@@ -104,6 +104,94 @@ void PUBLIC(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const
         }
 }
 
+/* ---- weighted sums of products ---- */
+
+/* c[j] += sum_r (weight_r a_r,n-1) a_rj for j < n, r < rows <= 4 */
+static void NAME(add_products)(size_t n, size_t rows, const R *A, size_t lda, const double weights[4],
+                               double *restrict c)
+{
+    const R *a[4];
+    double x[4];
+
+    for (size_t r = 0; r < 4; r++) {
+        a[r] = A + (r < rows ? r : 0) * lda;
+        x[r] = r < rows ? weights[r] * a[r][n - 1] : 0;
+    }
+    if (rows == 4)
+        for (size_t j = 0; j < n; j++)
+            c[j] = (((c[j] + x[0] * a[0][j]) + x[1] * a[1][j]) + x[2] * a[2][j]) + x[3] * a[3][j];
+    else
+        for (size_t r = 0; r < rows; r++)
+            for (size_t j = 0; j < n; j++)
+                c[j] += x[r] * a[r][j];
+}
+
+/* Four rows per pass over C, each term (w_p a_pi) a_pj in the order of p. */
+void PUBLIC(syrk_weighted)(size_t n, size_t k, const R *A, size_t lda, const R *w, double *C, size_t ldc)
+{
+    for (size_t p = 0; p < k; p += 4, A += 4 * lda) {
+        const size_t rows = k - p < 4 ? k - p : 4;
+        double weights[4] = {0};
+
+        for (size_t r = 0; r < rows; r++)
+            weights[r] = w ? w[p + r] : 1;
+        for (size_t i = 0; i < n; i++)
+            NAME(add_products)(i + 1, rows, A, lda, weights, C + i * ldc);
+    }
+}
+
+/* ---- nearest columns ---- */
+
+/* The least of n values half_j - p_j, the first of which is number j0, and of those before. */
+static void NAME(keep_least)(size_t n, const R *half, const R *product, size_t j0, uint32_t *index, R *value, R *second)
+{
+    for (size_t j = 0; j < n; j++) {
+        const R v = half[j] - product[j];
+
+        if (v < *value) {
+            *second = *value;
+            *value = v;
+            *index = (uint32_t)(j0 + j);
+        } else if (v < *second) {
+            *second = v;
+        }
+    }
+}
+
+/* For m <= NEAREST_ROWS rows: blocks of A B come to the stack. */
+static void NAME(nearest_rows)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,
+                               const R *half, uint32_t *index, R *value, R *second)
+{
+    R P[NEAREST_ROWS * NEAREST_COLUMNS];
+
+    for (size_t i = 0; i < m; i++) {
+        index[i] = 0;
+        value[i] = second[i] = INFINITY;
+    }
+    for (size_t j = 0; j < n; j += NEAREST_COLUMNS) {
+        const size_t width = n - j < NEAREST_COLUMNS ? n - j : NEAREST_COLUMNS;
+
+        PUBLIC(gemm_nn)(m, width, k, A, lda, B + j, ldb, 0, P, NEAREST_COLUMNS);
+        for (size_t i = 0; i < m; i++)
+            NAME(keep_least)(width, half + j, P + i * NEAREST_COLUMNS, j, index + i, value + i, second + i);
+    }
+    for (size_t i = 0; i < m; i++)
+        value[i] = value[i] < (R)INFINITY ? value[i] : (R)NAN;
+}
+
+void PUBLIC(nearest)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *half,
+                     uint32_t *index, R *value, R *second)
+{
+    R unused[NEAREST_ROWS];
+
+    for (size_t i = 0; i < m; i += NEAREST_ROWS) {
+        const size_t rows = m - i < NEAREST_ROWS ? m - i : NEAREST_ROWS;
+
+        NAME(nearest_rows)
+        (rows, n, k, A + i * lda, lda, B, ldb, half, index + i, value + i, second ? second + i : unused);
+    }
+}
+
 /* ---- vector maths ---- */
 
 void PUBLIC(vexp)(size_t n, const R *x, R *y)
@@ -127,33 +215,52 @@ void PUBLIC(vtanh)(size_t n, const R *x, R *y)
 void PUBLIC(vlogistic)(size_t n, const R *x, R *y)
 {
     for (size_t i = 0; i < n; i++) {
-        const R e = MATH(exp)(-MATH(fabs)(x[i])); /* in (0, 1]: cannot overflow */
+        const R e = MATH(exp)(-MATH(fabs)(x[i])), q = e / (1 + e); /* in [0, 1]: cannot overflow */
 
-        y[i] = (x[i] < 0 ? e : 1) / (1 + e);
+        y[i] = x[i] < 0 ? e - e * q : 1 - q; /* q is spoiled by the rounding of 1 + e, but the smaller part */
     }
 }
 
-static void NAME(softmax_row)(size_t n, R *x, R *lse)
+/* The sum of exp(x - shift), which go to e unless that is NULL; shift is the largest x. */
+static double NAME(exp_row)(size_t n, const R *x, R *e, R *shift)
 {
-    R shift = -INFINITY;
-    double total = 0;
+    R largest = -INFINITY;
+    double s[LANES] = {0};
 
     for (size_t j = 0; j < n; j++)
-        shift = x[j] > shift ? x[j] : shift;
-    if (shift == -INFINITY) /* -inf and NaN only: nothing to shift by */
-        shift = 0;
-    for (size_t j = 0; j < n; j++)
-        total += x[j] = MATH(exp)(x[j] - shift);
-    for (size_t j = 0; j < n; j++)
-        x[j] = total == 0 ? (R)(1.0 / (double)n) : (R)(x[j] / total);
-    if (lse)
-        *lse = (R)(shift + log(total));
+        largest = x[j] > largest ? x[j] : largest;
+    *shift = largest == -INFINITY ? 0 : largest; /* -inf and NaN only: nothing to shift by */
+    for (size_t j = 0; j < n; j++) {
+        const R value = MATH(exp)(x[j] - *shift);
+
+        s[j % LANES] += value;
+        if (e)
+            e[j] = value;
+    }
+    return add_lanes(s);
 }
 
 void PUBLIC(softmax)(size_t m, size_t n, R *X, size_t ldx, R *lse)
 {
-    for (size_t i = 0; i < m && n > 0; i++)
-        NAME(softmax_row)(n, X + i * ldx, lse ? lse + i : NULL);
+    for (size_t i = 0; i < m && n > 0; i++) {
+        R *x = X + i * ldx, shift;
+        const double total = NAME(exp_row)(n, x, x, &shift);
+
+        for (size_t j = 0; j < n; j++)
+            x[j] = total == 0 ? (R)(1.0 / (double)n) : (R)(x[j] / total);
+        if (lse)
+            lse[i] = (R)(shift + log(total));
+    }
+}
+
+void PUBLIC(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse)
+{
+    for (size_t i = 0; i < m && n > 0; i++) {
+        R shift;
+        const double total = NAME(exp_row)(n, X + i * ldx, NULL, &shift);
+
+        lse[i] = (R)(shift + log(total));
+    }
 }
 
 /* ---- reductions ---- */

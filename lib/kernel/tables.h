@@ -9,12 +9,20 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define ML__X86_KERNELS
 #endif
+/* The same for NEON, which every AArch64 processor has. */
+#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#define ML__NEON_KERNELS
+#endif
 
-/* Instruction sets in ascending order; each implies those before it. */
+/* Instruction sets of this architecture in ascending order; each implies those before it. */
 typedef enum {
     ML__PORTABLE,
+#ifdef ML__NEON_KERNELS
+    ML__NEON,
+#else
     ML__AVX2,   /* AVX2 and FMA */
     ML__AVX512, /* AVX-512 F, BW, DQ and VL */
+#endif
     ML__N_LEVELS
 } ml__level;
 
@@ -26,6 +34,8 @@ ml__level ml__cpu_level(void);
 #define ML__AVX2_F64(name) ml__##name##_f64_avx2
 #define ML__AVX512_F32(name) ml__##name##_f32_avx512
 #define ML__AVX512_F64(name) ml__##name##_f64_avx512
+#define ML__NEON_F32(name) ml__##name##_f32_neon
+#define ML__NEON_F64(name) ml__##name##_f64_neon
 
 ML__KERNEL_OPS(float, ML__PORTABLE_F32)
 ML__KERNEL_OPS(double, ML__PORTABLE_F64)
@@ -35,19 +45,24 @@ ML__KERNEL_OPS(double, ML__AVX2_F64)
 ML__KERNEL_OPS(float, ML__AVX512_F32)
 ML__KERNEL_OPS(double, ML__AVX512_F64)
 #endif
+#ifdef ML__NEON_KERNELS
+ML__KERNEL_OPS(float, ML__NEON_F32)
+ML__KERNEL_OPS(double, ML__NEON_F64)
+#endif
 
 extern const ml__kernels ml__kernels_portable;
 #ifdef ML__CBLAS
 extern const ml__kernels ml__kernels_cblas;
 #endif
 
-/* The slots of a table's f32 or f64 that hold matrix products, vector maths, and products with more to them; OP(name) is
- * the function's name. */
+/* The slots of a table's f32 or f64, by kind and all of them; OP(name) is the function's name. */
 #define ML__MATRIX_SLOTS(OP) \
     .gemm_nn = OP(gemm_nn), .gemm_nt = OP(gemm_nt), .gemm_tn = OP(gemm_tn), .syrk_tn = OP(syrk_tn)
+#define ML__LAYER_SLOTS(OP) .layer = OP(layer), .layer_back = OP(layer_back), .adam_tn = OP(adam_tn)
+#define ML__STATISTIC_SLOTS(OP) .syrk_weighted = OP(syrk_weighted), .nearest = OP(nearest)
 #define ML__VECTOR_SLOTS(OP)                                                                                    \
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
-    .sum = OP(sum), .dot = OP(dot)
-#define ML__FUSED_SLOTS(OP) .layer = OP(layer), .layer_back = OP(layer_back), .adam_tn = OP(adam_tn)
+    .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
+#define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
 
 #endif

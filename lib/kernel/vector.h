@@ -6,14 +6,16 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "kernel/coefficients.h"
 #include "kernel/tables.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Rows that softmax treats side by side: up to SOFTMAX_ROWS (vectors on the stack), of up to SOFTMAX_SIZE values in all. */
-enum { SOFTMAX_ROWS = 32, SOFTMAX_SIZE = 4096 };
+/* Softmax and log-sum-exp. by_columns: up to MAX_COLUMNS, in up to MAX_SETS sets of rows that fill up to ALL_COLUMNS
+ * vectors. by_rows: up to MAX_ROWS (at most MAX_SETS vectors) rows together, of up to MAX_SIZE values in all. */
+enum { MAX_COLUMNS = 32, ALL_COLUMNS = 64, MAX_SETS = 8, MAX_ROWS = 16, MAX_SIZE = 4096 };
 
 /* exp is 0 below LOWEST_EXP and inf from HIGHEST_EXP on. */
 static const float LOWEST_EXP_f32 = -104, HIGHEST_EXP_f32 = 89;

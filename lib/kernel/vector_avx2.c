@@ -15,7 +15,9 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-enum { LANES_f32 = 8, LANES_f64 = 4 };
+#include "kernel/transpose_avx2.h"
+
+enum { LANES_f32 = 8, LANES_f64 = 4, GROUP_f32 = 4, GROUP_f64 = 2 };
 
 /* ---- 8 floats ---- */
 
@@ -280,15 +282,25 @@ INLINE vec_f64 load_wide_first_f64(const double *x, size_t n)
     return load_first_f64(x, n);
 }
 
-/* Doubles whose lanes have the same sum. */
-INLINE vec_f64 fold_wide_f32(vec_f32 v)
+INLINE void store_narrow_f32(float *y, vec_f64 v)
 {
-    return _mm256_cvtps_pd(_mm256_castps256_ps128(v)) + _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    _mm_storeu_ps(y, _mm256_cvtpd_ps(v));
 }
 
-INLINE vec_f64 fold_wide_f64(vec_f64 v)
+INLINE void store_narrow_f64(double *y, vec_f64 v)
 {
-    return v;
+    store_f64(y, v);
+}
+
+/* s + all lanes of v in their order, lane j to lane j mod LANES_f64 */
+INLINE vec_f64 add_wide_f32(vec_f64 s, vec_f32 v)
+{
+    return s + _mm256_cvtps_pd(_mm256_castps256_ps128(v)) + _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+}
+
+INLINE vec_f64 add_wide_f64(vec_f64 s, vec_f64 v)
+{
+    return s + v;
 }
 
 INLINE double add_lanes(vec_f64 v)

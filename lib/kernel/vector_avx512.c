@@ -16,7 +16,9 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")
 #endif
 
-enum { LANES_f32 = 16, LANES_f64 = 8 };
+#include "kernel/transpose_avx512.h"
+
+enum { LANES_f32 = 16, LANES_f64 = 8, GROUP_f32 = 4, GROUP_f64 = 2 };
 
 /* ---- 16 floats ---- */
 
@@ -246,15 +248,25 @@ INLINE vec_f64 load_wide_first_f64(const double *x, size_t n)
     return load_first_f64(x, n);
 }
 
-/* Doubles whose lanes have the same sum. */
-INLINE vec_f64 fold_wide_f32(vec_f32 v)
+INLINE void store_narrow_f32(float *y, vec_f64 v)
 {
-    return _mm512_cvtps_pd(_mm512_castps512_ps256(v)) + _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    _mm256_storeu_ps(y, _mm512_cvtpd_ps(v));
 }
 
-INLINE vec_f64 fold_wide_f64(vec_f64 v)
+INLINE void store_narrow_f64(double *y, vec_f64 v)
 {
-    return v;
+    store_f64(y, v);
+}
+
+/* s + all lanes of v in their order, lane j to lane j mod LANES_f64 */
+INLINE vec_f64 add_wide_f32(vec_f64 s, vec_f32 v)
+{
+    return s + _mm512_cvtps_pd(_mm512_castps512_ps256(v)) + _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+
+INLINE vec_f64 add_wide_f64(vec_f64 s, vec_f64 v)
+{
+    return s + v;
 }
 
 INLINE double add_lanes(vec_f64 v)

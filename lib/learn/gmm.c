@@ -39,7 +39,6 @@ static const double LN_2PI = 1.8378770664093454836;
 
 enum {
     START_ITER = 300,  /* of k-means at the start, as scikit-learn's KMeans */
-    FACTOR_PANEL = 16, /* columns of U at a time: wide enough for a product, narrow enough to skip its zeros */
     PREDICT_ROWS = 32, /* at a time: bounds the workspace of a prediction */
     MAX_ITER_LIMIT = 1000000
 };
@@ -78,16 +77,6 @@ void ml__mixture_prepare(ml__mixture *m)
     }
 }
 
-/* Y = Z U for n rows, leaving out most of the zeros of U. */
-static void multiply_factor(const ml__kernels_f64 *kernels, size_t n, size_t d, const double *Z, const double *U,
-                            double *Y)
-{
-    for (size_t j = 0; j < d; j += FACTOR_PANEL) {
-        const size_t n_columns = d - j < FACTOR_PANEL ? d - j : FACTOR_PANEL;
-        kernels->gemm_nn(n, n_columns, j + n_columns, Z, d, U + j, d, 0, Y + j, d);
-    }
-}
-
 /* out[i k + c] = ln N(x_i | mu_c, Sigma_c) for n rows of X; work: 2 n d. Each row by itself if the kernels are rowwise. */
 static void log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n, double *work,
                           double *out)
@@ -101,7 +90,7 @@ static void log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, 
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < d; j++)
                 Z[i * d + j] = X[i * d + j] - mu[j];
-        multiply_factor(kernels, n, d, Z, m->factors + c * d * d, Y);
+        ml__multiply_upper(kernels, n, d, Z, d, m->factors + c * d * d, d, Y, d);
         for (size_t i = 0; i < n; i++) {
             double q = 0;
             for (size_t j = 0; j < d; j++)
@@ -279,25 +268,25 @@ static void sum_block(const pass *p, size_t first, size_t n, double *sums, doubl
 }
 
 /* Σ w r (x - mu)(x - mu)' [k x d x d], the lower triangles. Rows without share in a component are skipped. */
-static void scatter_block(const pass *p, size_t first, size_t n, double *sums, double *Z)
+static void scatter_block(const pass *p, size_t first, size_t n, double *sums, double *work)
 {
     const size_t k = p->m->k, d = p->m->d;
     const double *X = p->em->points.X + first * d, *R = p->em->R + first * k;
+    double *Z = work, *shares = work + n * d;
 
     for (size_t c = 0; c < k; c++) {
         const double *mu = p->m->means + c * d;
         size_t n_shared = 0;
 
         for (size_t i = 0; i < n; i++) {
-            const double root = sqrt(R[i * k + c]);
             double *z = Z + n_shared * d;
-            if (!(root > 0))
+            if (!(R[i * k + c] > 0))
                 continue;
             for (size_t j = 0; j < d; j++)
-                z[j] = root * (X[i * d + j] - mu[j]);
-            n_shared++;
+                z[j] = X[i * d + j] - mu[j];
+            shares[n_shared++] = R[i * k + c];
         }
-        ml__kernels_best()->f64.syrk_tn(d, n_shared, Z, d, 1, sums + c * d * d, d);
+        ml__kernels_best()->f64.syrk_weighted(d, n_shared, Z, d, shares, sums + c * d * d, d);
     }
 }
 

@@ -10,18 +10,24 @@
  * Stop        no label changed, or Σ_k |c_k - c_k old|² <= tol · mean variance of the features, or max_iter; labels and
  *             J are then those of the final centres
  *
+ * Nearest     arg min_k |c_k|²/2 - x'c_k, a product and a running least. The products lose digits where centres are far
+ *             from 0 and near each other: a row whose second best is within what rounding can do is decided by the
+ *             distances themselves, so that labels are always those of the distances.
+ *
  * Symbols     n rows, d features, k clusters; D2 [n] squared distances to the nearest centre; CT [d x k] centres with the
- *             clusters side by side, so that one row's distances to all of them are built in step
+ *             clusters side by side; half [k] |c_k|²/2
  * Degenerate  a cluster without rows takes the row that lies farthest from its centre, out of clusters with several rows;
  *             if there is none off its centre (more clusters than distinct points) it keeps its centre and stays empty
  * Cost        O(n d k) per iteration and per start (times the trials); partial sums of k (d + 2) doubles per slot
  */
 #include "learn/kmeans.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernel/kernel.h"
 #include "learn/moments.h"
 #include "learn/slots.h"
 
@@ -161,6 +167,8 @@ typedef struct lloyd {
     ml__kmeans *model;
     ml__slots slots;
     double *CT;       /* d x k */
+    double *half;     /* k */
+    double largest2;  /* max |c|² */
     double *D2;       /* n */
     double *partial;  /* n_slots x stride */
     double *distance; /* n_slots x k: of the row at hand */
@@ -185,7 +193,7 @@ static double *totals_of(const lloyd *l, size_t s) /* J, number of labels that c
     return counts_of(l, s) + l->model->k;
 }
 
-static uint32_t nearest(const lloyd *l, const double *x, double *distance, double *D2)
+static uint32_t nearest_by_distance(const lloyd *l, const double *x, double *distance)
 {
     const size_t k = l->model->k;
     uint32_t best = 0;
@@ -200,43 +208,94 @@ static uint32_t nearest(const lloyd *l, const double *x, double *distance, doubl
     for (size_t c = 1; c < k; c++)
         if (distance[c] < distance[best])
             best = (uint32_t)c;
-    *D2 = distance[best];
     return best;
+}
+
+/* What the rounding of both, |c|²/2 - x'c and half the squared distance, can do to the difference of two clusters: four
+ * terms of at most (d + 3) eps/2 (|x| + |c|)², and |x| <= sqrt(D2) + C with C the largest |c|. */
+static double rounding(const lloyd *l, double D2)
+{
+    return 4 * (double)(l->points->d + 3) * DBL_EPSILON * (D2 + 4 * l->largest2) + DBL_MIN;
+}
+
+/* Labels and D2 of rows from..from + n, n <= ML__SLOT_BLOCK. `distance` is workspace for one row. */
+static void label_block(const lloyd *l, size_t from, size_t n, double *distance, uint32_t *labels)
+{
+    const ml__points *p = l->points;
+    const size_t k = l->model->k, d = p->d;
+    double value[ML__SLOT_BLOCK], second[ML__SLOT_BLOCK];
+
+    ml__kernels_rowwise()->f64.nearest(n, k, d, p->X + from * d, d, l->CT, k, l->half, labels, value, second);
+    for (size_t i = 0; i < n; i++) {
+        const double *x = p->X + (from + i) * d;
+        double *D2 = &l->D2[from + i];
+
+        *D2 = distance2(d, x, l->model->centres + labels[i] * d);
+        if (!(second[i] - value[i] > rounding(l, *D2))) {
+            labels[i] = nearest_by_distance(l, x, distance);
+            *D2 = distance2(d, x, l->model->centres + labels[i] * d);
+        }
+    }
+}
+
+static void add_row(const lloyd *l, size_t s, size_t i, uint32_t c)
+{
+    const size_t d = l->points->d;
+    const double *x = l->points->X + i * d, w = l->points->w[i];
+    double *S = sums_of(l, s) + c * d, *totals = totals_of(l, s);
+
+    for (size_t j = 0; j < d; j++)
+        S[j] += w * x[j];
+    weights_of(l, s)[c] += w;
+    counts_of(l, s)[c] += 1;
+    totals[0] += w * l->D2[i];
+    totals[1] += l->model->labels[i] != c;
+    l->model->labels[i] = c;
 }
 
 static ml_status assign_slot(void *argument, size_t s)
 {
     const lloyd *l = argument;
-    const ml__points *p = l->points;
-    double *totals = totals_of(l, s);
+    const size_t end = ml__slots_begin(&l->slots, s + 1);
+    uint32_t labels[ML__SLOT_BLOCK];
 
     for (size_t v = 0; v < l->stride; v++)
         l->partial[s * l->stride + v] = 0;
-    for (size_t i = ml__slots_begin(&l->slots, s); i < ml__slots_begin(&l->slots, s + 1); i++) {
-        const double *x = p->X + i * p->d, w = p->w[i];
-        const uint32_t c = nearest(l, x, l->distance + s * l->model->k, &l->D2[i]);
-        double *S = sums_of(l, s) + c * p->d;
+    for (size_t i = ml__slots_begin(&l->slots, s); i < end; i += ML__SLOT_BLOCK) {
+        const size_t n = end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK;
 
-        for (size_t j = 0; j < p->d; j++)
-            S[j] += w * x[j];
-        weights_of(l, s)[c] += w;
-        counts_of(l, s)[c] += 1;
-        totals[0] += w * l->D2[i];
-        totals[1] += l->model->labels[i] != c;
-        l->model->labels[i] = c;
+        label_block(l, i, n, l->distance + s * l->model->k, labels);
+        for (size_t r = 0; r < n; r++)
+            add_row(l, s, i + r, labels[r]);
     }
     return ML_OK;
+}
+
+/* CT, half and largest2 from the centres. */
+static void lay_out_centres(lloyd *l)
+{
+    const size_t k = l->model->k, d = l->points->d;
+
+    l->largest2 = 0;
+    for (size_t c = 0; c < k; c++) {
+        const double *centre = l->model->centres + c * d;
+        double sum = 0;
+
+        for (size_t j = 0; j < d; j++) {
+            l->CT[j * k + c] = centre[j];
+            sum += centre[j] * centre[j];
+        }
+        l->half[c] = sum / 2;
+        l->largest2 = fmax(l->largest2, sum);
+    }
 }
 
 /* One pass: labels, D2 and the sums of slot 0. */
 static ml_status assign(ml_context *context, lloyd *l)
 {
-    const size_t k = l->model->k, d = l->points->d;
     ml_status st;
 
-    for (size_t c = 0; c < k; c++)
-        for (size_t j = 0; j < d; j++)
-            l->CT[j * k + c] = l->model->centres[c * d + j];
+    lay_out_centres(l);
     ML__TRY(ml__parallel_for(context, l->slots.n, assign_slot, l));
     ml__slots_add(&l->slots, l->partial, l->stride, l->stride);
     l->model->inertia = totals_of(l, 0)[0];
@@ -332,6 +391,7 @@ static ml_status lloyd_create(lloyd *l, ml__arena *arena)
     ML__CHECK(ml__size_mul(l->slots.n, l->stride, &n_partial), ML_E_MEMORY,
               "%zu centres of %zu features do not fit in memory", k, d);
     ML__NEW(arena, l->CT, k * d);
+    ML__NEW(arena, l->half, k);
     ML__NEW(arena, l->D2, l->points->n);
     ML__NEW(arena, l->partial, n_partial);
     ML__NEW(arena, l->distance, l->slots.n * k);

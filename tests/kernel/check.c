@@ -122,6 +122,7 @@ int main(int argc, char **argv)
         check_table_f64(tables[t]);
     }
     check_factor();
+    check_subspace();
     if (argc > 1 && strcmp(argv[1], "-v") == 0)
         print_measures();
     printf("%zu passed, %zu failed\n", run.n_passed, run.n_failed);

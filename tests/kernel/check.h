@@ -31,5 +31,6 @@ double check_uniform(uint64_t *state);
 void check_table_f32(const ml__kernels *table);
 void check_table_f64(const ml__kernels *table);
 void check_factor(void);
+void check_subspace(void);
 
 #endif

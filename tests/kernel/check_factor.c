@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const double THRESHOLD = 16;
-static const size_t SIZES[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 64, 100};
+static const size_t SIZES[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 100};
 enum { N_SIZES = sizeof SIZES / sizeof SIZES[0] };
 
 /* ---- square matrices: n x n used, rows n + 2 apart, one element offset; unused parts are NaN ---- */
@@ -373,6 +373,43 @@ static void check_inverse(size_t n)
     free(X.all);
 }
 
+/* ---- triangular product ---- */
+
+static void check_multiply_upper(const ml__kernels *table, size_t m, size_t n)
+{
+    matrix A = make(m, n), U = make(n, n), C = make(m, n), row = make(1, n);
+    uint64_t state = m * 7 + n;
+
+    check_begin("%s product of %zu x %zu with an upper triangle", table->name, m, n);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            *at(&A, i, j) = check_uniform(&state);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            *at(&U, i, j) = i <= j ? check_uniform(&state) : 0;
+    ml__multiply_upper(&table->f64, m, n, A.at, A.ld, U.at, U.ld, C.at, C.ld);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            long double want = 0, size = 0;
+            for (size_t p = 0; p <= j; p++) {
+                want += (long double)*at(&A, i, p) * *at(&U, p, j);
+                size += fabsl((long double)*at(&A, i, p) * *at(&U, p, j));
+            }
+            check_that(fabsl(*at(&C, i, j) - want) <= (n + 1) * DBL_EPSILON * size, "element (%zu, %zu) is %g", i, j,
+                       *at(&C, i, j));
+        }
+    for (size_t i = 0; i < m && table->chain != ML__CHAIN_NONE; i++) {
+        ml__multiply_upper(&table->f64, 1, n, at(&A, i, 0), A.ld, U.at, U.ld, row.at, row.ld);
+        check_that(memcmp(row.at, at(&C, i, 0), n * sizeof(double)) == 0, "row %zu alone differs", i);
+    }
+    check_unused(&C, "C", false);
+    check_end();
+    free(A.all);
+    free(U.all);
+    free(C.all);
+    free(row.all);
+}
+
 /* ---- symmetric eigenproblem ---- */
 
 /* max_k |A v_k - λ_k v_k|_1 and max_i |(V V' - I)_i|_1, eigenvectors in the rows of V. */
@@ -468,12 +505,16 @@ void check_factor(void)
 {
     static const double SCALES[] = {1, 1e-150, 1e150, 1e-300, 1e300};
     static const size_t SIDES[] = {0, 1, 2, 5, 17};
+    const ml__kernels *const *tables;
+    const size_t n_tables = ml__kernels_all(&tables);
 
     for (size_t s = 0; s < N_SIZES; s++) {
         const size_t n = SIZES[s];
 
         check_positive_matrices(n);
         check_inverse(n);
+        for (size_t t = 0; t < n_tables; t++)
+            check_multiply_upper(tables[t], SIZES[N_SIZES - 1 - s], n);
         for (size_t r = 0; r < sizeof SIDES / sizeof SIDES[0]; r++) {
             check_solve("solve", ml__solve_lower, false, n, SIDES[r]);
             check_solve("transposed solve", ml__solve_lower_transposed, true, n, SIDES[r]);

@@ -37,6 +37,12 @@ typedef struct {
     poison poison;
 } product_case;
 
+/* Vector tables split the sums of a single column. */
+static bool has_own_order(const ml__kernels *table, const product_case *p)
+{
+    return table->chain == ML__CHAIN_FUSED && p->n == 1 && (p->op == NN || p->op == NT);
+}
+
 static const double BETAS[] = {0, 1, -0.5};
 enum { N_BETAS = sizeof BETAS / sizeof BETAS[0] };
 
@@ -65,9 +71,26 @@ static const ml__adam STEP = {0.003, 0.9, 0.999, 1e-8, 0.01};
 static const size_t SMALL[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33}, LARGE[] = {1, 31, 64, 100};
 enum { N_SMALL = sizeof SMALL / sizeof SMALL[0], N_LARGE = sizeof LARGE / sizeof LARGE[0] };
 /* Beyond the blocks of the portable kernels and the tiles of the BLAS, in every direction. */
-static const size_t BLOCKS[][3] = {{130, 70, 300}, {33, 65, 129}, {300, 2, 1000}, {2, 300, 513}, {4500, 3, 20},
-                                   {1, 600, 130},  {600, 1, 130}, {40, 1100, 65}, {3, 5, 5000},  {65, 97, 257}};
+static const size_t BLOCKS[][3] = {{130, 70, 300}, {33, 65, 129}, {300, 2, 1000}, {2, 300, 513},
+                                   {4500, 3, 20},  {1, 600, 130}, {600, 1, 130},  {40, 1100, 65},
+                                   {3, 5, 5000},   {65, 97, 257}, {70, 40, 1000}, {5, 1, 4000}};
 enum { N_BLOCKS = sizeof BLOCKS / sizeof BLOCKS[0] };
+
+/* A product and what is done with it. */
+typedef struct {
+    size_t m, n, k;
+    ml__activation f;
+    size_t layout;
+    fill fill;
+    bool with, poisoned; /* with a bias or a penalty; a NaN in an input */
+} fused_case;
+
+enum { N_FUSED_TURNS = 3 * N_ACTIVATIONS };
+static const size_t FUSED[][3] = {
+    {0, 5, 5},     {5, 0, 5},    {5, 5, 0},      {20, 40, 0},    {1, 1, 1},     {1, 3, 32},     {1, 64, 20},
+    {32, 64, 20},  {32, 32, 64}, {32, 3, 32},    {32, 1, 64},    {17, 33, 9},   {7, 15, 31},    {64, 17, 70},
+    {100, 10, 65}, {20, 64, 32}, {130, 31, 130}, {129, 70, 230}, {65, 129, 33}, {200, 40, 500}, {3, 300, 40}};
+enum { N_FUSED = sizeof FUSED / sizeof FUSED[0] };
 
 #define R float
 #define NAME(name) name##_f32

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The errors and speeds of vector maths that docs/kernels.md records, by hand: kernel-ulp [exp|log|tanh|logistic...]
+ * The errors and speeds of vector maths that docs/kernels.md records, by hand: kernel-ulp [-s] [exp|log|tanh|logistic...]
  *
  * fp32: all 2^32 inputs against the C library in double. fp64: N_F64 inputs against long double, one third of them uniform
  * where the function changes, one third uniform by bits (all magnitudes and special values), one third around 0 and 1.
  * An error is the distance to the exact value in units in the last place of the exact value; at most 0.5 is perfect and
  * not measured closer. Every table of this build is measured; tables of vector instructions must agree in every bit.
  * Speed is that of arrays in the first-level cache, in core cycles: a chain of dependent additions tells their length.
+ * With -s, for an emulator, one of SPARSE inputs and no speeds.
  */
 #include <float.h>
 #include <math.h>
@@ -18,7 +19,7 @@
 
 #include "kernel/kernel.h"
 
-enum { BLOCK = 4096, N_F64 = 60000000, MAX_TABLES = 8 };
+enum { BLOCK = 4096, N_F64 = 60000000, MAX_TABLES = 8, SPARSE = 1021 };
 
 static long double logistic_wide(long double x)
 {
@@ -93,13 +94,14 @@ static void report(const char *precision, const char *name, const worst *w, size
     fflush(stdout);
 }
 
-/* The last two tables are the vector ones when there are such; otherwise nothing is compared. */
+/* The last two tables when both are of vector instructions; otherwise nothing is compared. */
 static bool are_vector_tables(const ml__kernels *a, const ml__kernels *b)
 {
-    return strncmp(a->name, "avx", 3) == 0 && strncmp(b->name, "avx", 3) == 0;
+    return a->chain == ML__CHAIN_FUSED && b->chain == ML__CHAIN_FUSED;
 }
 
-static void all_f32(size_t function)
+/* Every step-th number by bits. */
+static void all_f32(size_t function, uint64_t step)
 {
     static float x[BLOCK], y[MAX_TABLES][BLOCK];
     static double want[BLOCK];
@@ -109,9 +111,9 @@ static void all_f32(size_t function)
     worst w[MAX_TABLES] = {{0, 0}};
     size_t n_differences = 0;
 
-    for (uint64_t block = 0; block < UINT64_C(1) << 32; block += BLOCK) {
+    for (uint64_t block = 0; block < (UINT64_C(1) << 32) / step; block += BLOCK) {
         for (uint32_t i = 0; i < BLOCK; i++) {
-            const uint32_t bits = (uint32_t)block + i;
+            const uint32_t bits = (uint32_t)((block + i) * step);
             memcpy(&x[i], &bits, sizeof bits);
             want[i] = FUNCTIONS[function].reference(x[i]);
         }
@@ -153,7 +155,7 @@ static double sample(size_t function, size_t i, uint64_t *state)
     }
 }
 
-static void many_f64(size_t function)
+static void many_f64(size_t function, size_t n_values)
 {
     static double x[BLOCK], y[MAX_TABLES][BLOCK];
     static long double want[BLOCK];
@@ -164,7 +166,7 @@ static void many_f64(size_t function)
     size_t n_differences = 0;
     uint64_t state = function;
 
-    for (size_t block = 0; block < N_F64; block += BLOCK) {
+    for (size_t block = 0; block < n_values; block += BLOCK) {
         for (size_t i = 0; i < BLOCK; i++) {
             x[i] = sample(function, block + i, &state);
             want[i] = FUNCTIONS[function].wide(x[i]);
@@ -223,55 +225,81 @@ static double cycle_time(void)
 enum { LENGTH = 2000 };
 static volatile double used; /* or calls might go away */
 
-static void print_speeds(double cycle)
+static double cycle; /* seconds */
+
+static void print_speed(const char *table, const char *what, double f32, double f64)
 {
-    static float x32[LENGTH], y32[LENGTH];
-    static double x64[LENGTH], y64[LENGTH];
+    printf("speed %-8s %-14s f32 %6.2f, f64 %6.2f cycles per value\n", table, what, f32 / cycle, f64 / cycle);
+}
+
+static float x32[LENGTH], y32[LENGTH];
+static double x64[LENGTH], y64[LENGTH];
+
+static void print_row_speeds(const ml__kernels *table, size_t n)
+{
+    double f32 = INFINITY, f64 = INFINITY;
+    char what[32];
+
+    LEAST_TIME(f32, table->f32.softmax(LENGTH / n, n, y32, n, NULL));
+    LEAST_TIME(f64, table->f64.softmax(LENGTH / n, n, y64, n, NULL));
+    snprintf(what, sizeof what, "softmax %zu", n);
+    print_speed(table->name, what, f32, f64);
+    f32 = f64 = INFINITY;
+    LEAST_TIME(f32, table->f32.logsumexp(LENGTH / n, n, x32, n, y32));
+    LEAST_TIME(f64, table->f64.logsumexp(LENGTH / n, n, x64, n, y64));
+    snprintf(what, sizeof what, "logsumexp %zu", n);
+    print_speed(table->name, what, f32, f64);
+}
+
+static void print_speeds(void)
+{
+    static const size_t COLUMNS[] = {2, 3, 10, 26, 100};
     const ml__kernels *const *tables;
     const size_t n_tables = ml__kernels_all(&tables);
 
+    for (size_t i = 0; i < LENGTH; i++)
+        x32[i] = (float)(x64[i] = 0.01 + 8.0 * (double)((i * 7919) % LENGTH) / LENGTH);
     for (size_t t = 0; t < n_tables; t++) {
-        double f32[N_FUNCTIONS + 4], f64[N_FUNCTIONS + 4];
+        double f32, f64;
 
-        for (size_t i = 0; i < LENGTH; i++)
-            x32[i] = (float)(x64[i] = 0.01 + 8.0 * (double)((i * 7919) % LENGTH) / LENGTH);
-        for (size_t f = 0; f < N_FUNCTIONS + 4; f++)
-            f32[f] = f64[f] = INFINITY;
         for (size_t f = 0; f < N_FUNCTIONS; f++) {
-            LEAST_TIME(f32[f], f32_slot(tables[t], f)(LENGTH, x32, y32));
-            LEAST_TIME(f64[f], f64_slot(tables[t], f)(LENGTH, x64, y64));
+            f32 = f64 = INFINITY;
+            LEAST_TIME(f32, f32_slot(tables[t], f)(LENGTH, x32, y32));
+            LEAST_TIME(f64, f64_slot(tables[t], f)(LENGTH, x64, y64));
+            print_speed(tables[t]->name, FUNCTIONS[f].name, f32, f64);
         }
-        LEAST_TIME(f32[N_FUNCTIONS], used += tables[t]->f32.sum(LENGTH, x32));
-        LEAST_TIME(f64[N_FUNCTIONS], used += tables[t]->f64.sum(LENGTH, x64));
-        LEAST_TIME(f32[N_FUNCTIONS + 1], used += tables[t]->f32.dot(LENGTH, x32, y32));
-        LEAST_TIME(f64[N_FUNCTIONS + 1], used += tables[t]->f64.dot(LENGTH, x64, y64));
-        LEAST_TIME(f32[N_FUNCTIONS + 2], tables[t]->f32.softmax(LENGTH / 10, 10, y32, 10, NULL));
-        LEAST_TIME(f64[N_FUNCTIONS + 2], tables[t]->f64.softmax(LENGTH / 10, 10, y64, 10, NULL));
-        LEAST_TIME(f32[N_FUNCTIONS + 3], tables[t]->f32.softmax(LENGTH / 100, 100, y32, 100, NULL));
-        LEAST_TIME(f64[N_FUNCTIONS + 3], tables[t]->f64.softmax(LENGTH / 100, 100, y64, 100, NULL));
-        for (size_t f = 0; f < N_FUNCTIONS + 4; f++) {
-            static const char *const MORE[] = {"sum", "dot", "softmax 10", "softmax 100"};
-            printf("speed %-8s %-11s f32 %6.2f, f64 %6.2f cycles per value\n", tables[t]->name,
-                   f < N_FUNCTIONS ? FUNCTIONS[f].name : MORE[f - N_FUNCTIONS], f32[f] / cycle, f64[f] / cycle);
-        }
+        for (size_t c = 0; c < sizeof COLUMNS / sizeof COLUMNS[0]; c++)
+            print_row_speeds(tables[t], COLUMNS[c]);
+        f32 = f64 = INFINITY;
+        LEAST_TIME(f32, used += tables[t]->f32.sum(LENGTH, x32));
+        LEAST_TIME(f64, used += tables[t]->f64.sum(LENGTH, x64));
+        print_speed(tables[t]->name, "sum", f32, f64);
+        f32 = f64 = INFINITY;
+        LEAST_TIME(f32, used += tables[t]->f32.dot(LENGTH, x32, y32));
+        LEAST_TIME(f64, used += tables[t]->f64.dot(LENGTH, x64, y64));
+        print_speed(tables[t]->name, "dot", f32, f64);
     }
 }
 
 int main(int argc, char **argv)
 {
-    const double cycle = cycle_time();
+    const bool sparse = argc > 1 && strcmp(argv[1], "-s") == 0;
+    const int first = sparse ? 2 : 1;
 
-    printf("%.2f GHz\n", 1e-9 / cycle);
-    print_speeds(cycle);
+    if (!sparse) {
+        cycle = cycle_time();
+        printf("%.2f GHz\n", 1e-9 / cycle);
+        print_speeds();
+    }
     for (size_t f = 0; f < N_FUNCTIONS; f++) {
-        bool wanted = argc < 2;
+        bool wanted = argc <= first;
 
-        for (int a = 1; a < argc; a++)
+        for (int a = first; a < argc; a++)
             wanted = wanted || strcmp(argv[a], FUNCTIONS[f].name) == 0;
         if (!wanted)
             continue;
-        many_f64(f);
-        all_f32(f);
+        many_f64(f, sparse ? N_F64 / SPARSE : N_F64);
+        all_f32(f, sparse ? SPARSE : 1);
     }
     return 0;
 }

@@ -74,6 +74,41 @@ TEST(kmeans, the_result_is_a_fixed_point)
         }
 }
 
+/* Far from 0 the products that distances are made of keep no digits of what tells these centres apart. */
+TEST(kmeans, labels_are_those_of_the_distances)
+{
+    enum { N = 700, D = 5, K = 20 };
+    static double X[N * D], centres[K * D];
+    static uint32_t labels[N];
+    const ml__points points = {X, N, D, ones()};
+
+    for (double offset = 1; offset < 1e13; offset *= 1e3) {
+        ml__kmeans m = {.k = K, .centres = centres, .labels = labels};
+        ml__rng rng = ml__rng_make(4, 0);
+
+        for (size_t i = 0; i < N * D; i++)
+            X[i] = offset + ml__rng_normal(&rng);
+        memcpy(centres, X, sizeof centres);
+        memcpy(centres + 7 * D, centres + 3 * D, D * sizeof *centres); /* of equal centres the first */
+        CHECK_OK(ml__kmeans_lloyd(NULL, &points, &m));
+        for (size_t i = 0; i < N; i++) {
+            double least = INFINITY;
+            uint32_t nearest = 0;
+
+            for (uint32_t c = 0; c < K; c++) {
+                double sum = 0;
+                for (size_t j = 0; j < D; j++)
+                    sum += (X[i * D + j] - centres[c * D + j]) * (X[i * D + j] - centres[c * D + j]);
+                if (sum < least) {
+                    least = sum;
+                    nearest = c;
+                }
+            }
+            CHECK(labels[i] == nearest);
+        }
+    }
+}
+
 TEST(kmeans, iterations_lower_the_objective)
 {
     enum { N = 500, D = 2, K = 6 };

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leading eigenpairs of a large symmetric matrix by subspace iteration.
+ *
+ * Problem     A v_i = λ_i v_i for the k eigenvalues of largest |λ|, A[n x n] symmetric, k << n
+ * Iteration   b = min(n, k + max(k, EXTRA)) orthonormal rows V span a subspace;
+ *                 W = V A,   W V' = S' Θ S by its eigenvectors, |θ| descending (Rayleigh-Ritz)
+ *                 Z = S V the Ritz vectors, S W = Z A their images;   V := an orthonormal basis of the images
+ *             (Rutishauser 1970, contribution II/9 of Wilkinson & Reinsch, Linear Algebra, 1971; Parlett, The Symmetric
+ *             Eigenvalue Problem, 1998, chapter 14.) Pair i gains a factor |λ_i| / |λ_{b+1}| per iteration: the rows
+ *             beyond k make that large where λ_k and λ_{k+1} are near each other.
+ * Basis       V V' = L L', V := L^-1 V, twice (Cholesky QR: the second time removes what the first left, Yamamoto,
+ *             Nakatsukasa, Yanagisawa & Fukaya 2015). Images are orthogonal up to convergence, so L is near the identity
+ * Stop        |z_i A - θ_i z_i| <= tol |θ_1| for all i < k, a bound on the error of θ_i as well
+ * Start       the caller's rows, or random ones from a fixed stream
+ * Degenerate  a row that lies in the span of those before it, as when b exceeds the rank of A, is drawn anew. A is scaled
+ *             by a power of two, so that squares neither overflow nor underflow
+ *
+ * Symbols     vectors are rows: V, W, Z [b x n];  S, L [b x b];  θ_i Ritz values
+ * Cost        per iteration 2 n² b + 12 n b² + 9 b³
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "kernel/kernel.h"
+
+enum { EXTRA = 8 };
+static const uint64_t SEED = 0x5eed;
+static const double LEAST_SINE = 1e-5; /* of the angle between a row and those before it */
+
+typedef struct {
+    const ml__kernels_f64 *kernels;
+    size_t n, b;
+    double *V, *W, *Z;     /* b x n */
+    double *S, *theta, *e; /* b x b, b, b; S also holds L */
+    ml__rng rng;
+} state;
+
+static size_t n_rows(size_t n, size_t k)
+{
+    const size_t b = k + (k > EXTRA ? k : EXTRA);
+
+    return b < n ? b : n;
+}
+
+size_t ml__leading_eigen_work(size_t n, size_t k)
+{
+    const size_t b = n_rows(n, k);
+
+    return 3 * b * n + b * b + 2 * b;
+}
+
+static void scale(size_t n, double factor, double *x)
+{
+    for (size_t j = 0; j < n; j++)
+        x[j] *= factor;
+}
+
+static void draw_row(state *s, double *v)
+{
+    for (size_t j = 0; j < s->n; j++)
+        v[j] = ml__rng_normal(&s->rng);
+}
+
+/* ---- basis ---- */
+
+static void normalise_rows(state *s)
+{
+    for (size_t i = 0; i < s->b; i++) {
+        double *v = s->V + i * s->n, norm2 = s->kernels->dot(s->n, v, v);
+
+        if (!(norm2 >= DBL_MIN)) {
+            draw_row(s, v);
+            norm2 = s->kernels->dot(s->n, v, v);
+        }
+        scale(s->n, 1 / sqrt(norm2), v);
+    }
+}
+
+/* Index of the first row that depends on those before it, or b; L of V V'. */
+static size_t factor_rows(state *s)
+{
+    const size_t b = s->b;
+    size_t failed;
+
+    s->kernels->gemm_nt(b, b, s->n, s->V, s->n, s->V, s->n, 0, s->S, b);
+    failed = ml__cholesky(b, s->S, b);
+    for (size_t i = 0; i < (failed ? failed - 1 : b); i++)
+        if (s->S[i * b + i] < LEAST_SINE)
+            return i;
+    return failed ? failed - 1 : b;
+}
+
+static void orthonormalise(state *s)
+{
+    size_t dependent;
+
+    normalise_rows(s);
+    while ((dependent = factor_rows(s)) < s->b) {
+        draw_row(s, s->V + dependent * s->n);
+        normalise_rows(s);
+    }
+    ml__solve_lower(s->b, s->n, s->S, s->b, s->V, s->n);
+    (void)factor_rows(s);
+    ml__solve_lower(s->b, s->n, s->S, s->b, s->V, s->n);
+}
+
+/* ---- iteration ---- */
+
+static void swap(size_t n, double *x, double *y)
+{
+    for (size_t j = 0; j < n; j++) {
+        const double x_j = x[j];
+        x[j] = y[j];
+        y[j] = x_j;
+    }
+}
+
+/* θ and the rows of S by |θ| descending, the first of equals first. */
+static void sort_pairs(state *s)
+{
+    for (size_t i = 0; i < s->b; i++) {
+        size_t largest = i;
+
+        for (size_t j = i + 1; j < s->b; j++)
+            if (fabs(s->theta[j]) > fabs(s->theta[largest]))
+                largest = j;
+        if (largest != i) {
+            swap(1, s->theta + i, s->theta + largest);
+            swap(s->b, s->S + i * s->b, s->S + largest * s->b);
+        }
+    }
+}
+
+/* From the basis V: Z, θ, and in V the images of Z. */
+static bool rayleigh_ritz(state *s, const double *A, size_t lda, int exponent)
+{
+    const ml__kernels_f64 *kernels = s->kernels;
+    const size_t n = s->n, b = s->b;
+
+    kernels->gemm_nn(b, n, n, s->V, n, A, lda, 0, s->W, n);
+    for (size_t i = 0; i < b; i++)
+        scale(n, ldexp(1, -exponent), s->W + i * n);
+    kernels->gemm_nt(b, b, n, s->W, n, s->V, n, 0, s->S, b);
+    if (!ml__symmetric_eigen(b, s->S, b, s->theta, s->e))
+        return false;
+    sort_pairs(s);
+    kernels->gemm_nn(b, n, b, s->S, b, s->V, n, 0, s->Z, n);
+    kernels->gemm_nn(b, n, b, s->S, b, s->W, n, 0, s->V, n);
+    return true;
+}
+
+static bool have_converged(const state *s, size_t k, double tol)
+{
+    for (size_t i = 0; i < k; i++) {
+        double sum = 0;
+
+        for (size_t j = 0; j < s->n; j++) {
+            const double r = s->V[i * s->n + j] - s->theta[i] * s->Z[i * s->n + j];
+            sum += r * r;
+        }
+        if (!(sqrt(sum) <= tol * fabs(s->theta[0])))
+            return false;
+    }
+    return true;
+}
+
+/* s with max |a_ij| in [2^(s-1), 2^s), 0 for a zero matrix; false when an element is not finite. */
+static bool find_exponent(size_t n, const double *A, size_t lda, int *s)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            if (!isfinite(A[i * lda + j]))
+                return false;
+            largest = fmax(largest, fabs(A[i * lda + j]));
+        }
+    frexp(largest, s);
+    return true;
+}
+
+static void set_start(state *s, size_t k, const double *start)
+{
+    for (size_t i = 0; i < s->b; i++)
+        if (start && i < k)
+            memcpy(s->V + i * s->n, start + i * s->n, s->n * sizeof *start);
+        else
+            draw_row(s, s->V + i * s->n);
+}
+
+bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
+                       size_t max_iter, double *values, double *vectors, double *work)
+{
+    const size_t b = n_rows(n, k);
+    const double least_tol = (double)n * DBL_EPSILON;
+    state s = {.kernels = &ml__kernels_best()->f64, .n = n, .b = b, .rng = ml__rng_make(SEED, 0)};
+    bool converged = k == 0;
+    int exponent;
+
+    if (!find_exponent(n, A, lda, &exponent))
+        return false;
+    s.V = work;
+    s.W = s.V + b * n;
+    s.Z = s.W + b * n;
+    s.S = s.Z + b * n;
+    s.theta = s.S + b * b;
+    s.e = s.theta + b;
+    set_start(&s, k, start);
+    for (size_t i = 0; i < max_iter && !converged; i++) {
+        orthonormalise(&s);
+        if (!rayleigh_ritz(&s, A, lda, exponent))
+            return false;
+        converged = have_converged(&s, k, fmax(tol, least_tol));
+    }
+    for (size_t i = 0; i < k && max_iter > 0; i++) {
+        values[i] = ldexp(s.theta[i], exponent);
+        memcpy(vectors + i * n, s.Z + i * n, n * sizeof *vectors);
+    }
+    return converged;
+}
