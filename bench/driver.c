@@ -4,6 +4,7 @@
  * can run it and its peers in turn. Every peer in bench/peers speaks the same language.
  *
  *   constants threads=2          what the machine can do
+ *   probe threads=2              hertz=…: what it lets us do now
  *   prepare verb=fit key=value…  read the data, make the model; fit it when the verb only predicts
  *   run loops=3                  seconds=…: of one run, averaged over so many in a row
  *   score                        score=… and what there is to know about the fitted model
@@ -13,50 +14,14 @@
  * Files: x, y raw row-major numbers, dtype f4 or f8, rows n x d; y always f8, n x outputs; xt, yt the same for testing.
  */
 #include "machine.h"
+#include "protocol.h"
 
 #include <invar/ml.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORDS = 64, MAX_LINE = 4096, DEPTH_ROWS = 1000 };
-
-/* ---- words: key=value parts of a line ---- */
-
-typedef struct {
-    char line[MAX_LINE];
-    char *key[MAX_WORDS], *value[MAX_WORDS];
-    int n;
-} words;
-
-static void words_parse(words *o, const char *line)
-{
-    snprintf(o->line, sizeof o->line, "%s", line);
-    o->n = 0;
-    for (char *word = strtok(o->line, " \n"); word && o->n < MAX_WORDS; word = strtok(NULL, " \n")) {
-        char *equal = strchr(word, '=');
-        if (!equal)
-            continue;
-        *equal = '\0';
-        o->key[o->n] = word;
-        o->value[o->n++] = equal + 1;
-    }
-}
-
-static const char *text_of(const words *o, const char *key, const char *otherwise)
-{
-    for (int i = 0; i < o->n; i++)
-        if (!strcmp(o->key[i], key))
-            return o->value[i];
-    return otherwise;
-}
-
-static size_t number_of(const words *o, const char *key, size_t otherwise)
-{
-    const char *text = text_of(o, key, NULL);
-
-    return text ? (size_t)strtoull(text, NULL, 10) : otherwise;
-}
+enum { DEPTH_ROWS = 1000, MAX_CLASSES = 64 };
 
 /* ---- the prepared job ---- */
 
@@ -110,6 +75,11 @@ static void *read_file(const char *path, size_t n_bytes)
     if (!bytes)
         printf("error=cannot read %zu bytes of %s\n", n_bytes, path);
     return bytes;
+}
+
+static double value_at(const job *j, const table *t, size_t i)
+{
+    return j->dtype == ML_FLOAT32 ? ((const float *)t->x)[i] : ((const double *)t->x)[i];
 }
 
 /* Reads what the words name; the rest stays NULL. */
@@ -181,13 +151,21 @@ static ml_status make_model(job *j)
 
 /* ---- what is timed ---- */
 
-static ml_status fit_once(job *j, const ml_fit_options *options)
+static int32_t count_steps(void *user, const ml_progress *progress)
 {
+    *(uint64_t *)user = progress->done;
+    return 0;
+}
+
+/* The first fit, a warm-up, also learns how many steps there are. */
+static ml_status fit_once(job *j)
+{
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = count_steps, .monitor_user = &j->n_steps};
     ml_dataset *data = NULL;
     ml_status st = make_dataset(j, &j->train, 1, &data);
 
     if (st == ML_OK)
-        st = ml_model_fit(j->model, data, options);
+        st = ml_model_fit(j->model, data, j->n_steps ? NULL : &options);
     ml_dataset_free(data);
     return st;
 }
@@ -197,7 +175,7 @@ static ml_status run_fit(job *j, size_t loops)
     ml_status st = ML_OK;
 
     for (size_t i = 0; i < loops && st == ML_OK; i++)
-        st = fit_once(j, NULL);
+        st = fit_once(j);
     return st;
 }
 
@@ -219,16 +197,18 @@ static ml_status run_predict(job *j, size_t loops)
 static ml_status run_row(job *j, size_t loops)
 {
     const size_t width = ml_model_width(j->model, ML_PREDICT_PROBA), n_scratch = ml_model_scratch_size(j->model);
-    double *x = malloc(j->d * j->test.n * sizeof *x), *scratch = malloc(n_scratch + 1);
+    const size_t n_values = j->d * j->test.n;
+    double *x = malloc(n_values * sizeof *x), *scratch = malloc(n_scratch + 1);
     ml_status st = x && scratch ? ML_OK : ML_E_MEMORY;
     double start;
 
-    for (size_t i = 0; x && i < j->d * j->test.n; i++)
-        x[i] = j->dtype == ML_FLOAT32 ? ((const float *)j->test.x)[i] : ((const double *)j->test.x)[i];
+    for (size_t i = 0; x && i < n_values; i++)
+        x[i] = value_at(j, &j->test, i);
     start = seconds();
-    for (size_t i = 0; i < loops && st == ML_OK; i++)
-        st = ml_model_predict_row(j->model, ML_PREDICT_PROBA, x + i % j->test.n * j->d, j->d, j->out, width, scratch,
-                                  n_scratch);
+    for (size_t i = 0, at = 0; i < loops && st == ML_OK; i++) {
+        st = ml_model_predict_row(j->model, ML_PREDICT_PROBA, x + at, j->d, j->out, width, scratch, n_scratch);
+        at = at + j->d < n_values ? at + j->d : 0;
+    }
     if (st == ML_OK)
         printf("seconds=%.9g\n", (seconds() - start) / (double)loops);
     free(x);
@@ -241,8 +221,8 @@ static ml_status run_metrics(job *j, size_t loops)
 {
     const size_t K = j->n_classes;
     ml_classification_metrics m = {.struct_size = sizeof m};
-    ml_prf per_class[64];
-    ml_status st = K <= 64 ? ML_OK : ML_E_LIMIT;
+    ml_prf per_class[MAX_CLASSES];
+    ml_status st = K <= MAX_CLASSES ? ML_OK : ML_E_LIMIT;
 
     for (size_t i = 0; i < loops && st == ML_OK; i++) {
         st = ml_metrics_classification(j->context, j->train.y, j->train.x, j->train.n, K, NULL, &m, per_class);
@@ -273,12 +253,6 @@ static ml_status run_csv(job *j, size_t loops)
 }
 
 /* ---- commands ---- */
-
-static int32_t count_steps(void *user, const ml_progress *progress)
-{
-    *(uint64_t *)user = progress->done;
-    return 0;
-}
 
 static void answer_failure(const char *key, ml_status st)
 {
@@ -318,12 +292,11 @@ static void do_prepare(job *j, const char *line)
         answer_failure("missing", ML_E_UNSUPPORTED); /* no such kind or parameter */
         return;
     }
-    if (st == ML_OK && (j->run == run_predict || j->run == run_row)) {
-        const ml_fit_options options = {
-            .struct_size = sizeof options, .monitor = count_steps, .monitor_user = &j->n_steps};
-        st = fit_once(j, &options);
-    }
+    if (st == ML_OK && (j->run == run_predict || j->run == run_row))
+        st = fit_once(j);
     j->out = malloc((j->test.n + j->d + (j->n_classes + 1) * (j->n_classes + 1)) * sizeof *j->out);
+    if (st == ML_OK && !j->out)
+        st = ML_E_MEMORY;
     if (st == ML_OK)
         printf("ok=1\n");
     else
@@ -363,9 +336,7 @@ static double mean_depth(const job *j)
             const size_t root = (size_t)((const int64_t *)offset.data)[t];
             size_t i = root;
             for (; ((const int32_t *)feature.data)[i] >= 0; sum++) {
-                const size_t at = r * j->d + (size_t)((const int32_t *)feature.data)[i];
-                const double x =
-                    j->dtype == ML_FLOAT32 ? ((const float *)j->train.x)[at] : ((const double *)j->train.x)[at];
+                const double x = value_at(j, &j->train, r * j->d + (size_t)((const int32_t *)feature.data)[i]);
                 i = root + (size_t)((const int32_t *)left.data)[i] + (x > ((const float *)threshold.data)[i]);
             }
         }
@@ -388,34 +359,14 @@ static uint64_t model_hash(const ml_model *model)
     return hash;
 }
 
-static size_t peak_kilobytes(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    size_t kilobytes = 0;
-
-    while (file && fgets(line, sizeof line, file))
-        if (!strncmp(line, "VmHWM:", 6))
-            kilobytes = (size_t)strtoull(line + 6, NULL, 10);
-    if (file)
-        fclose(file);
-    return kilobytes;
-}
-
-/* Memory first, because scoring and hashing need some of their own; then the score on the test set or what there is. */
+/* The library's own memory first, because scoring needs some; then the score on the test set or what there is. */
 static void do_score(job *j)
 {
     const table *t = j->test.x ? &j->test : &j->train;
-    const size_t peak = peak_kilobytes();
     const uint64_t in_context = ml_context_memory_peak(j->context);
     ml_status st = ML_OK;
 
-    if (j->model && j->run == run_fit && !j->n_steps) {
-        const ml_fit_options options = {
-            .struct_size = sizeof options, .monitor = count_steps, .monitor_user = &j->n_steps};
-        st = fit_once(j, &options);
-    }
-    if (st == ML_OK && j->model) {
+    if (j->model) {
         ml_dataset *data = NULL;
         st = make_dataset(j, t, 1, &data);
         if (st == ML_OK)
@@ -426,20 +377,17 @@ static void do_score(job *j)
         answer_failure("error", st);
         return;
     }
-    printf("score=%.12g peak_kb=%zu context_kb=%.0f", j->score, peak, (double)in_context / 1024);
+    printf("score=%.12g context_kb=%.0f", j->score, (double)in_context / 1024);
     if (j->model)
         printf(" steps=%llu depth=%.3f hash=%016llx", (unsigned long long)j->n_steps, mean_depth(j),
                (unsigned long long)model_hash(j->model));
     printf("\n");
 }
 
-static void do_constants(const char *line)
+static void do_constants(unsigned n_threads)
 {
-    words o;
-    machine m;
+    const machine m = machine_measure(n_threads);
 
-    words_parse(&o, line);
-    m = machine_measure((unsigned)number_of(&o, "threads", 1));
     printf("level=%s clock=%.4g flops32=%.4g flops64=%.4g one_flops32=%.4g one_flops64=%.4g bandwidth=%.4g build=%s\n",
            m.level, m.clock, m.flops32, m.flops64, m.one_flops32, m.one_flops64, m.bandwidth, ml_build_info());
 }
@@ -450,19 +398,20 @@ int main(void)
     static char line[MAX_LINE];
 
     while (fgets(line, sizeof line, stdin) && strncmp(line, "quit", 4)) {
-        if (!strncmp(line, "prepare", 7)) {
+        words o;
+        words_parse(&o, line);
+        if (!strncmp(line, "prepare", 7))
             do_prepare(&j, line);
-        } else if (!strncmp(line, "run", 3)) {
-            words o;
-            words_parse(&o, line);
+        else if (!strncmp(line, "run", 3))
             do_run(&j, number_of(&o, "loops", 1));
-        } else if (!strncmp(line, "score", 5)) {
+        else if (!strncmp(line, "score", 5))
             do_score(&j);
-        } else if (!strncmp(line, "constants", 9)) {
-            do_constants(line);
-        } else {
+        else if (!strncmp(line, "constants", 9))
+            do_constants((unsigned)number_of(&o, "threads", 1));
+        else if (!strncmp(line, "probe", 5))
+            printf("hertz=%.6g\n", machine_probe((unsigned)number_of(&o, "threads", 1)));
+        else
             printf("error=unknown command\n");
-        }
         fflush(stdout);
     }
     job_clear(&j);

@@ -8,6 +8,8 @@
  */
 #include "machine.h"
 
+#include "protocol.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,15 +17,7 @@
 
 enum { N_RUNS = 20, MAX_THREADS = 64, N_CHAINS = 12 };
 static const size_t BLOCK = (size_t)512 << 20; /* bytes read by the bandwidth loop */
-static const long N_ADDS = 40000000, N_FMA = 4000000;
-
-double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+static const long N_ADDS = 16000000, N_FMA = 4000000;
 
 static volatile uint64_t g_sink; /* keeps results in use */
 
@@ -103,6 +97,12 @@ FMA_LOOP(fma32_avx2, AVX2, __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
 FMA_LOOP(fma64_avx2, AVX2, __m256d, 4, _mm256_set1_pd, _mm256_fmadd_pd)
 FMA_LOOP(fma32_avx512, AVX512, __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
 FMA_LOOP(fma64_avx512, AVX512, __m512d, 8, _mm512_set1_pd, _mm512_fmadd_pd)
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define NEON_FMA32(x, a, b) vfmaq_f32(b, x, a)
+#define NEON_FMA64(x, a, b) vfmaq_f64(b, x, a)
+FMA_LOOP(fma32_neon, , float32x4_t, 4, vdupq_n_f32, NEON_FMA32)
+FMA_LOOP(fma64_neon, , float64x2_t, 2, vdupq_n_f64, NEON_FMA64)
 #endif
 
 /* ---- all threads at once ---- */
@@ -110,10 +110,10 @@ FMA_LOOP(fma64_avx512, AVX512, __m512d, 8, _mm512_set1_pd, _mm512_fmadd_pd)
 typedef struct {
     double (*work)(const part *);
     part part;
-    double rate;
+    double best, lasting; /* of the work per second: of the best run by the thread's clock, of all runs by the wall's */
 } worker;
 
-/* By the thread's own clock, so that time the processor gave to others does not count. */
+/* Leaves out the time that the processor gave to others. */
 static double thread_seconds(void)
 {
     struct timespec now;
@@ -125,26 +125,34 @@ static double thread_seconds(void)
 static void *run_worker(void *argument)
 {
     worker *w = argument;
+    const double begin = seconds();
+    double done = 0;
 
     for (int run = 0; run < N_RUNS; run++) {
-        const double start = thread_seconds(), done = w->work(&w->part), passed = thread_seconds() - start;
-        if (done / passed > w->rate)
-            w->rate = done / passed;
+        const double start = thread_seconds(), amount = w->work(&w->part), passed = thread_seconds() - start;
+        if (amount / passed > w->best)
+            w->best = amount / passed;
+        done += amount;
     }
+    w->lasting = done / (seconds() - begin);
     return NULL;
 }
 
-/* Work per second of n_threads threads that run together, each at its best. */
-static double rate(double (*work)(const part *), unsigned n_threads, const uint64_t *block, size_t n_words)
+static unsigned between_1_and_max(unsigned n_threads)
+{
+    return n_threads < 1 ? 1 : n_threads > MAX_THREADS ? MAX_THREADS : n_threads;
+}
+
+/* The caller is the last of the threads. */
+static void run_all(worker workers[MAX_THREADS], unsigned n_threads, double (*work)(const part *),
+                    const uint64_t *block, size_t n_words)
 {
     pthread_t threads[MAX_THREADS];
-    worker workers[MAX_THREADS];
     unsigned n_started = 0;
-    double sum = 0;
 
     for (unsigned t = 0; t < n_threads; t++) {
         const size_t share = n_words / n_threads;
-        workers[t] = (worker){work, {block ? block + t * share : NULL, share}, 0};
+        workers[t] = (worker){work, {block ? block + t * share : NULL, share}, 0, 0};
         if (t + 1 == n_threads || pthread_create(&threads[n_started], NULL, run_worker, &workers[t]))
             run_worker(&workers[t]);
         else
@@ -152,8 +160,17 @@ static double rate(double (*work)(const part *), unsigned n_threads, const uint6
     }
     for (unsigned t = 0; t < n_started; t++)
         pthread_join(threads[t], NULL);
+}
+
+/* Work per second of n_threads threads that run together, each at its best. */
+static double rate(double (*work)(const part *), unsigned n_threads, const uint64_t *block, size_t n_words)
+{
+    worker workers[MAX_THREADS];
+    double sum = 0;
+
+    run_all(workers, n_threads, work, block, n_words);
     for (unsigned t = 0; t < n_threads; t++)
-        sum += workers[t].rate;
+        sum += workers[t].best;
     return sum;
 }
 
@@ -176,19 +193,33 @@ machine machine_measure(unsigned n_threads)
     double (*fma32)(const part *) = fma32_portable, (*fma64)(const part *) = fma64_portable;
     machine m = {.level = "portable"};
 
-    if (n_threads < 1 || n_threads > MAX_THREADS)
-        n_threads = n_threads < 1 ? 1 : MAX_THREADS;
+    n_threads = between_1_and_max(n_threads);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f"))
         fma32 = fma32_avx512, fma64 = fma64_avx512, m.level = "avx512";
     else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         fma32 = fma32_avx2, fma64 = fma64_avx2, m.level = "avx2";
+#elif defined(__aarch64__)
+    fma32 = fma32_neon, fma64 = fma64_neon, m.level = "neon";
 #endif
-    m.clock = rate(do_adds, 1, NULL, 0);
+    m.clock = rate(do_adds, n_threads, NULL, 0) / n_threads;
     m.one_flops32 = rate(fma32, 1, NULL, 0);
     m.one_flops64 = rate(fma64, 1, NULL, 0);
     m.flops32 = rate(fma32, n_threads, NULL, 0);
     m.flops64 = rate(fma64, n_threads, NULL, 0);
     m.bandwidth = measure_bandwidth(n_threads);
     return m;
+}
+
+double machine_probe(unsigned n_threads)
+{
+    worker workers[MAX_THREADS];
+    double least;
+
+    n_threads = between_1_and_max(n_threads);
+    run_all(workers, n_threads, do_adds, NULL, 0);
+    least = workers[0].lasting;
+    for (unsigned t = 1; t < n_threads; t++)
+        least = workers[t].lasting < least ? workers[t].lasting : least;
+    return least;
 }

@@ -4,14 +4,19 @@
 #define INVAR_BENCH_MACHINE_H
 
 typedef struct {
-    const char *level;               /* instruction set of the FMA loops */
+    const char *level;               /* instruction set of the multiply-add loops */
     double clock;                    /* Hz: one dependent add per cycle */
     double flops32, flops64;         /* multiply-adds count twice; all threads together */
     double one_flops32, one_flops64; /* the same of one thread */
     double bandwidth;                /* bytes/s of streaming reads, all threads together */
 } machine;
 
-double seconds(void);
 machine machine_measure(unsigned n_threads);
+
+/*
+ * Hz that the slowest of n_threads gets over a tenth of a second of the wall's clock, all running at once. On a machine
+ * of our own it is `clock`; neighbours, and a processor that slows down, take from it.
+ */
+double machine_probe(unsigned n_threads);
 
 #endif

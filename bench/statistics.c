@@ -14,6 +14,7 @@
 
 #include "kernel/tables.h"
 #include "machine.h"
+#include "protocol.h"
 
 enum { N_REPEATS = 200, N_LARGE_REPEATS = 5, N_SLICES = 100, ALIGNMENT = 64 };
 static const size_t ORDERS[] = {28, 64, 200, 784};

@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 import pandas
-from server import serve
+from server import Job, Run, Score, serve
 
 
-def prepare(job):
+def prepare(job: Job) -> tuple[Run, Score]:
     def run():
         if sys.argv[1] == "numpy":
             return np.loadtxt(job.words["csv"], delimiter=",", skiprows=1)

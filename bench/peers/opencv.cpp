@@ -1,38 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// OpenCV's ml module, speaking the language of bench/driver.c: forests, networks, mixtures.
-#include <chrono>
+// OpenCV's ml module: forests, networks, mixtures.
+#include "server.hpp"
+
 #include <cmath>
-#include <cstdio>
-#include <fstream>
-#include <functional>
-#include <iostream>
-#include <map>
+#include <memory>
 #include <opencv2/core.hpp>
 #include <opencv2/ml.hpp>
-#include <sstream>
+#include <vector>
 
 using namespace cv;
-using Words = std::map<std::string, std::string>;
 
-static Mat read(const std::string &path, int rows, int cols, int type)
+struct Table {
+    Mat X, y;
+};
+
+static Table read_table(const Words &w, const char *x, const char *y, const char *n)
 {
-    Mat m(rows, cols, type);
-    std::ifstream(path, std::ios::binary).read(reinterpret_cast<char *>(m.data), rows * m.step);
-    return m;
+    const int rows = w.number(n);
+    Table t{Mat(rows, w.number("d"), w.text("dtype") == "f4" ? CV_32F : CV_64F), {}};
+    read_file(w.text(x), t.X.data, t.X.total() * t.X.elemSize());
+    if (w.has(y)) {
+        t.y.create(rows, 1, CV_64F);
+        read_file(w.text(y), t.y.data, t.y.total() * t.y.elemSize());
+    }
+    return t;
 }
 
-struct Job {
-    Words w;
-    Mat X, Xt, y, yt;
-    std::function<Ptr<ml::StatModel>()> fit;
-    std::function<double(Ptr<ml::StatModel>)> score;
-    Ptr<ml::StatModel> model;
+static Table in_floats(Table t)
+{
+    t.X.convertTo(t.X, CV_32F);
+    return t;
+}
 
-    int number(const char *key)
-    {
-        return std::stoi(w.at(key));
-    }
-};
+static void set_up(const Words &w)
+{
+    setNumThreads(w.number("threads"));
+    theRNG().state = 1;
+}
 
 static double accuracy(const Mat &truth, const Mat &predicted)
 {
@@ -42,136 +46,96 @@ static double accuracy(const Mat &truth, const Mat &predicted)
     return double(right) / truth.rows;
 }
 
-static void prepare_forest(Job &j)
+static Prepared forest(const Words &w)
 {
+    set_up(w);
+    const Table train = in_floats(read_table(w, "x", "y", "n")), test = in_floats(read_table(w, "xt", "yt", "nt"));
+    const int n_trees = w.number("trees");
+    const auto model = std::make_shared<Ptr<ml::RTrees>>();
     Mat labels;
-    j.y.convertTo(labels, CV_32S);
-    j.fit = [&j, labels] {
-        auto m = ml::RTrees::create();
-        m->setMaxDepth(25); // as deep as it allows
-        m->setMinSampleCount(2);
-        m->setActiveVarCount(0); // the square root of the features
-        m->setTermCriteria(TermCriteria(TermCriteria::MAX_ITER, j.number("trees"), 0));
-        m->train(j.X, ml::ROW_SAMPLE, labels);
-        return m;
-    };
-    j.score = [&j](Ptr<ml::StatModel> m) {
-        Mat out;
-        m->predict(j.Xt, out);
-        return accuracy(j.yt, out);
-    };
+    train.y.convertTo(labels, CV_32S);
+    return {[=] {
+                auto m = ml::RTrees::create();
+                m->setMaxDepth(25); // as deep as it allows
+                m->setMinSampleCount(2);
+                m->setActiveVarCount(0); // the square root of the features
+                m->setTermCriteria(TermCriteria(TermCriteria::MAX_ITER, n_trees, 0));
+                m->train(train.X, ml::ROW_SAMPLE, labels);
+                *model = m;
+            },
+            [=] {
+                Mat out;
+                (*model)->predict(test.X, out);
+                return accuracy(test.y, out);
+            }};
 }
 
-static void prepare_network(Job &j)
+static Prepared network(const Words &w)
 {
-    const int K = j.number("classes");
-    Mat targets = Mat::zeros(j.y.rows, K, CV_32F);
-    std::vector<int> widths{j.X.cols};
-    std::stringstream hidden(j.w["hidden"]);
+    set_up(w);
+    const Table train = read_table(w, "x", "y", "n"), test = read_table(w, "xt", "yt", "nt");
+    const int n_classes = w.number("classes"), n_epochs = w.number("epochs");
+    const auto model = std::make_shared<Ptr<ml::ANN_MLP>>();
+    Mat targets = Mat::zeros(train.y.rows, n_classes, CV_32F);
+    std::vector<int> widths{train.X.cols};
+    std::istringstream hidden(w.text("hidden"));
     for (std::string h; std::getline(hidden, h, ',');)
         widths.push_back(std::stoi(h));
-    widths.push_back(K);
+    widths.push_back(n_classes);
     for (int i = 0; i < targets.rows; i++)
-        targets.at<float>(i, std::lround(j.y.at<double>(i))) = 1;
-    j.fit = [&j, widths, targets] {
-        auto m = ml::ANN_MLP::create();
-        m->setLayerSizes(widths);
-        m->setActivationFunction(ml::ANN_MLP::SIGMOID_SYM, 1, 1);
-        m->setTrainMethod(ml::ANN_MLP::BACKPROP, 0.001, 0.1);
-        m->setTermCriteria(TermCriteria(TermCriteria::MAX_ITER, j.number("epochs"), 0));
-        m->train(j.X, ml::ROW_SAMPLE, targets);
-        return m;
-    };
-    j.score = [&j](Ptr<ml::StatModel> m) {
-        Mat out, best(j.Xt.rows, 1, CV_32F);
-        m->predict(j.Xt, out);
-        for (int i = 0; i < out.rows; i++) {
-            Point at;
-            minMaxLoc(out.row(i), nullptr, nullptr, nullptr, &at);
-            best.at<float>(i) = float(at.x);
-        }
-        return accuracy(j.yt, best);
-    };
+        targets.at<float>(i, int(std::lround(train.y.at<double>(i)))) = 1;
+    return {[=] {
+                auto m = ml::ANN_MLP::create();
+                m->setLayerSizes(widths);
+                m->setActivationFunction(ml::ANN_MLP::SIGMOID_SYM, 1, 1);
+                m->setTrainMethod(ml::ANN_MLP::BACKPROP, 0.001, 0.1);
+                m->setTermCriteria(TermCriteria(TermCriteria::MAX_ITER, n_epochs, 0));
+                m->train(train.X, ml::ROW_SAMPLE, targets);
+                *model = m;
+            },
+            [=] {
+                Mat out, best(test.X.rows, 1, CV_32F);
+                (*model)->predict(test.X, out);
+                for (int i = 0; i < out.rows; i++) {
+                    Point at;
+                    minMaxLoc(out.row(i), nullptr, nullptr, nullptr, &at);
+                    best.at<float>(i) = float(at.x);
+                }
+                return accuracy(test.y, best);
+            }};
 }
 
 // Starts, as ours and scikit-learn, from random rows, not from k-means.
-static void prepare_mixture(Job &j)
+static Prepared mixture(const Words &w)
 {
-    j.fit = [&j] {
-        const int k = j.number("k");
-        const auto covariance = j.w["covariance"] == "full"   ? ml::EM::COV_MAT_GENERIC
-                                : j.w["covariance"] == "diag" ? ml::EM::COV_MAT_DIAGONAL
-                                                              : ml::EM::COV_MAT_SPHERICAL;
-        auto m = ml::EM::create();
-        RNG random(1);
-        Mat means(k, j.X.cols, j.X.type());
-        for (int c = 0; c < k; c++)
-            j.X.row(random.uniform(0, j.X.rows)).copyTo(means.row(c));
-        m->setClustersNumber(k);
-        m->setCovarianceMatrixType(covariance);
-        m->setTermCriteria(TermCriteria(TermCriteria::COUNT + TermCriteria::EPS, j.number("iterations"), 1e-300));
-        m->trainE(j.X, means);
-        return m;
-    };
-    j.score = [&j](Ptr<ml::StatModel> m) {
-        double sum = 0;
-        const int step = j.X.rows / 10000 + 1;
-        for (int i = 0; i < j.X.rows; i += step)
-            sum += m.dynamicCast<ml::EM>()->predict2(j.X.row(i), noArray())[0];
-        return sum / ((j.X.rows + step - 1) / step);
-    };
-}
-
-static std::string answer(Job &j, const std::string &verb, const Words &w)
-{
-    std::ostringstream out;
-    out.precision(9);
-    if (verb == "prepare") {
-        j = Job();
-        j.w = w;
-        const int d = j.number("d"), n = j.number("n"), type = w.at("dtype") == "f4" ? CV_32F : CV_64F;
-        setNumThreads(j.number("threads"));
-        theRNG().state = 1;
-        j.X = read(w.at("x"), n, d, type);
-        if (w.count("y"))
-            j.y = read(w.at("y"), n, 1, CV_64F);
-        if (w.count("xt")) {
-            j.Xt = read(w.at("xt"), j.number("nt"), d, type);
-            j.yt = read(w.at("yt"), j.number("nt"), 1, CV_64F);
-        }
-        if (w.at("task") != "gmm") {
-            j.X.convertTo(j.X, CV_32F);
-            j.Xt.convertTo(j.Xt, CV_32F);
-        }
-        (w.at("task") == "forest" ? prepare_forest : w.at("task") == "mlp" ? prepare_network : prepare_mixture)(j);
-        out << "ok=1 version=" << CV_VERSION;
-    } else if (verb == "run") {
-        const int loops = std::stoi(w.at("loops"));
-        const auto start = std::chrono::steady_clock::now();
-        for (int i = 0; i < loops; i++)
-            j.model = j.fit();
-        out << "seconds=" << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / loops;
-    } else {
-        out << "score=" << j.score(j.model);
-    }
-    return out.str();
+    set_up(w);
+    const Mat X = read_table(w, "x", "", "n").X;
+    const int k = w.number("k"), n_iterations = w.number("iterations");
+    if (w.text("covariance") != "full")
+        throw std::runtime_error("covariance=full is wanted");
+    const auto model = std::make_shared<Ptr<ml::EM>>();
+    return {[=] {
+                auto m = ml::EM::create();
+                RNG random(1);
+                Mat means(k, X.cols, X.type());
+                for (int c = 0; c < k; c++)
+                    X.row(random.uniform(0, X.rows)).copyTo(means.row(c));
+                m->setClustersNumber(k);
+                m->setCovarianceMatrixType(ml::EM::COV_MAT_GENERIC);
+                m->setTermCriteria(TermCriteria(TermCriteria::COUNT + TermCriteria::EPS, n_iterations, 1e-300));
+                m->trainE(X, means);
+                *model = m;
+            },
+            [=] {
+                const int step = X.rows / 10000 + 1;
+                double sum = 0;
+                for (int i = 0; i < X.rows; i += step)
+                    sum += (*model)->predict2(X.row(i), noArray())[0];
+                return sum / ((X.rows + step - 1) / step);
+            }};
 }
 
 int main()
 {
-    static Job job;
-    for (std::string line; std::getline(std::cin, line) && line != "quit";) {
-        std::istringstream parts(line);
-        std::string verb, part;
-        Words words;
-        parts >> verb;
-        while (parts >> part)
-            words[part.substr(0, part.find('='))] = part.substr(part.find('=') + 1);
-        try {
-            std::cout << answer(job, verb, words) << std::endl;
-        } catch (const std::exception &e) {
-            std::cout << "error=" << std::string(e.what()).substr(0, 200) << std::endl;
-        }
-    }
-    return 0;
+    return serve(CV_VERSION, {{"forest", forest}, {"mlp", network}, {"gmm", mixture}});
 }

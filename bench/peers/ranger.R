@@ -15,11 +15,14 @@ read_table <- function(words, x, y, n) {
 fit <- function(job) {
     classify <- is.factor(job$train$y)
     ranger(dependent.variable.name = "y", data = job$train, num.trees = job$trees, num.threads = job$threads,
-           mtry = if (classify) NULL else ncol(job$train) - 1, min.node.size = 1, oob.error = FALSE, seed = 1)
+           mtry = if (classify) NULL else ncol(job$train) - 1, min.node.size = 1, oob.error = FALSE, seed = 1,
+           verbose = FALSE)
 }
 
+predict_test <- function(job, model) predict(model, job$test, num.threads = job$threads, verbose = FALSE)
+
 score <- function(job, model) {
-    predicted <- predict(model, job$test, num.threads = job$threads)$predictions
+    predicted <- predict_test(job, model)$predictions
     truth <- job$test$y
     if (is.factor(truth)) mean(predicted == truth) else 1 - sum((truth - predicted)^2) / sum((truth - mean(truth))^2)
 }
@@ -39,7 +42,7 @@ while (length(line <- readLines(input, 1)) && line != "quit") {
         } else if (parts[1] == "run") {
             start <- proc.time()[["elapsed"]]
             for (i in seq_len(as.integer(words$loops)))
-                if (job$verb == "fit") model <- fit(job) else predict(model, job$test, num.threads = job$threads)
+                if (job$verb == "fit") model <- fit(job) else predict_test(job, model)
             sprintf("seconds=%.9g", (proc.time()[["elapsed"]] - start) / as.integer(words$loops))
         } else {
             sprintf("score=%.12g", score(job, model))

@@ -2,18 +2,18 @@
 """scikit-learn with the same sizes, counts and tolerances as ours."""
 import numpy as np
 import sklearn
-from server import fit_or_predict, serve
+from server import Job, Run, Score, fit_or_predict, serve
 from sklearn import (cluster, decomposition, ensemble, linear_model, metrics, mixture, naive_bayes, neural_network, svm,
                      tree)
 
 
-def forest(job):
+def forest(job: Job) -> tuple[Run, Score]:
     kind = ensemble.RandomForestClassifier if job.classes else ensemble.RandomForestRegressor
     return fit_or_predict(job, lambda: kind(
         job.integer("trees"), max_features="sqrt" if job.classes else 1.0, n_jobs=job.threads, random_state=0))
 
 
-def adaboost(job):
+def adaboost(job: Job) -> tuple[Run, Score]:
     if not job.classes:
         return fit_or_predict(job, lambda: ensemble.AdaBoostRegressor(
             linear_model.LinearRegression(), n_estimators=job.integer("rounds"), random_state=0))
@@ -22,7 +22,7 @@ def adaboost(job):
         algorithm=job.words.get("algorithm", "SAMME"), random_state=0))
 
 
-def mlp(job):
+def mlp(job: Job) -> tuple[Run, Score]:
     kind = neural_network.MLPClassifier if job.classes else neural_network.MLPRegressor
     epochs = job.integer("epochs")
     return fit_or_predict(job, lambda: kind(
@@ -30,7 +30,7 @@ def mlp(job):
         n_iter_no_change=epochs, random_state=0))
 
 
-def gmm(job):
+def gmm(job: Job) -> tuple[Run, Score]:
     X = job.train[0]
 
     def run():
@@ -41,7 +41,7 @@ def gmm(job):
     return run, lambda model: model.score(X)
 
 
-def kmeans(job):
+def kmeans(job: Job) -> tuple[Run, Score]:
     X = job.train[0]
     start = X[np.random.RandomState(0).choice(len(X), job.integer("k"), replace=False)]
 
@@ -52,22 +52,22 @@ def kmeans(job):
     return run, lambda model: -model.inertia_ / len(X)
 
 
-def pca(job):
+def pca(job: Job) -> tuple[Run, Score]:
     X = job.train[0]
     return (lambda: decomposition.PCA(job.integer("components"), random_state=0).fit(X),
             lambda model: model.explained_variance_ratio_.sum())
 
 
-def linear(job):
+def linear(job: Job) -> tuple[Run, Score]:
     alpha = job.number("alpha", 0)
     return fit_or_predict(job, lambda: linear_model.Ridge(alpha) if alpha else linear_model.LinearRegression())
 
 
-def logistic(job):
+def logistic(job: Job) -> tuple[Run, Score]:
     return fit_or_predict(job, lambda: linear_model.LogisticRegression(max_iter=1000, tol=1e-4))
 
 
-def classification_metrics(job):
+def classification_metrics(job: Job) -> tuple[Run, Score]:
     predicted, true = job.train[0].ravel().astype(np.int64), job.train[1]
 
     def run():
@@ -79,7 +79,7 @@ def classification_metrics(job):
     return run, lambda f: f
 
 
-def auc(job):
+def auc(job: Job) -> tuple[Run, Score]:
     scores, true = job.train[0].ravel(), job.train[1]
     return lambda: metrics.roc_auc_score(true, scores), lambda value: value
 

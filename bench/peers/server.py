@@ -4,16 +4,20 @@
 A peer hands serve() a table {task: prepare}. prepare(job) reads job.train and job.test, does what is not timed, and returns
 (run, score): run() is timed, score(result of the last run) gives one number.
 """
+import itertools
 import os
 import sys
 import time
 import warnings
+from typing import Any, Callable, Optional
 
 import numpy as np
 
+Run, Score = Callable[[], Any], Callable[[Any], float]
+
 
 class Job:
-    def __init__(self, words):
+    def __init__(self, words: dict[str, str]):
         self.words = words
         self.verb = words["verb"]
         self.threads = int(words.get("threads", 1))
@@ -21,7 +25,7 @@ class Job:
         self.train = self._read("x", "y", "n")
         self.test = self._read("xt", "yt", "nt") if "xt" in words else self.train
 
-    def _read(self, x, y, n):
+    def _read(self, x: str, y: str, n: str) -> tuple[Optional[np.ndarray], Optional[np.ndarray]]:
         n, d, outputs = int(self.words.get(n, 0)), int(self.words.get("d", 1)), int(self.words.get("outputs", 1))
         X = np.fromfile(self.words[x], self.words["dtype"]).reshape(-1, d)[:n] if x in self.words else None
         Y = np.fromfile(self.words[y], "f8").reshape(-1, outputs)[:n] if y in self.words else None
@@ -29,14 +33,14 @@ class Job:
             Y = Y.ravel()
         return X, Y.astype(np.int64) if Y is not None and self.classes else Y
 
-    def number(self, name, otherwise=None):
+    def number(self, name: str, otherwise: float) -> float:
         return float(self.words[name]) if name in self.words else otherwise
 
-    def integer(self, name, otherwise=None):
-        return int(self.words.get(name, otherwise))
+    def integer(self, name: str) -> int:
+        return int(self.words[name])
 
 
-def serve(version, tasks):
+def serve(version: str, tasks: dict[str, Callable[[Job], tuple[Run, Score]]]) -> None:
     """Answer commands on standard input until "quit"; whatever a library prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -63,19 +67,21 @@ def serve(version, tasks):
             print(f"error={type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}", file=answers)
 
 
-def fit_or_predict(job, make, fit=None):
+def fit_or_predict(job: Job, make: Callable[[], Any]) -> tuple[Run, Score]:
     """(run, score) of an estimator with scikit-learn's methods, for the verbs fit, predict and row."""
-    fit = fit or (lambda: make().fit(*job.train))
+    def fit() -> Any:
+        return make().fit(*job.train)
+
     if job.verb == "fit":
         return fit, lambda model: model.score(*job.test)
     model, (X, y) = fit(), job.test
     if job.verb == "predict":
         return lambda: model.predict(X), lambda _: model.score(X, y)
-    rows = iter(range(10**12))
+    rows = itertools.cycle(range(len(X)))
     model.n_jobs = 1
 
-    def one_row():
-        i = next(rows) % len(X)
+    def one_row() -> np.ndarray:
+        i = next(rows)
         return model.predict_proba(X[i:i + 1])
 
     return one_row, lambda _: model.score(X, y)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """XGBoost's random forest: histograms, deep enough that depth does not limit it."""
 import xgboost
-from server import fit_or_predict, serve
+from server import Job, Run, Score, fit_or_predict, serve
 
 
-def forest(job):
+def forest(job: Job) -> tuple[Run, Score]:
     kind = xgboost.XGBRFClassifier if job.classes else xgboost.XGBRFRegressor
     share = job.train[0].shape[1] ** -0.5 if job.classes else 1.0
     return fit_or_predict(job, lambda: kind(
