@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Speed of the matrix products of every kernel table, on shapes of tabular learning: GFLOP/s, and the share of what this
- * core's multipliers can do, measured in the same run by a loop over registers only. With a BLAS in the build, its rate for
+ * core can do with the table's own instruction set, measured in turn by a loop over registers only. With a BLAS in the build, its rate for
  * the product alone and the ratio of the two, by calls in turn.
  *
  *     bench-kernels [word..]       only the lines that contain each word: a table, f32, an operation, a job
@@ -12,15 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernel/tables.h"
+#include "machine.h"
+#include "numbers.h"
+#include "protocol.h"
 
 #ifdef ML__CBLAS
 #include <cblas.h>
 #endif
 
-enum { N_REPEATS = 40, N_MATRICES = 5, ALIGNMENT = 64, LINE = 160 };
+enum { N_REPEATS = 40, N_MATRICES = 5, LINE = 160 };
 static const double SECONDS_PER_REPEAT = 3e-4;
 
 typedef enum { NN, NT, TN, SYRK, LAYER, BACK, ADAM } product_op;
@@ -96,99 +98,11 @@ static const shape SHAPES[] = {
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
 
-static double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* ---- what the multipliers can do ---- */
-
-#ifdef ML__X86_KERNELS
-
-/* Twelve chains: more than latency times multipliers. Values stay 0. */
-#define CHAIN(r, i) "vfmadd231ps %%" r "0, %%" r "1, %%" r #i "\n"
-#define CHAINS(r) \
-    CHAIN(r, 2)   \
-    CHAIN(r, 3)   \
-    CHAIN(r, 4)   \
-    CHAIN(r, 5) CHAIN(r, 6) CHAIN(r, 7) CHAIN(r, 8) CHAIN(r, 9) CHAIN(r, 10) CHAIN(r, 11) CHAIN(r, 12) CHAIN(r, 13)
-#define CLOBBERED \
-    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13"
-enum { N_CHAINS = 12, N_ROUNDS = 20000 };
-
-/* Single-precision operations in N_ROUNDS rounds of vectors as long as the level has. */
-static double fma_rounds(ml__level level)
-{
-    __asm__ volatile("vzeroall" ::: CLOBBERED);
-    for (int i = 0; i < N_ROUNDS; i++)
-        if (level == ML__AVX512)
-            __asm__ volatile(CHAINS("zmm")::: CLOBBERED);
-        else
-            __asm__ volatile(CHAINS("ymm")::: CLOBBERED);
-    __asm__ volatile("vzeroupper");
-    return 2.0 * N_CHAINS * N_ROUNDS * (level == ML__AVX512 ? 16 : 8);
-}
-
-/* GFLOP/s in single precision, or 0 when nothing is known about the level. */
-static double multiplier_rate(ml__level level)
-{
-    const double start = seconds();
-
-    return level > ML__PORTABLE ? fma_rounds(level) / (seconds() - start) * 1e-9 : 0;
-}
-
-#else
-
-static double multiplier_rate(ml__level level)
-{
-    (void)level;
-    return 0;
-}
-
-#endif
-
-/* The level a table is compared with: its own, or all that the processor has. */
-static ml__level level_of(const char *table)
-{
-#ifdef ML__X86_KERNELS
-    if (strcmp(table, "avx2") == 0)
-        return ML__AVX2;
-#else
-    (void)table;
-#endif
-    return ml__cpu_level();
-}
-
 /* ---- products ---- */
 
 static double larger(double a, double b)
 {
     return a > b ? a : b;
-}
-
-/* Numbers in [0, 1), the same in every run. */
-static void *numbers(size_t count, bool in_double)
-{
-    const size_t size = in_double ? sizeof(double) : sizeof(float);
-    void *block = aligned_alloc(ALIGNMENT, (count * size + ALIGNMENT) / ALIGNMENT * ALIGNMENT);
-    uint64_t state = 1;
-
-    if (!block) {
-        fprintf(stderr, "bench-kernels: out of memory\n");
-        exit(1);
-    }
-    for (size_t i = 0; i < count; i++) {
-        const double u = (double)((state = state * 6364136223846793005 + 1442695040888963407) >> 11) * 0x1p-53;
-
-        if (in_double)
-            ((double *)block)[i] = u;
-        else
-            ((float *)block)[i] = (float)u;
-    }
-    return block;
 }
 
 #define R float
@@ -245,7 +159,7 @@ static rates measure(const ml__kernels *table, bool in_double, const shape *s, v
 #ifdef ML__CBLAS
         best.blas = larger(best.blas, work / seconds_of_calls(NULL, in_double, s, matrices, n_calls));
 #endif
-        best.limit = larger(best.limit, multiplier_rate(level_of(table->name)) / (in_double ? 2 : 1));
+        best.limit = larger(best.limit, 1e-9 * machine_peak(table->name, in_double));
     }
     return best;
 }
@@ -257,11 +171,9 @@ static void print_rates(const ml__kernels *table, bool in_double, const shape *s
     rates best;
 
     for (int i = 0; i < N_MATRICES; i++)
-        matrices[i] = numbers(sizes[i], in_double);
+        matrices[i] = numbers(sizes[i], in_double, 0);
     best = measure(table, in_double, s, matrices);
-    printf("%s  %6.1f GFLOP/s", line, best.ours);
-    if (best.limit > 0)
-        printf("  %3.0f %% of %.0f", 100 * best.ours / best.limit, best.limit);
+    printf("%s  %6.1f GFLOP/s  %3.0f %% of %.0f", line, best.ours, 100 * best.ours / best.limit, best.limit);
     if (best.blas > 0)
         printf("  BLAS %6.1f  x %.2f", best.blas, best.ours / best.blas);
     putchar('\n');
@@ -269,10 +181,10 @@ static void print_rates(const ml__kernels *table, bool in_double, const shape *s
         free(matrices[i]);
 }
 
-static bool has_words(const char *line, int n_words, char **words)
+static bool has_words(const char *line, int n, char **wanted)
 {
-    for (int i = 0; i < n_words; i++)
-        if (!strstr(line, words[i]))
+    for (int i = 0; i < n; i++)
+        if (!strstr(line, wanted[i]))
             return false;
     return true;
 }

@@ -13,11 +13,12 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { N_RUNS = 20, MAX_THREADS = 64, N_CHAINS = 12 };
 static const size_t BLOCK = (size_t)512 << 20; /* bytes read by the bandwidth loop */
-static const long N_ADDS = 16000000, N_FMA = 4000000;
+static const long N_ADDS = 16000000, N_FMA = 4000000, N_FMA_SHORT = 20000;
 
 static volatile uint64_t g_sink; /* keeps results in use */
 
@@ -26,6 +27,7 @@ static volatile uint64_t g_sink; /* keeps results in use */
 typedef struct {
     const uint64_t *block;
     size_t n_words;
+    long n_fma; /* rounds of the multiply-add loops */
 } part;
 
 #if defined(__x86_64__)
@@ -65,7 +67,7 @@ static double do_reads(const part *p)
     return (double)(p->n_words * sizeof *p->block);
 }
 
-/* A loop of N_CHAINS multiply-adds on vectors of `lanes` numbers. */
+/* Operations of p->n_fma rounds of N_CHAINS multiply-adds on vectors of `lanes` numbers. */
 #define FMA_LOOP(name, target, vector, lanes, set1, fmadd)                                    \
     target static double name(const part *p)                                                  \
     {                                                                                         \
@@ -73,7 +75,7 @@ static double do_reads(const part *p)
         vector x[N_CHAINS];                                                                   \
         for (int c = 0; c < N_CHAINS; c++)                                                    \
             x[c] = set1((float)c);                                                            \
-        for (long i = 0; i < N_FMA; i++) {                                                    \
+        for (long i = 0; i < p->n_fma; i++) {                                                 \
             x[0] = fmadd(x[0], a, b), x[1] = fmadd(x[1], a, b), x[2] = fmadd(x[2], a, b);     \
             x[3] = fmadd(x[3], a, b), x[4] = fmadd(x[4], a, b), x[5] = fmadd(x[5], a, b);     \
             x[6] = fmadd(x[6], a, b), x[7] = fmadd(x[7], a, b), x[8] = fmadd(x[8], a, b);     \
@@ -82,13 +84,17 @@ static double do_reads(const part *p)
         for (int c = 1; c < N_CHAINS; c++)                                                    \
             x[0] = fmadd(x[0], a, x[c]);                                                      \
         g_sink = *(const unsigned char *)&x[0];                                               \
-        return 2.0 * (lanes)*N_CHAINS * (double)N_FMA;                                        \
+        return 2.0 * (lanes)*N_CHAINS * (double)p->n_fma;                                     \
     }
 
-#define SCALAR_SET(v) (v)
-#define SCALAR_FMA(x, a, b) ((x) * (a) + (b))
-FMA_LOOP(fma32_portable, , float, 1, SCALAR_SET, SCALAR_FMA)
-FMA_LOOP(fma64_portable, , double, 1, SCALAR_SET, SCALAR_FMA)
+/* The portable table has what every compiler may use: vectors of 16 bytes, a multiplication, then an addition. */
+typedef float vector32 __attribute__((vector_size(16)));
+typedef double vector64 __attribute__((vector_size(16)));
+#define SET32(v) ((vector32){(v), (v), (v), (v)})
+#define SET64(v) ((vector64){(v), (v)})
+#define MULTIPLY_THEN_ADD(x, a, b) ((x) * (a) + (b))
+FMA_LOOP(fma32_portable, , vector32, 4, SET32, MULTIPLY_THEN_ADD)
+FMA_LOOP(fma64_portable, , vector64, 2, SET64, MULTIPLY_THEN_ADD)
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2,fma")))
@@ -104,6 +110,47 @@ FMA_LOOP(fma64_avx512, AVX512, __m512d, 8, _mm512_set1_pd, _mm512_fmadd_pd)
 FMA_LOOP(fma32_neon, , float32x4_t, 4, vdupq_n_f32, NEON_FMA32)
 FMA_LOOP(fma64_neon, , float64x2_t, 2, vdupq_n_f64, NEON_FMA64)
 #endif
+
+/* ---- instruction sets ---- */
+
+typedef struct {
+    const char *name; /* of the kernel table, too */
+    double (*fma32)(const part *), (*fma64)(const part *);
+} level;
+
+/* In ascending order; each implies those before it. */
+static const level LEVELS[] = {
+    {"portable", fma32_portable, fma64_portable},
+#if defined(__x86_64__)
+    {"avx2", fma32_avx2, fma64_avx2},
+    {"avx512", fma32_avx512, fma64_avx512},
+#elif defined(__aarch64__)
+    {"neon", fma32_neon, fma64_neon},
+#endif
+};
+
+/* How many of LEVELS this processor has. */
+static size_t count_levels(void)
+{
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 1;
+    return __builtin_cpu_supports("avx512f") ? 3 : 2;
+#else
+    return sizeof LEVELS / sizeof LEVELS[0];
+#endif
+}
+
+/* A table's own level; the highest for tables of a BLAS. */
+static const level *level_of(const char *table)
+{
+    const size_t n = count_levels();
+
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(LEVELS[i].name, table))
+            return &LEVELS[i];
+    return &LEVELS[n - 1];
+}
 
 /* ---- all threads at once ---- */
 
@@ -152,7 +199,7 @@ static void run_all(worker workers[MAX_THREADS], unsigned n_threads, double (*wo
 
     for (unsigned t = 0; t < n_threads; t++) {
         const size_t share = n_words / n_threads;
-        workers[t] = (worker){work, {block ? block + t * share : NULL, share}, 0, 0};
+        workers[t] = (worker){work, {block ? block + t * share : NULL, share, N_FMA}, 0, 0};
         if (t + 1 == n_threads || pthread_create(&threads[n_started], NULL, run_worker, &workers[t]))
             run_worker(&workers[t]);
         else
@@ -190,25 +237,26 @@ static double measure_bandwidth(unsigned n_threads)
 
 machine machine_measure(unsigned n_threads)
 {
-    double (*fma32)(const part *) = fma32_portable, (*fma64)(const part *) = fma64_portable;
-    machine m = {.level = "portable"};
+    const level *highest = &LEVELS[count_levels() - 1];
+    machine m = {.level = highest->name};
 
     n_threads = between_1_and_max(n_threads);
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-        fma32 = fma32_avx512, fma64 = fma64_avx512, m.level = "avx512";
-    else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        fma32 = fma32_avx2, fma64 = fma64_avx2, m.level = "avx2";
-#elif defined(__aarch64__)
-    fma32 = fma32_neon, fma64 = fma64_neon, m.level = "neon";
-#endif
     m.clock = rate(do_adds, n_threads, NULL, 0) / n_threads;
-    m.one_flops32 = rate(fma32, 1, NULL, 0);
-    m.one_flops64 = rate(fma64, 1, NULL, 0);
-    m.flops32 = rate(fma32, n_threads, NULL, 0);
-    m.flops64 = rate(fma64, n_threads, NULL, 0);
+    m.one_flops32 = rate(highest->fma32, 1, NULL, 0);
+    m.one_flops64 = rate(highest->fma64, 1, NULL, 0);
+    m.flops32 = rate(highest->fma32, n_threads, NULL, 0);
+    m.flops64 = rate(highest->fma64, n_threads, NULL, 0);
     m.bandwidth = measure_bandwidth(n_threads);
     return m;
+}
+
+double machine_peak(const char *table, bool in_double)
+{
+    const level *l = level_of(table);
+    const part p = {.n_fma = N_FMA_SHORT};
+    const double start = seconds(), amount = (in_double ? l->fma64 : l->fma32)(&p);
+
+    return amount / (seconds() - start);
 }
 
 double machine_probe(unsigned n_threads)

@@ -3,6 +3,8 @@
 #ifndef INVAR_BENCH_MACHINE_H
 #define INVAR_BENCH_MACHINE_H
 
+#include <stdbool.h>
+
 typedef struct {
     const char *level;               /* instruction set of the multiply-add loops */
     double clock;                    /* Hz: one dependent add per cycle */
@@ -12,6 +14,13 @@ typedef struct {
 } machine;
 
 machine machine_measure(unsigned n_threads);
+
+/*
+ * Flop/s of one thread in one run of some 50 us by the wall's clock, with the instruction set of a kernel table: portable
+ * multiplies, then adds, the others do both at once; tables of a BLAS may have all that the processor has. Neighbours
+ * make it less: take the best of many.
+ */
+double machine_peak(const char *table, bool in_double);
 
 /*
  * Hz that the slowest of n_threads gets over a tenth of a second of the wall's clock, all running at once. On a machine

@@ -9,6 +9,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 . "$here/tests/support/setup.sh"
 
 build=${BUILD:-$here/build-bench}
+python=${PYTHON:-/usr/bin/python3} # Debian's own sees Debian's packages
 peers="python3-numpy python3-pandas python3-sklearn python3-torch python3-xgboost r-cran-ranger libfann-dev libopencv-ml-dev
     libarmadillo-dev g++"
 missing=
@@ -22,9 +23,13 @@ if [ -n "$missing" ] && [ "${BENCH_INSTALL:-yes}" = yes ]; then
     fi
 fi
 
+if ! "$python" -c 'import numpy' 2>/dev/null; then
+    echo "bench: $python cannot import numpy, which makes the tables; on Debian: apt-get install python3-numpy" >&2
+    exit 2
+fi
+
 ( cd "$here" && invar_configure "$build" -Dbuildtype=release -Dtests=disabled -Dexamples=disabled -Dbench=enabled \
     ${INVAR_OPTIONS:-} ) >&2
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
-# Debian's own Python sees Debian's packages
-exec "${PYTHON:-/usr/bin/python3}" "$here/bench/run.py" --build "$build" "$@"
+exec "$python" "$here/bench/run.py" --build "$build" "$@"

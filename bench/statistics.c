@@ -4,9 +4,9 @@
  *
  *     bench-statistics [table]
  *
- * Limits are those of one core, measured in the same run: the multiply-add peak of the processor's widest vectors (half
- * of it for AVX2 where there are wider ones), and the time it takes to read what lies in memory. Times are the least of
- * many short calls, since neighbours can only make them longer; a million rows are timed in slices for the same reason.
+ * Limits are those of one core, measured in the same run: the multiply-add peak of the table's own instruction set, and the
+ * time it takes to read what lies in memory. Times are the least of many short calls, since neighbours can only make them
+ * longer; a million rows are timed in slices for the same reason.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,58 +14,32 @@
 
 #include "kernel/tables.h"
 #include "machine.h"
+#include "numbers.h"
 #include "protocol.h"
 
-enum { N_REPEATS = 200, N_LARGE_REPEATS = 5, N_SLICES = 100, ALIGNMENT = 64 };
+enum { N_REPEATS = 200, N_LARGE_REPEATS = 5, N_SLICES = 100 };
 static const size_t ORDERS[] = {28, 64, 200, 784};
 
-static uint64_t g_random = 1;
-
-static double uniform(void)
+/* Flop/s of one core with the instruction set of a table: the best of many short runs. */
+static double peak(const ml__kernels *table, bool in_double)
 {
-    g_random = g_random * 6364136223846793005u + 1442695040888963407u;
-    return (double)(g_random >> 11) * 0x1p-52 - 1;
-}
+    double best = 0;
 
-static void *allocate(size_t count, size_t size)
-{
-    void *block = aligned_alloc(ALIGNMENT, (count * size / ALIGNMENT + 1) * ALIGNMENT);
+    for (int r = 0; r < N_REPEATS; r++) {
+        const double once = machine_peak(table->name, in_double);
 
-    if (!block) {
-        fprintf(stderr, "bench-statistics: out of memory\n");
-        exit(1);
+        best = once > best ? once : best;
     }
-    return block;
-}
-
-/* Uniform numbers, as doubles or rounded to floats. */
-static void *numbers(size_t n, bool in_double)
-{
-    void *x = allocate(n, in_double ? sizeof(double) : sizeof(float));
-
-    for (size_t i = 0; i < n; i++)
-        if (in_double)
-            ((double *)x)[i] = uniform();
-        else
-            ((float *)x)[i] = (float)uniform();
-    return x;
-}
-
-/* Flop/s of one core with the vectors of a table. */
-static double peak(const ml__kernels *table, const machine *limits, bool in_double)
-{
-    const double widest = in_double ? limits->one_flops64 : limits->one_flops32;
-
-    return strcmp(table->name, "avx2") == 0 && ml__cpu_level() == ML__AVX512 ? widest / 2 : widest;
+    return best;
 }
 
 /* ---- nearest ---- */
 
-static void print_nearest(const ml__kernels *t, const machine *limits, bool in_double, size_t n, size_t k)
+static void print_nearest(const ml__kernels *t, bool in_double, size_t n, size_t k)
 {
     const size_t m = 2000; /* of any number: rows are independent */
-    void *A = numbers(m * k, in_double), *B = numbers(k * n, in_double), *half = numbers(n, in_double);
-    void *value = numbers(m, in_double), *second = numbers(m, in_double);
+    void *A = numbers(m * k, in_double, -1), *B = numbers(k * n, in_double, -1), *half = numbers(n, in_double, -1);
+    void *value = numbers(m, in_double, -1), *second = numbers(m, in_double, -1);
     uint32_t *index = allocate(m, sizeof *index);
     double least = 1e9, rate;
 
@@ -80,8 +54,7 @@ static void print_nearest(const ml__kernels *t, const machine *limits, bool in_d
     }
     rate = 2.0 * (double)m * (double)n * (double)k / least;
     printf("%-9s %s nearest, %zu columns, %zu terms: %.2f ns a row, %.0f GFLOP/s, %.0f %% of peak\n", t->name,
-           in_double ? "f64" : "f32", n, k, 1e9 * least / (double)m, 1e-9 * rate,
-           100 * rate / peak(t, limits, in_double));
+           in_double ? "f64" : "f32", n, k, 1e9 * least / (double)m, 1e-9 * rate, 100 * rate / peak(t, in_double));
     free(A);
     free(B);
     free(half);
@@ -111,11 +84,11 @@ static void add_slice(const ml__kernels *t, bool in_double, size_t rows, size_t 
 }
 
 /* All m rows of n columns, in slices: the sum of each slice's least time, to work on it and to read it. */
-static void print_syrk_weighted(const ml__kernels *t, const machine *limits, bool in_double, size_t m, size_t n)
+static void print_syrk_weighted(const ml__kernels *t, bool in_double, size_t m, size_t n)
 {
     const size_t rows = m / N_SLICES, size = in_double ? sizeof(double) : sizeof(float);
-    char *A = numbers(m * n, in_double), *w = numbers(m, in_double);
-    double *C = numbers(n * n, true), least[N_SLICES][2], work = 0, read = 0;
+    char *A = numbers(m * n, in_double, -1), *w = numbers(m, in_double, -1);
+    double *C = numbers(n * n, true, -1), least[N_SLICES][2], work = 0, read = 0;
     const double flops = (double)m * (double)n * (double)(n + 1), bytes = (double)(m * (n + 1) * size);
 
     for (int r = 0; r < 20; r++)
@@ -134,7 +107,7 @@ static void print_syrk_weighted(const ml__kernels *t, const machine *limits, boo
         work += least[s][0];
         read += least[s][1];
     }
-    const double multiply = flops / peak(t, limits, true);
+    const double multiply = flops / peak(t, true);
     printf(
         "%-9s %s syrk_weighted, %zu rows x %zu: %.1f ms, %.1f GFLOP/s, %.1f GB/s; limits: read %.1f ms, multiply-add "
         "%.1f ms: %.2f times the larger\n",
@@ -157,14 +130,14 @@ static matrices make_matrices(size_t n)
 {
     matrices s = {n,
                   n / 16 + 1,
-                  numbers(n * n, true),
-                  numbers(n * n, true),
-                  numbers(n * n, true),
-                  numbers(n * n, true),
-                  numbers(2 * n, true),
+                  numbers(n * n, true, -1),
+                  numbers(n * n, true, -1),
+                  numbers(n * n, true, -1),
+                  numbers(n * n, true, -1),
+                  numbers(2 * n, true, -1),
                   NULL};
 
-    s.work = numbers(ml__leading_eigen_work(n, s.n_leading), true);
+    s.work = numbers(ml__leading_eigen_work(n, s.n_leading), true, -1);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < i; j++)
             s.A[j * n + i] = s.A[i * n + j];
@@ -244,10 +217,10 @@ int main(int argc, char **argv)
            1e-9 * limits.one_flops32, 1e-9 * limits.one_flops64);
     for (size_t t = 0; t < n_tables; t++)
         for (int in_double = 0; in_double < 2 && (argc < 2 || strcmp(argv[1], tables[t]->name) == 0); in_double++) {
-            print_nearest(tables[t], &limits, in_double, 64, 16);
-            print_nearest(tables[t], &limits, in_double, 10, 20);
-            print_nearest(tables[t], &limits, in_double, 256, 64);
-            print_syrk_weighted(tables[t], &limits, in_double, 1000000, 28);
+            print_nearest(tables[t], in_double, 64, 16);
+            print_nearest(tables[t], in_double, 10, 20);
+            print_nearest(tables[t], in_double, 256, 64);
+            print_syrk_weighted(tables[t], in_double, 1000000, 28);
         }
     for (size_t i = 0; i < sizeof ORDERS / sizeof ORDERS[0]; i++)
         print_factorisations(ORDERS[i]);

@@ -10,12 +10,12 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "kernel/product.h"
+#include "numbers.h"
+#include "protocol.h"
 
-enum { CALLS_PER_ROUND = 4, ALIGNMENT = 64, N_VARIANTS = 3, N_MATRICES = 5 };
+enum { CALLS_PER_ROUND = 4, N_VARIANTS = 3, N_MATRICES = 5 };
 
 typedef enum { GEMM, LAYER, LAYER_BACK, ADAM_TN } operation;
 static const char *const OPERATIONS[] = {"gemm_nn", "layer", "layer_back", "adam_tn"};
@@ -32,26 +32,6 @@ static const shape SHAPES[] = {
     {GEMM, 512, 512, 512},      {GEMM, 1024, 1024, 1024},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof SHAPES[0] };
-
-static double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static float *zeros(size_t n)
-{
-    const size_t n_bytes = (n * sizeof(float) / ALIGNMENT + 1) * ALIGNMENT;
-    float *block = aligned_alloc(ALIGNMENT, n_bytes);
-
-    if (!block) {
-        fprintf(stderr, "bench-threads: out of memory\n");
-        exit(1);
-    }
-    return memset(block, 0, n_bytes);
-}
 
 static const ml__adam STEP = {0.001, 0.9, 0.999, 1e-8, 0.0001};
 
@@ -96,8 +76,9 @@ static void measure(const shape *s, ml_context *context, int n_rounds, double be
 {
     const ml__kernels_f32 *table = &ml__kernels_best()->f32;
     const ml__crew_f32 crews[] = {{table, NULL}, {table, NULL}, {table, context}};
-    float *x[N_MATRICES] = {zeros(s->m * s->k), zeros(s->k * s->n), zeros(s->m * s->n), zeros(s->m * s->n),
-                            zeros(s->m * s->n)};
+    float *x[N_MATRICES] = {numbers(s->m * s->k, false, 0), numbers(s->k * s->n, false, 0),
+                            numbers(s->m * s->n, false, 0), numbers(s->m * s->n, false, 0),
+                            numbers(s->m * s->n, false, 0)};
 
     for (int round = -1; round < n_rounds; round++) /* the first one warms up */
         for (int v = 0; v < N_VARIANTS; v++) {

@@ -2,6 +2,8 @@
 /* What was built, by what, with what. */
 #include <invar/version.h>
 
+#include "base/platform.h"
+
 #define QUOTE(x) #x
 #define TEXT_OF(x) QUOTE(x)
 #define VERSION TEXT_OF(ML_VERSION_MAJOR) "." TEXT_OF(ML_VERSION_MINOR) "." TEXT_OF(ML_VERSION_PATCH)
@@ -22,9 +24,9 @@
 #define LINEAR_ALGEBRA "builtin"
 #endif
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef ML__X86_KERNELS
 #define KERNELS "portable avx2 avx512"
-#elif defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
+#elif defined(ML__NEON_KERNELS)
 #define KERNELS "portable neon"
 #else
 #define KERNELS "portable"

@@ -31,6 +31,7 @@
 #include <math.h>
 
 #include "kernel/kernel.h"
+#include "kernel/rows.h"
 
 enum {
     BLOCK = 32,         /* of the triangular routines; squares of it on the stack are 8 KiB */
@@ -275,21 +276,6 @@ static void scale_lower(size_t n, double *A, size_t lda, int exponent)
             A[i * lda + j] = ldexp(A[i * lda + j], exponent);
 }
 
-/* s with max |a_ij| in [2^(s-1), 2^s), 0 for a zero matrix; false when an element is not finite. */
-static bool find_exponent(size_t n, const double *A, size_t lda, int *s)
-{
-    double largest = 0;
-
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j <= i; j++) {
-            if (!isfinite(A[i * lda + j]))
-                return false;
-            largest = fmax(largest, fabs(A[i * lda + j]));
-        }
-    frexp(largest, s);
-    return true;
-}
-
 /* p = A u for the symmetric A[n x n] whose lower triangle is given. */
 static void symmetric_times_vector(size_t n, const double *A, size_t lda, const double *u, double *p)
 {
@@ -420,28 +406,9 @@ static bool diagonalise(size_t n, double *d, double *e, double *W, size_t ldw)
     return true;
 }
 
-static void swap_rows(size_t n, double *x, double *y)
+static bool is_less(double x, double y)
 {
-    for (size_t j = 0; j < n; j++) {
-        const double x_j = x[j];
-        x[j] = y[j];
-        y[j] = x_j;
-    }
-}
-
-static void sort_ascending(size_t n, double *values, double *W, size_t ldw)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t lowest = i;
-
-        for (size_t j = i + 1; j < n; j++)
-            if (values[j] < values[lowest])
-                lowest = j;
-        if (lowest != i) {
-            swap_rows(1, values + i, values + lowest);
-            swap_rows(n, W + i * ldw, W + lowest * ldw);
-        }
-    }
+    return x < y;
 }
 
 bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double *e)
@@ -450,13 +417,13 @@ bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double
 
     if (n == 0)
         return true;
-    if (!find_exponent(n, A, lda, &s))
+    if (!ml__find_exponent(n, A, lda, &s))
         return false;
     scale_lower(n, A, lda, -s);
     tridiagonalise(n, A, lda, values, e);
     if (!diagonalise(n, values, e, A, lda))
         return false;
-    sort_ascending(n, values, A, lda);
+    ml__sort_pairs(n, is_less, values, A, lda);
     for (size_t i = 0; i < n; i++)
         values[i] = ldexp(values[i], s);
     return true;

@@ -158,7 +158,7 @@
         }                                                                                         \
     }
 
-#define NOINLINE static __attribute__((noinline))
+#define NOINLINE __attribute__((noinline))
 
 /* ---- sizes ---- */
 

@@ -11,7 +11,7 @@
 /* Of 32 registers, up to 24 for C, two for B; the rest for elements of A that are on their way. */
 #define TALL_1 14
 #define TALL_2 12
-#define SYRK_TALL 8
+#define SYRK_TALL 4
 #define NEAREST_COLUMNS 8
 
 /*

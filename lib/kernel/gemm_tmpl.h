@@ -146,7 +146,7 @@ static NAME(tile) *const NAME(TILES)[][14] = {
 /* ---- panels ---- */
 
 /* T[p, j] = B[j, p] for j < n, p < k, rows of T ldt apart. Groups at the edges overlap their neighbours. */
-NOINLINE void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
+static NOINLINE void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
 {
     if (n < LANES || k < GROUP) {
         for (size_t j = 0; j < n; j++)
@@ -166,7 +166,7 @@ NOINLINE void NAME(transpose)(size_t n, size_t k, const REAL *B, size_t ldb, REA
 }
 
 /* T[p, j] = B[p, j] for j < n, p < k */
-NOINLINE void NAME(copy)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
+static NOINLINE void NAME(copy)(size_t n, size_t k, const REAL *B, size_t ldb, REAL *T, size_t ldt)
 {
     const size_t whole = (n - 1) / LANES * LANES;
     const PART last = PART_OF(n - whole);
@@ -208,7 +208,7 @@ static void NAME(run_tiles)(NAME(panel) * p, const NAME(operands) * o, const NAM
 
 /* All rows of a panel, in tiles as equal as can be: a last tile of few rows would leave the multipliers idle. They are at
  * most a block's, or the order of a square matrix: short divisions will do. */
-NOINLINE void NAME(multiply)(NAME(panel) * p, const NAME(operands) * o, const NAME(part) * s, size_t vectors)
+static NOINLINE void NAME(multiply)(NAME(panel) * p, const NAME(operands) * o, const NAME(part) * s, size_t vectors)
 {
     const uint32_t m = (uint32_t)s->m, tallest = vectors == 1                          ? TALL_1
                                                  : vectors > 2                         ? m
@@ -259,7 +259,8 @@ static void NAME(pack)(const NAME(operands) * o, const NAME(part) * s, size_t p,
 }
 
 /* The second run of terms goes to a buffer of another frame: frames of the stack shall be small. */
-NOINLINE void NAME(run_second)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k, NAME(panel) * panel)
+static NOINLINE void NAME(run_second)(const NAME(operands) * o, const NAME(part) * s, size_t p, size_t k,
+                                      NAME(panel) * panel)
 {
     _Alignas(64) REAL T[BUFFER / sizeof(REAL)];
     const size_t k_first = panel->terms[0].k;
@@ -270,7 +271,7 @@ NOINLINE void NAME(run_second)(const NAME(operands) * o, const NAME(part) * s, s
 }
 
 /* The panel of B copied or transposed to the stack, as many terms at a time as two buffers take. */
-NOINLINE void NAME(run_packed)(const NAME(operands) * o, const NAME(part) * s)
+static NOINLINE void NAME(run_packed)(const NAME(operands) * o, const NAME(part) * s)
 {
     _Alignas(64) REAL T[BUFFER / sizeof(REAL)];
     const size_t ldt = (s->n + LANES - 1) / LANES * LANES, most = BUFFER / sizeof(REAL) / ldt / GROUP * GROUP;
@@ -341,7 +342,7 @@ static size_t NAME(block_height)(const NAME(operands) * o, size_t depth)
     return max(BLOCK_A / sizeof(REAL) / depth, COPY_ROWS);
 }
 
-NOINLINE void NAME(run_blocks)(const NAME(operands) * o)
+static NOINLINE void NAME(run_blocks)(const NAME(operands) * o)
 {
     const size_t width = LANES * (o->m < 4 ? WIDE[o->m] : 2);
     const size_t most = o->is_spent ? o->k : share_sets(o->a_term * sizeof(REAL)) ? BLOCK_K_SHARED : BLOCK_K;
@@ -371,7 +372,7 @@ static void NAME(scatter)(size_t m, size_t n, const REAL *S, size_t lds, REAL *C
 }
 
 /* C' when its elements, or those it starts from, are not next to each other: panels of few rows go through a buffer. */
-NOINLINE void NAME(run_scattered)(const NAME(operands) * o)
+static NOINLINE void NAME(run_scattered)(const NAME(operands) * o)
 {
     _Alignas(64) REAL T[LANES > 2 ? 4 * LANES * LANES : 9 * LANES]; /* up to 2 LANES rows; three take 3 LANES columns */
     const size_t width = LANES * (o->m < 4 ? WIDE[o->m] : 2);
@@ -398,7 +399,7 @@ static bool NAME(swap_pays)(const NAME(operands) * o)
     return o->n <= 2 * LANES && swapped + transposes < plain;
 }
 
-NOINLINE void NAME(product_swapped)(const NAME(operands) * o)
+static NOINLINE void NAME(product_swapped)(const NAME(operands) * o)
 {
     const NAME(operands) s = {.m = o->n,
                               .n = o->m,
@@ -490,7 +491,7 @@ static void NAME(add_dots)(const NAME(operands) * o, size_t i, size_t p, size_t 
 }
 
 /* n = 1: a chain would have to wait for each addition, so the terms of a block are summed in LANES lanes. */
-NOINLINE void NAME(run_column)(const NAME(operands) * o)
+static NOINLINE void NAME(run_column)(const NAME(operands) * o)
 {
     REAL b[BUFFER / 2 / sizeof(REAL)];
 
@@ -765,7 +766,7 @@ void PUBLIC(adam_tn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, co
 }
 
 /* m rows of the lower triangle from the diagonal on, at->n <= 2 LANES columns wide, through a square on the stack. */
-NOINLINE void NAME(run_diagonal)(const NAME(operands) * o, const NAME(part) * at)
+static NOINLINE void NAME(run_diagonal)(const NAME(operands) * o, const NAME(part) * at)
 {
     _Alignas(64) REAL T[LANES * 2 * LANES];
     NAME(part) s = *at;

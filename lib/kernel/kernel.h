@@ -51,9 +51,9 @@ typedef struct ml__adam {
                      const ml__adam *step, R *W, R *M, R *V, size_t ldw);                                                  \
     /* C[n x n] += A[k x n]' diag(w) A, the lower triangle only, in double; w[k], or NULL for ones */                      \
     void OP(syrk_weighted)(size_t n, size_t k, const R *A, size_t lda, const R *w, double *C, size_t ldc);                 \
-    /* for each row a of A[m x k] the column j of B[k x n] with the least half[j] - a'b_j: its index (the lowest of      \
-     * equals), that value, and the least one of the other columns (+inf without any; second may be NULL). NaN is        \
-     * left aside; where no value is below +inf, the index is 0 and the value NaN. */ \
+    /* for each row a of A[m x k] the column j of B[k x n], n < 2^32, with the least half[j] - a'b_j: its index (the */    \
+    /* lowest of equals), that value, and the least of the other columns (+inf without any; second may be NULL); NaN is */ \
+    /* left aside; where no value is below +inf, the index is 0 and the value NaN */                                       \
     void OP(nearest)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *half,          \
                      uint32_t *index, R *value, R *second);                                                                \
     /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                     \
@@ -61,8 +61,8 @@ typedef struct ml__adam {
     void OP(vlog)(size_t n, const R *x, R *y);                                                                             \
     void OP(vtanh)(size_t n, const R *x, R *y);                                                                            \
     void OP(vlogistic)(size_t n, const R *x, R *y);                                                                        \
-    /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL. A row of -inf only    \
-     * gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse. n = 0: nothing. */   \
+    /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL; a row of -inf only */     \
+    /* gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse; n = 0: nothing */         \
     void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                      \
     /* the same lse, X left as it is */                                                                                    \
     void OP(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse);                                                \
@@ -126,8 +126,9 @@ bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double
 /* The k <= n eigenvalues of largest magnitude, in descending order of it, and their eigenvectors, rows of vectors[k x n],
  * of the symmetric A[n x n], both triangles set (kernel/subspace.c). `start` is NULL or k x n, rows near the eigenvectors;
  * work has ml__leading_eigen_work(n, k) elements. Ends when no residual |A v - value v| exceeds tol times the largest
- * |value| (tol: at least n eps). False when max_iter >= 1 iterations were not enough: values and vectors are then those of
- * the last one; or when A is not finite, and they are not set. */
+ * |value| (tol: at least n eps). A value beyond the range of double is infinite, its vector as good as any. False when
+ * max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not finite or
+ * ml__symmetric_eigen() failed inside: all values are then NaN, and vectors of no use. */
 size_t ml__leading_eigen_work(size_t n, size_t k);
 bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
                        size_t max_iter, double *values, double *vectors, double *work);

@@ -5,7 +5,8 @@
  * Tiles    of about TILE_WORK multiply-adds, or more where there would be over MOST_TILES of them. Columns come in units
  *          of UNIT, whole panels of every table, and in as few units as SHORTEST to TALLEST rows allow: a panel of B that
  *          is copied or transposed pays by many rows, and those of A shall stay in the second cache. Rows and columns
- *          are then divided evenly.
+ *          are then divided evenly. No tile of several is one column wide: a column alone may add in an order of its
+ *          own (kernel.h), and its bits would tell how C was cut.
  */
 #include "kernel/product.h"
 
@@ -13,9 +14,9 @@
 
 enum { TILE_WORK = 1 << 20, MOST_TILES = 64, UNIT = 32, SHORTEST = 128, TALLEST = 256 };
 
-/* C [m x n] in tiles of height x width, n_high of them below each other; those at the edges may be smaller. */
+/* C [m x n] in n_high x n_wide tiles of height x width; the last ones take what is left, a column more or less. */
 typedef struct tiling {
-    size_t height, width, n_high, n_tiles;
+    size_t height, width, n_high, n_wide;
 } tiling;
 
 static size_t at_most(size_t a, size_t b)
@@ -38,18 +39,19 @@ static tiling tiling_of(size_t m, size_t n, size_t k)
     const double work = (double)m * (double)n * (double)k;
     const double tile_work = work / MOST_TILES > TILE_WORK ? work / MOST_TILES : TILE_WORK;
     tiling t = {m, n, 1, 1};
-    size_t area, n_wide;
+    size_t area;
 
     if (work < ML__SHARED_PRODUCT)
         return t;
-    area = (size_t)(tile_work / (double)k);
+    area = at_least((size_t)(tile_work / (double)k), 1);
     t.width = at_most(n, UNIT * divide_up(area, UNIT * at_most(m, TALLEST)));
     t.height = at_most(m, at_least(area / t.width, SHORTEST));
-    n_wide = divide_up(n, t.width);
-    t.width = at_most(n, UNIT * divide_up(n, UNIT * n_wide));
+    t.width = at_most(n, UNIT * divide_up(n, UNIT * divide_up(n, t.width)));
+    t.n_wide = divide_up(n, t.width);
+    if (t.n_wide > 1 && n % t.width == 1)
+        t.n_wide--;
     t.n_high = divide_up(m, t.height);
     t.height = divide_up(m, t.n_high);
-    t.n_tiles = t.n_high * divide_up(n, t.width);
     return t;
 }
 

@@ -13,7 +13,7 @@
 #include "base/context.h"
 #include "kernel/kernel.h"
 
-/* Some 20 microseconds with AVX-512: several times what it takes to wake a thread. */
+/* Some 30 microseconds in single precision with AVX-512: several times what it takes to wake a thread. */
 enum { ML__SHARED_PRODUCT = 1 << 21 };
 
 /* Who computes: a table, and the context whose threads take part (NULL: the caller alone). */

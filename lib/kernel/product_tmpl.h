@@ -32,8 +32,9 @@ typedef struct {
 static ml_status NAME(run_tile)(void *argument, size_t index)
 {
     const NAME(product) *p = argument;
-    const size_t i = index % p->tiles.n_high * p->tiles.height, j = index / p->tiles.n_high * p->tiles.width;
-    const size_t m = at_most(p->m - i, p->tiles.height), n = at_most(p->n - j, p->tiles.width), k = p->k;
+    const tiling *t = &p->tiles;
+    const size_t i = index % t->n_high * t->height, j = index / t->n_high * t->width, k = p->k;
+    const size_t m = at_most(p->m - i, t->height), n = index / t->n_high + 1 == t->n_wide ? p->n - j : t->width;
     const R *A = p->A + (p->op == GEMM_TN || p->op == ADAM_TN ? i : i * p->lda);
     const R *B = p->B + (p->op == GEMM_NT || p->op == LAYER_BACK ? j * p->ldb : j);
     R *C = p->C + i * p->ldc + j;
@@ -64,8 +65,9 @@ static ml_status NAME(run_tile)(void *argument, size_t index)
 
 static ml_status NAME(run)(NAME(product) * p)
 {
-    return p->tiles.n_tiles == 1 ? NAME(run_tile)(p, 0)
-                                 : ml__parallel_for(p->crew->context, p->tiles.n_tiles, NAME(run_tile), p);
+    const size_t n_tiles = p->tiles.n_high * p->tiles.n_wide;
+
+    return n_tiles == 1 ? NAME(run_tile)(p, 0) : ml__parallel_for(p->crew->context, n_tiles, NAME(run_tile), p);
 }
 
 static NAME(product) NAME(describe)(operation op, const CREW *crew, size_t m, size_t n, size_t k, const R *A,

@@ -13,8 +13,9 @@
  *             Nakatsukasa, Yanagisawa & Fukaya 2015). Images are orthogonal up to convergence, so L is near the identity
  * Stop        |z_i A - θ_i z_i| <= tol |θ_1| for all i < k, a bound on the error of θ_i as well
  * Start       the caller's rows, or random ones from a fixed stream
- * Degenerate  a row that lies in the span of those before it, as when b exceeds the rank of A, is drawn anew. A is scaled
- *             by a power of two, so that squares neither overflow nor underflow
+ * Degenerate  a row that lies in the span of those before it, as when b exceeds the rank of A, is drawn anew. W is
+ *             scaled by 2^-s, max |a_ij| in [2^(s-1), 2^s), so that squares neither overflow nor underflow: one half of s
+ *             before the product, which may overflow, the other after it, as 2^-s itself may
  *
  * Symbols     vectors are rows: V, W, Z [b x n];  S, L [b x b];  θ_i Ritz values
  * Cost        per iteration 2 n² b + 12 n b² + 9 b³
@@ -25,6 +26,7 @@
 
 #include "base/random.h"
 #include "kernel/kernel.h"
+#include "kernel/rows.h"
 
 enum { EXTRA = 8 };
 static const uint64_t SEED = 0x5eed;
@@ -109,29 +111,21 @@ static void orthonormalise(state *s)
 
 /* ---- iteration ---- */
 
-static void swap(size_t n, double *x, double *y)
+static bool is_larger(double x, double y)
 {
-    for (size_t j = 0; j < n; j++) {
-        const double x_j = x[j];
-        x[j] = y[j];
-        y[j] = x_j;
-    }
+    return fabs(x) > fabs(y);
 }
 
-/* θ and the rows of S by |θ| descending, the first of equals first. */
-static void sort_pairs(state *s)
+/* W = V A / 2^exponent */
+static void apply(state *s, const double *A, size_t lda, int exponent)
 {
-    for (size_t i = 0; i < s->b; i++) {
-        size_t largest = i;
+    const size_t n = s->n, b = s->b;
+    const int half = exponent / 2;
 
-        for (size_t j = i + 1; j < s->b; j++)
-            if (fabs(s->theta[j]) > fabs(s->theta[largest]))
-                largest = j;
-        if (largest != i) {
-            swap(1, s->theta + i, s->theta + largest);
-            swap(s->b, s->S + i * s->b, s->S + largest * s->b);
-        }
-    }
+    scale(b * n, ldexp(1, -half), s->V);
+    s->kernels->gemm_nn(b, n, n, s->V, n, A, lda, 0, s->W, n);
+    scale(b * n, ldexp(1, half), s->V);
+    scale(b * n, ldexp(1, half - exponent), s->W);
 }
 
 /* From the basis V: Z, θ, and in V the images of Z. */
@@ -140,13 +134,11 @@ static bool rayleigh_ritz(state *s, const double *A, size_t lda, int exponent)
     const ml__kernels_f64 *kernels = s->kernels;
     const size_t n = s->n, b = s->b;
 
-    kernels->gemm_nn(b, n, n, s->V, n, A, lda, 0, s->W, n);
-    for (size_t i = 0; i < b; i++)
-        scale(n, ldexp(1, -exponent), s->W + i * n);
+    apply(s, A, lda, exponent);
     kernels->gemm_nt(b, b, n, s->W, n, s->V, n, 0, s->S, b);
     if (!ml__symmetric_eigen(b, s->S, b, s->theta, s->e))
         return false;
-    sort_pairs(s);
+    ml__sort_pairs(b, is_larger, s->theta, s->S, b);
     kernels->gemm_nn(b, n, b, s->S, b, s->V, n, 0, s->Z, n);
     kernels->gemm_nn(b, n, b, s->S, b, s->W, n, 0, s->V, n);
     return true;
@@ -167,21 +159,6 @@ static bool have_converged(const state *s, size_t k, double tol)
     return true;
 }
 
-/* s with max |a_ij| in [2^(s-1), 2^s), 0 for a zero matrix; false when an element is not finite. */
-static bool find_exponent(size_t n, const double *A, size_t lda, int *s)
-{
-    double largest = 0;
-
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++) {
-            if (!isfinite(A[i * lda + j]))
-                return false;
-            largest = fmax(largest, fabs(A[i * lda + j]));
-        }
-    frexp(largest, s);
-    return true;
-}
-
 static void set_start(state *s, size_t k, const double *start)
 {
     for (size_t i = 0; i < s->b; i++)
@@ -189,6 +166,13 @@ static void set_start(state *s, size_t k, const double *start)
             memcpy(s->V + i * s->n, start + i * s->n, s->n * sizeof *start);
         else
             draw_row(s, s->V + i * s->n);
+}
+
+static bool give_nothing(size_t k, double *values)
+{
+    for (size_t i = 0; i < k; i++)
+        values[i] = NAN;
+    return false;
 }
 
 bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
@@ -200,8 +184,8 @@ bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const do
     bool converged = k == 0;
     int exponent;
 
-    if (!find_exponent(n, A, lda, &exponent))
-        return false;
+    if (!ml__find_exponent(n, A, lda, &exponent))
+        return give_nothing(k, values);
     s.V = work;
     s.W = s.V + b * n;
     s.Z = s.W + b * n;
@@ -212,7 +196,7 @@ bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const do
     for (size_t i = 0; i < max_iter && !converged; i++) {
         orthonormalise(&s);
         if (!rayleigh_ritz(&s, A, lda, exponent))
-            return false;
+            return give_nothing(k, values);
         converged = have_converged(&s, k, fmax(tol, least_tol));
     }
     for (size_t i = 0; i < k && max_iter > 0; i++) {

@@ -4,7 +4,7 @@
  * instruction set includes this for each precision where kernel/gemm_tmpl.h is defined for double, with
  *     R                            the element type of A
  *     SYRK_NAME(f), SYRK_PUBLIC    the file-local name of f, and the operation's
- *     SYRK_TALL                    rows of the tallest tile: 4, or 8 where there are 32 registers
+ *     SYRK_TALL                    rows of the tallest tile: 4 or 8, at most 2 LANES
  *     WIDE_PART, WIDE_PART_OF(n)   which of LANES elements of type R are there; the first n
  *     WIDE_LOAD, WIDE_LOAD_PART    LANES elements of type R as doubles
  *

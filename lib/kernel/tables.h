@@ -3,16 +3,8 @@
 #ifndef ML__KERNEL_TABLES_H
 #define ML__KERNEL_TABLES_H
 
+#include "base/platform.h"
 #include "kernel/kernel.h"
-
-/* The units that use AVX2 or AVX-512 are compiled in. */
-#if defined(__x86_64__) && defined(__GNUC__)
-#define ML__X86_KERNELS
-#endif
-/* The same for NEON, which every AArch64 processor has. */
-#if defined(__aarch64__) && defined(__ARM_NEON) && defined(__GNUC__)
-#define ML__NEON_KERNELS
-#endif
 
 /* Instruction sets of this architecture in ascending order; each implies those before it. */
 typedef enum {
@@ -23,7 +15,6 @@ typedef enum {
     ML__AVX2,   /* AVX2 and FMA */
     ML__AVX512, /* AVX-512 F, BW, DQ and VL */
 #endif
-    ML__N_LEVELS
 } ml__level;
 
 ml__level ml__cpu_level(void);

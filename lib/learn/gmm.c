@@ -158,7 +158,8 @@ static ml_status factor_component(void *argument, size_t c)
 ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, double *work)
 {
     factoring f = {m, reg_covar, work};
-    const ml_status st = ml__parallel_for(context, m->k, factor_component, &f);
+    const double d = (double)m->d;
+    const ml_status st = ml__parallel_for_cost(context, m->k, 0.3 * d * d * d, factor_component, &f);
 
     if (st == ML_OK)
         ml__mixture_prepare(m);
@@ -219,8 +220,10 @@ static ml_status pass_slot(void *argument, size_t s)
 /* The sums of all rows come to stand at em->partial. */
 static ml_status run_pass(const pass *p)
 {
+    const double k = (double)p->m->k, d = (double)p->m->d;
+    const double task_ns = ml__slots_rows(&p->em->slots) * k * (3 + d + 0.05 * d * d);
     pass copy = *p;
-    const ml_status st = ml__parallel_for(p->em->context, p->em->slots.n, pass_slot, &copy);
+    const ml_status st = ml__parallel_for_cost(p->em->context, p->em->slots.n, task_ns, pass_slot, &copy);
 
     if (st == ML_OK)
         ml__slots_add(&p->em->slots, p->em->partial, p->em->stride, p->n_sums);

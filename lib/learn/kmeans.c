@@ -76,7 +76,8 @@ static ml_status try_slot(void *argument, size_t s)
 
 static ml_status try_candidate(ml_context *context, trial *t, double *J)
 {
-    const ml_status st = ml__parallel_for(context, t->slots.n, try_slot, t);
+    const double task_ns = ml__slots_rows(&t->slots) * 0.5 * (double)t->points->d;
+    const ml_status st = ml__parallel_for_cost(context, t->slots.n, task_ns, try_slot, t);
 
     if (st != ML_OK)
         return st;
@@ -293,10 +294,11 @@ static void lay_out_centres(lloyd *l)
 /* One pass: labels, D2 and the sums of slot 0. */
 static ml_status assign(ml_context *context, lloyd *l)
 {
+    const double row_ns = 5 + 0.1 * (double)l->model->k * (double)l->points->d;
     ml_status st;
 
     lay_out_centres(l);
-    ML__TRY(ml__parallel_for(context, l->slots.n, assign_slot, l));
+    ML__TRY(ml__parallel_for_cost(context, l->slots.n, ml__slots_rows(&l->slots) * row_ns, assign_slot, l));
     ml__slots_add(&l->slots, l->partial, l->stride, l->stride);
     l->model->inertia = totals_of(l, 0)[0];
     ML__TRY(check_finite(l->model->inertia));

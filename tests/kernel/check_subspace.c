@@ -95,6 +95,19 @@ static double *make_matrix(size_t n, spectrum *of, double scale)
     return A;
 }
 
+/* 1 - |i - j| / n: the largest eigenvalue is about 0.7 n times the largest element. Rows n + 1 apart. */
+static double *make_triangular_kernel(size_t n)
+{
+    double *A = check_alloc(n * (n + 1), sizeof *A);
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++)
+            A[i * (n + 1) + j] = 1 - fabs((double)i - (double)j) / (double)n;
+        A[i * (n + 1) + n] = NAN;
+    }
+    return A;
+}
+
 static void check_vectors(size_t n, size_t k, const double *A, const double *values, const double *V, double tol)
 {
     for (size_t i = 0; i < k; i++) {
@@ -160,6 +173,38 @@ static void check_leading(size_t n, size_t k, size_t which, double scale, double
     free(again);
 }
 
+/* A' = 2^(exponent - s) A for elements cut to 20 bits, exact down to the smallest exponent: vectors keep their bits.
+ * Frees A. */
+static void check_extreme(size_t n, size_t k, double *A, const char *name, int exponent)
+{
+    const size_t ld = n + 1;
+    double *V = check_alloc(2 * k * n, sizeof *V), *values = check_alloc(2 * k, sizeof *values), largest = 0;
+    double *work = check_alloc(ml__leading_eigen_work(n, k), sizeof *work);
+    int s;
+
+    for (size_t i = 0; i < n * ld; i++)
+        largest = fmax(largest, fabs(A[i])); /* not the NaN between rows */
+    frexp(largest, &s);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            A[i * ld + j] = A[j * ld + i] = ldexp(trunc(ldexp(A[i * ld + j], 20 - s)), s - 20);
+    check_begin("%zu leading eigenpairs of %zu x %zu, %s, elements up to %g", k, n, n, name,
+                ldexp(largest, exponent - s));
+    check_that(ml__leading_eigen(n, k, A, ld, NULL, 1e-9, 2000, values, V, work), "no convergence of A");
+    for (size_t i = 0; i < n * ld; i++)
+        A[i] = ldexp(A[i], exponent - s);
+    check_that(ml__leading_eigen(n, k, A, ld, NULL, 1e-9, 2000, values + k, V + k * n, work), "no convergence");
+    for (size_t i = 0; i < k; i++)
+        check_that(values[k + i] == ldexp(values[i], exponent - s), "value %zu is %g, not %g", i, values[k + i],
+                   ldexp(values[i], exponent - s));
+    check_that(memcmp(V, V + k * n, k * n * sizeof *V) == 0, "the vectors differ from those of A");
+    check_end();
+    free(A);
+    free(V);
+    free(values);
+    free(work);
+}
+
 static void check_refusals(void)
 {
     double A[] = {1, 2, 2, NAN}, values[2], V[4], work[64];
@@ -167,8 +212,13 @@ static void check_refusals(void)
     check_begin("leading eigenpairs that are not there");
     check_that(ml__leading_eigen_work(2, 2) <= 64, "the workspace is too small for this test");
     check_that(!ml__leading_eigen(2, 1, A, 2, NULL, 0, 100, values, V, work), "NaN was not refused");
+    check_that(isnan(values[0]), "the value of a matrix with NaN is %g", values[0]);
     A[3] = -INFINITY;
     check_that(!ml__leading_eigen(2, 1, A, 2, NULL, 0, 100, values, V, work), "inf was not refused");
+    A[1] = NAN; /* above the diagonal it is found by the eigenproblem inside */
+    A[3] = values[0] = values[1] = 1;
+    check_that(!ml__leading_eigen(2, 2, A, 2, NULL, 0, 100, values, V, work), "an eigenproblem with NaN was solved");
+    check_that(isnan(values[0]) && isnan(values[1]), "its values are %g and %g", values[0], values[1]);
     check_that(ml__leading_eigen(0, 0, NULL, 0, NULL, 0, 100, NULL, NULL, work), "nothing was refused");
     check_end();
 }
@@ -192,6 +242,7 @@ static void check_too_few(void)
 void check_subspace(void)
 {
     static const size_t SHAPES[][2] = {{1, 1}, {2, 1}, {5, 5}, {30, 3}, {64, 10}, {100, 100}, {120, 1}, {400, 12}};
+    static const int EXPONENTS[] = {-1029, 1024}; /* 1e-310, 1e308 */
 
     for (size_t which = 0; which < sizeof SPECTRA / sizeof SPECTRA[0]; which++)
         for (size_t s = 0; s < sizeof SHAPES / sizeof SHAPES[0]; s++) {
@@ -199,6 +250,11 @@ void check_subspace(void)
             if (SHAPES[s][0] < 400)
                 check_leading(SHAPES[s][0], SHAPES[s][1], which, s % 2 ? 1e200 : 1e-200, 1e-9);
         }
+    for (size_t e = 0; e < sizeof EXPONENTS / sizeof EXPONENTS[0]; e++) {
+        for (size_t which = 0; which < sizeof SPECTRA / sizeof SPECTRA[0]; which++)
+            check_extreme(64, 10, make_matrix(64, SPECTRA[which].of, 1), SPECTRA[which].name, EXPONENTS[e]);
+        check_extreme(64, 10, make_triangular_kernel(64), "triangular kernel", EXPONENTS[e]);
+    }
     check_refusals();
     check_too_few();
 }

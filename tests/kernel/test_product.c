@@ -32,9 +32,11 @@ static const ml__adam STEP = {0.01, 0.9, 0.999, 1e-8, 0.1};
 #define PRODUCT(name) ML__PRODUCT_F64(name)
 #include "product_tmpl.h"
 
-/* A call within the limit, one just beyond it, layers of an image classifier, and sides that are 1, short or long. */
-static const size_t SIZES[][3] = {{32, 64, 20},   {128, 128, 129}, {128, 512, 784}, {129, 333, 71}, {1, 3000, 701},
-                                  {3000, 1, 701}, {20, 30, 5000},  {5000, 17, 31},  {31, 5000, 17}, {700, 300, 20}};
+/* A call within the limit, one just beyond it, layers of an image classifier, sides that are 1, short or long, and whole
+ * tiles and one column more. */
+static const size_t SIZES[][3] = {{32, 64, 20},   {128, 128, 129}, {128, 512, 784}, {129, 333, 71},
+                                  {1, 3000, 701}, {3000, 1, 701},  {20, 30, 5000},  {5000, 17, 31},
+                                  {31, 5000, 17}, {700, 300, 20},  {256, 65, 128},  {256, 129, 256}};
 
 TEST(product, any_number_of_threads_gives_the_same_bits)
 {
@@ -53,6 +55,21 @@ TEST(product, any_number_of_threads_gives_the_same_bits)
             }
     for (size_t t = 0; t < N_CONTEXTS; t++)
         ml_context_free(contexts[t]);
+}
+
+/* A single element has more terms than a tile should. */
+TEST(product, more_terms_than_a_tile_has_work)
+{
+    const ml__crew_f32 crew = {.k = &ml__kernels_best()->f32};
+    const size_t k = (size_t)1 << 21;
+    float *ones = malloc(3 * k * sizeof *ones), C[3];
+
+    CHECK(ones);
+    for (size_t i = 0; i < 3 * k; i++)
+        ones[i] = 1;
+    CHECK_OK(ml__product_gemm_tn_f32(&crew, 1, 3, k, ones, 1, ones, 3, 0, C, 3));
+    CHECK(C[0] == (float)k && C[1] == (float)k && C[2] == (float)k);
+    free(ones);
 }
 
 TEST(product, sizes_of_zero_do_nothing)

@@ -18,7 +18,8 @@
  * Degenerate  one class: p = 1; no hidden layer: a linear model; a loss or weight that is not finite ends the fit with
  *             ML_E_NUMERIC, naming epoch and batch
  * Cost        6 multiplications per weight, row and epoch; memory see train.c
- * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends on others
+ * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends
+ *             on others
  */
 #include <string.h>
 
