@@ -16,6 +16,8 @@
 #pragma GCC target("avx2,fma")
 #endif
 
+#include "kernel/transpose_avx2.h"
+
 #define TALL_1 12
 #define TALL_2 6
 #define SYRK_TALL 4
@@ -50,28 +52,6 @@ static const int32_t ONES_THEN_ZEROS[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define ROWS_AT_ONCE 8
 #define GROUP 4
 
-/* Rows r and r + 4 of four columns, one in each half. */
-static inline __m256 halves_f32(const float *b, size_t ld)
-{
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(b)), _mm_loadu_ps(b + 4 * ld), 1);
-}
-
-/* T[p, j] = b[j, p] for 8 j and 4 p: 4 x 4 blocks are transposed within the halves. */
-static inline void transpose_group_f32(const float *b, size_t ld, float *T, size_t ldt)
-{
-    const __m256 r0 = halves_f32(b, ld), r1 = halves_f32(b + ld, ld);
-    const __m256 r2 = halves_f32(b + 2 * ld, ld), r3 = halves_f32(b + 3 * ld, ld);
-    const __m256d low01 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
-    const __m256d low23 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
-    const __m256d high01 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
-    const __m256d high23 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-
-    _mm256_storeu_ps(T, _mm256_castpd_ps(_mm256_unpacklo_pd(low01, low23)));
-    _mm256_storeu_ps(T + ldt, _mm256_castpd_ps(_mm256_unpackhi_pd(low01, low23)));
-    _mm256_storeu_ps(T + 2 * ldt, _mm256_castpd_ps(_mm256_unpacklo_pd(high01, high23)));
-    _mm256_storeu_ps(T + 3 * ldt, _mm256_castpd_ps(_mm256_unpackhi_pd(high01, high23)));
-}
-
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
 
@@ -102,21 +82,6 @@ static inline void transpose_group_f32(const float *b, size_t ld, float *T, size
 #define WHERE_POSITIVE(h, v) _mm256_and_pd(_mm256_cmp_pd(h, _mm256_setzero_pd(), _CMP_GT_OQ), v)
 #define ROWS_AT_ONCE 4
 #define GROUP 2
-
-/* Rows r and r + 2 of two columns, one in each half. */
-static inline __m256d halves_f64(const double *b, size_t ld)
-{
-    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(b)), _mm_loadu_pd(b + 2 * ld), 1);
-}
-
-/* T[p, j] = b[j, p] for 4 j and 2 p. */
-static inline void transpose_group_f64(const double *b, size_t ld, double *T, size_t ldt)
-{
-    const __m256d r0 = halves_f64(b, ld), r1 = halves_f64(b + ld, ld);
-
-    _mm256_storeu_pd(T, _mm256_unpacklo_pd(r0, r1));
-    _mm256_storeu_pd(T + ldt, _mm256_unpackhi_pd(r0, r1));
-}
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"

@@ -16,6 +16,8 @@
 #pragma GCC target("avx512f,avx512dq,avx512vl,fma")
 #endif
 
+#include "kernel/transpose_avx512.h"
+
 #define TALL_1 14
 #define TALL_2 14
 #define SYRK_TALL 8
@@ -47,32 +49,6 @@
 #define ROWS_AT_ONCE 8
 #define GROUP 4
 
-/* Rows r, r + 4, r + 8, r + 12 of four columns, one in each quarter. */
-static inline __m512 quarters_f32(const float *b, size_t ld)
-{
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(b));
-
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + 4 * ld), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(b + 8 * ld), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(b + 12 * ld), 3);
-}
-
-/* T[p, j] = b[j, p] for 16 j and 4 p: 4 x 4 blocks are transposed within the quarters. */
-static inline void transpose_group_f32(const float *b, size_t ld, float *T, size_t ldt)
-{
-    const __m512 r0 = quarters_f32(b, ld), r1 = quarters_f32(b + ld, ld);
-    const __m512 r2 = quarters_f32(b + 2 * ld, ld), r3 = quarters_f32(b + 3 * ld, ld);
-    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
-    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
-    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
-    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
-
-    _mm512_storeu_ps(T, _mm512_castpd_ps(_mm512_unpacklo_pd(low01, low23)));
-    _mm512_storeu_ps(T + ldt, _mm512_castpd_ps(_mm512_unpackhi_pd(low01, low23)));
-    _mm512_storeu_ps(T + 2 * ldt, _mm512_castpd_ps(_mm512_unpacklo_pd(high01, high23)));
-    _mm512_storeu_ps(T + 3 * ldt, _mm512_castpd_ps(_mm512_unpackhi_pd(high01, high23)));
-}
-
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
 
@@ -103,25 +79,6 @@ static inline void transpose_group_f32(const float *b, size_t ld, float *T, size
 #define WHERE_POSITIVE(h, v) _mm512_maskz_mov_pd(_mm512_cmp_pd_mask(h, _mm512_setzero_pd(), _CMP_GT_OQ), v)
 #define ROWS_AT_ONCE 8
 #define GROUP 2
-
-/* Rows r, r + 2, r + 4, r + 6 of two columns, one in each quarter. */
-static inline __m512d quarters_f64(const double *b, size_t ld)
-{
-    __m512d v = _mm512_castpd128_pd512(_mm_loadu_pd(b));
-
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(b + 2 * ld), 1);
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(b + 4 * ld), 2);
-    return _mm512_insertf64x2(v, _mm_loadu_pd(b + 6 * ld), 3);
-}
-
-/* T[p, j] = b[j, p] for 8 j and 2 p. */
-static inline void transpose_group_f64(const double *b, size_t ld, double *T, size_t ldt)
-{
-    const __m512d r0 = quarters_f64(b, ld), r1 = quarters_f64(b + ld, ld);
-
-    _mm512_storeu_pd(T, _mm512_unpacklo_pd(r0, r1));
-    _mm512_storeu_pd(T + ldt, _mm512_unpackhi_pd(r0, r1));
-}
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
