@@ -100,12 +100,18 @@ static void log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, 
     }
 }
 
-/* Log-densities become posteriors; lse, unless NULL, gets ln p(x_i). */
-static void posteriors(const ml__mixture *m, const ml__kernels_f64 *kernels, size_t n, double *L, double *lse)
+/* Log-densities of the components become those of components and rows together. */
+static void add_log_weights(const ml__mixture *m, size_t n, double *L)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < m->k; c++)
             L[i * m->k + c] += m->log_weights[c];
+}
+
+/* Log-densities become posteriors; lse, unless NULL, gets ln p(x_i). */
+static void posteriors(const ml__mixture *m, const ml__kernels_f64 *kernels, size_t n, double *L, double *lse)
+{
+    add_log_weights(m, n, L);
     kernels->softmax(n, m->k, L, m->k, lse);
 }
 
@@ -753,7 +759,8 @@ static void finish_proba(const state *s, const double *x, size_t n, double *L, d
 static void finish_score(const state *s, const double *x, size_t n, double *L, double *out)
 {
     (void)x;
-    posteriors(&s->mixture, &ml__kernels_rowwise()->f64, n, L, out);
+    add_log_weights(&s->mixture, n, L);
+    ml__kernels_rowwise()->f64.logsumexp(n, s->mixture.k, L, s->mixture.k, out);
 }
 
 static void finish_transform(const state *s, const double *x, size_t n, double *L, double *out)

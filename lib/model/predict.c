@@ -270,6 +270,7 @@ static ml_status apply_parts(application *a)
     const size_t n_threads = ml__n_threads(a->model->context);
     size_t n_parts = n_threads < n_blocks ? n_threads : n_blocks, n_bytes;
     alignas(64) char small[STACK_SCRATCH];
+    double part_ns;
     ml_status st;
 
     if (!n_parts)
@@ -281,8 +282,8 @@ static ml_status apply_parts(application *a)
     a->workspace = n_bytes <= sizeof small ? small : ml__alloc(a->model->context, n_bytes);
     if (!a->workspace)
         return ML_E_MEMORY;
-    st = ml__parallel_for_cost(a->model->context, n_parts,
-                               (double)a->n_rows / (double)n_parts * row_nanoseconds(a->model), apply_part, a);
+    part_ns = n_parts > 1 ? (double)a->n_rows / (double)n_parts * row_nanoseconds(a->model) : 0;
+    st = ml__parallel_for_cost(a->model->context, n_parts, part_ns, apply_part, a);
     if (a->workspace != small)
         ml__free(a->workspace);
     return st;
