@@ -89,6 +89,7 @@ const ml__kernels ml__kernels_cblas = {
             ML__VECTOR_SLOTS(ML__PORTABLE_F32)},
     .f64 = {ML__MATRIX_SLOTS(CBLAS_F64), ML__LAYER_SLOTS(CBLAS_F64), ML__STATISTIC_SLOTS(ML__PORTABLE_F64),
             ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
+    .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)},
 };
 
 #endif

@@ -18,10 +18,15 @@ enum {
     OSXSAVE = 1 << 27,
     AVX = 1 << 28,
     /* leaf 7, EBX */
+    BMI1 = 1 << 3,
     AVX2 = 1 << 5,
+    BMI2 = 1 << 8,
     AVX512F = 1 << 16,
     AVX512DQ = 1 << 17,
     AVX512BW = 1 << 30,
+    /* leaf 7, ECX */
+    VBMI = 1 << 1,
+    VBMI2 = 1 << 6,
     /* XCR0 */
     YMM_STATE = 0x06, /* xmm and the upper halves of ymm */
     ZMM_STATE = 0xe6  /* and k0-7, the upper halves of zmm0-15, zmm16-31 */
@@ -48,9 +53,12 @@ ml__level ml__cpu_level(void)
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !has_all(ecx, FMA | OSXSAVE | AVX))
         return ML__PORTABLE;
     xcr0 = read_xcr0();
-    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !has_all(ebx, AVX2) || !has_all(xcr0, YMM_STATE))
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !has_all(ebx, AVX2 | BMI1 | BMI2) ||
+        !has_all(xcr0, YMM_STATE))
         return ML__PORTABLE;
-    return has_all(ebx, AVX512F | AVX512DQ | AVX512BW | AVX512VL) && has_all(xcr0, ZMM_STATE) ? ML__AVX512 : ML__AVX2;
+    if (!has_all(ebx, AVX512F | AVX512DQ | AVX512BW | AVX512VL) || !has_all(xcr0, ZMM_STATE))
+        return ML__AVX2;
+    return has_all(ecx, VBMI | VBMI2) ? ML__VBMI2 : ML__AVX512;
 }
 
 #elif defined(ML__NEON_KERNELS)

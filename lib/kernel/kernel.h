@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/trees.h"
+
 /* A function applied to every element of a layer's output. ReLU keeps a NaN. */
 typedef enum ml__activation { ML__IDENTITY, ML__RELU, ML__LOGISTIC, ML__TANH } ml__activation;
 
@@ -80,6 +82,10 @@ typedef struct ml__kernels_f64 {
     ML__KERNEL_OPS(double, ML__KERNEL_SLOT)
 } ml__kernels_f64;
 
+typedef struct ml__tree_kernels {
+    ML__TREE_OPS(ML__KERNEL_SLOT)
+} ml__tree_kernels;
+
 /* How an element of a matrix product adds up, from beta C (0 when beta is 0) over all terms. With ML__CHAIN_FUSED, gemm_nn
  * and gemm_nt of one column add in an order of their own, which depends on k only. */
 typedef enum ml__chain {
@@ -89,10 +95,11 @@ typedef enum ml__chain {
 } ml__chain;
 
 typedef struct ml__kernels {
-    const char *name; /* "portable", "avx2", "avx512", "neon", "cblas", "openblas" */
+    const char *name; /* "portable", "avx2", "avx512", "avx512vbmi2", "neon", "cblas", "openblas" */
     ml__chain chain;
     ml__kernels_f32 f32;
     ml__kernels_f64 f64;
+    ml__tree_kernels tree;
 } ml__kernels;
 
 /* Constant data; which, the first call finds out. Any thread. */

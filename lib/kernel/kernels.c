@@ -11,6 +11,7 @@ static const ml__kernels AVX2_TABLE = {
     .chain = ML__CHAIN_FUSED,
     .f32 = {ML__SLOTS(ML__AVX2_F32)},
     .f64 = {ML__SLOTS(ML__AVX2_F64)},
+    .tree = {ML__TREE_SLOTS(ML__AVX2_TREE)},
 };
 
 static const ml__kernels AVX512_TABLE = {
@@ -18,6 +19,15 @@ static const ml__kernels AVX512_TABLE = {
     .chain = ML__CHAIN_FUSED,
     .f32 = {ML__SLOTS(ML__AVX512_F32)},
     .f64 = {ML__SLOTS(ML__AVX512_F64)},
+    .tree = {ML__TREE_SLOTS(ML__AVX512_TREE)},
+};
+
+static const ml__kernels VBMI2_TABLE = {
+    .name = "avx512vbmi2",
+    .chain = ML__CHAIN_FUSED,
+    .f32 = {ML__SLOTS(ML__AVX512_F32)},
+    .f64 = {ML__SLOTS(ML__AVX512_F64)},
+    .tree = {ML__TREE_SLOTS(ML__VBMI2_TREE)},
 };
 #endif
 
@@ -27,6 +37,7 @@ static const ml__kernels NEON_TABLE = {
     .chain = ML__CHAIN_FUSED,
     .f32 = {ML__SLOTS(ML__NEON_F32)},
     .f64 = {ML__SLOTS(ML__NEON_F64)},
+    .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)}, /* whose vectors the compiler makes NEON's */
 };
 #endif
 
@@ -37,7 +48,7 @@ static const ml__kernels *const TABLES[] = {
 #endif
     &ml__kernels_portable,
 #ifdef ML__X86_KERNELS
-    &AVX2_TABLE,           &AVX512_TABLE,
+    &AVX2_TABLE,           &AVX512_TABLE, &VBMI2_TABLE,
 #endif
 #ifdef ML__NEON_KERNELS
     &NEON_TABLE,

@@ -49,4 +49,5 @@ const ml__kernels ml__kernels_portable = {
     .chain = ML__CHAIN_ROUNDED,
     .f32 = {ML__SLOTS(ML__PORTABLE_F32)},
     .f64 = {ML__SLOTS(ML__PORTABLE_F64)},
+    .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)},
 };

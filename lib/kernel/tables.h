@@ -12,8 +12,9 @@ typedef enum {
 #ifdef ML__NEON_KERNELS
     ML__NEON,
 #else
-    ML__AVX2,   /* AVX2 and FMA */
+    ML__AVX2,   /* AVX2, FMA, BMI 1 and 2 */
     ML__AVX512, /* AVX-512 F, BW, DQ and VL */
+    ML__VBMI2,  /* also AVX-512 VBMI and VBMI2 */
 #endif
 } ml__level;
 
@@ -28,9 +29,18 @@ ml__level ml__cpu_level(void);
 #define ML__NEON_F32(name) ml__##name##_f32_neon
 #define ML__NEON_F64(name) ml__##name##_f64_neon
 
+#define ML__PORTABLE_TREE(name) ml__portable_##name
+#define ML__AVX2_TREE(name) ml__##name##_avx2
+#define ML__AVX512_TREE(name) ml__##name##_avx512
+#define ML__VBMI2_TREE(name) ml__##name##_vbmi2
+
+ML__TREE_OPS(ML__PORTABLE_TREE)
 ML__KERNEL_OPS(float, ML__PORTABLE_F32)
 ML__KERNEL_OPS(double, ML__PORTABLE_F64)
 #ifdef ML__X86_KERNELS
+ML__TREE_OPS(ML__AVX2_TREE)
+ML__TREE_OPS(ML__AVX512_TREE)
+ML__TREE_OPS(ML__VBMI2_TREE)
 ML__KERNEL_OPS(float, ML__AVX2_F32)
 ML__KERNEL_OPS(double, ML__AVX2_F64)
 ML__KERNEL_OPS(float, ML__AVX512_F32)
@@ -55,5 +65,10 @@ extern const ml__kernels ml__kernels_cblas;
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
     .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
 #define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
+#define ML__TREE_SLOTS(OP)                                                                            \
+    .tree_encode = OP(tree_encode), .tree_compare = OP(tree_compare), .tree_move = OP(tree_move),     \
+    .tree_move_ids = OP(tree_move_ids), .tree_choose = OP(tree_choose), .tree_sum = OP(tree_sum),     \
+    .tree_products = OP(tree_products), .tree_pack = OP(tree_pack), .tree_cut_two = OP(tree_cut_two), \
+    .tree_cut_classes = OP(tree_cut_classes), .tree_cut_targets = OP(tree_cut_targets)
 
 #endif

@@ -6,7 +6,7 @@
 #include "learn/tree/tree.h"
 
 static const ml__param PARAMS[] = {
-    ML__TREE_PARAMS("all", "all|sqrt|log2"),
+    ML__TREE_PARAMS("all", "all|sqrt|log2", "0"),
     ML__PARAMS_END,
 };
 

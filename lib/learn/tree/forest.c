@@ -8,19 +8,22 @@
  * Importance of a feature: what the splits on it gained, as shares of the tree's total; the mean over the trees that have
  * a split, as shares again (Breiman 2001; scikit-learn's feature_importances_). All 0 when no tree has a split.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "learn/tree/tree.h"
 
-enum { BATCH_TREES = 16 }; /* work for several threads, yet soon over when the monitor says stop */
+enum {
+    BATCH_TREES = 16,          /* work for several threads, yet soon over when the monitor says stop */
+    MAX_COLUMN_ROWS = 1 << 26 /* squares of weights are whole numbers in double */
+};
 
 const ml__tensor_rule ml__trees_tensors[] = {
     {"feature_importances", ML_FLOAT64, "d", ML__FINITE | ML__NON_NEGATIVE},
-    {"nodes.feature", ML_INT32, "t", ML__ANY},
-    {"nodes.left", ML_INT32, "t", ML__ANY},
-    {"nodes.threshold", ML_FLOAT32, "t", ML__FINITE},
-    {"nodes.value", ML_FLOAT64, "tK", ML__FINITE},
+    {"trees.nodes", ML_INT32, "t*", ML__ANY},
     {"trees.offset", ML_INT64, "s", ML__ANY},
+    {"trees.first_value", ML_INT64, "u", ML__ANY},
+    {"trees.value", ML_FLOAT64, "vK", ML__FINITE},
     {NULL, 0, NULL, 0},
 };
 
@@ -118,9 +121,24 @@ static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, 
     ML__TRY(data->y || data->t ? ML_OK : ML_E_MEMORY);
     data->X = ml__fit_matrix_f32(f);
     ML__TRY(data->X ? ML_OK : ML_E_MEMORY);
-    ML__TRY(ml__codes_of(f->scratch, data->X, f->n, f->d, &data->codes));
 done:
     return st;
+}
+
+static bool all_equal(const double *w, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (w[i] != w[0])
+            return false;
+    return true;
+}
+
+/* Can the trees be grown from byte codes? */
+static bool fits_columns(const ml__tree_data *data, int64_t max_bins)
+{
+    return max_bins >= 2 && data->n <= MAX_COLUMN_ROWS && data->K <= ML__MAX_CODES && all_equal(data->w, data->n) &&
+           (data->criterion == ML__GINI || data->criterion == ML__SQUARED_ERROR) && data->min_samples_leaf == 1 &&
+           data->min_impurity_decrease == 0;
 }
 
 /* ---- trees ---- */
@@ -128,17 +146,48 @@ done:
 typedef struct {
     ml__fit *f;
     ml__tree_data data;
-    ml__arena *arenas; /* [n_trees] what each tree is in */
-    ml__tree *trees;   /* [n_trees] */
-    size_t n_trees, n_grown;
+    bool by_columns;
+    ml__bins bins;
+    size_t n_growers;
+    ml__column_grower **growers; /* [n_growers] */
+    ml__arena *arenas;           /* [n_trees] what each tree is in */
+    ml__tree *trees;             /* [n_trees] */
+    size_t n_trees, n_grown, n_batch;
+    atomic_size_t next; /* tree of the batch */
 } forest;
+
+static uint64_t tree_key(const forest *r, size_t t)
+{
+    return ml__seed_mix(r->f->seed, t);
+}
 
 static ml_status grow_tree(void *argument, size_t task)
 {
     forest *r = argument;
     const size_t t = r->n_grown + task;
 
-    return ml__tree_grow(&r->arenas[t], &r->data, ml__seed_mix(r->f->seed, t), &r->trees[t]);
+    return ml__tree_grow(&r->arenas[t], &r->data, tree_key(r, t), &r->trees[t]);
+}
+
+/* Trees of the batch, one after the other, as long as there are any that nobody has taken. */
+static ml_status grow_with(void *argument, size_t task)
+{
+    forest *r = argument;
+    ml_status st = ML_OK;
+
+    for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_batch;) {
+        const size_t t = r->n_grown + i;
+        st = ml__columns_grow(r->growers[task], &r->arenas[t], tree_key(r, t), &r->trees[t]);
+    }
+    return st;
+}
+
+static ml_status grow_batch(forest *r)
+{
+    if (!r->by_columns)
+        return ml__parallel_for(r->f->context, r->n_batch, grow_tree, r);
+    atomic_store(&r->next, 0);
+    return ml__parallel_for(r->f->context, r->n_growers < r->n_batch ? r->n_growers : r->n_batch, grow_with, r);
 }
 
 static ml_status grow_trees(forest *r)
@@ -146,10 +195,11 @@ static ml_status grow_trees(forest *r)
     ml_status st = ML_OK;
 
     while (r->n_grown < r->n_trees) {
-        const size_t left = r->n_trees - r->n_grown, count = left < BATCH_TREES ? left : BATCH_TREES;
+        const size_t left = r->n_trees - r->n_grown;
 
-        ML__TRY(ml__parallel_for(r->f->context, count, grow_tree, r));
-        for (const size_t end = r->n_grown + count; r->n_grown < end; r->n_grown++)
+        r->n_batch = left < BATCH_TREES ? left : BATCH_TREES;
+        ML__TRY(grow_batch(r));
+        for (const size_t end = r->n_grown + r->n_batch; r->n_grown < end; r->n_grown++)
             ML__TRY(ml__fit_step(r->f, r->n_grown + 1, r->n_trees, "", NAN));
         if (r->n_grown < r->n_trees && ml__fit_late(r->f)) {
             r->f->learned->stop_reason = ML_STOP_DEADLINE;
@@ -160,37 +210,26 @@ done:
     return st;
 }
 
-/* ---- tensors ---- */
-
-static ml_status publish_nodes(const forest *r)
+/* Codes, and for byte codes a workspace per thread. */
+static ml_status make_codes(forest *r, int64_t max_bins)
 {
-    const size_t K = r->data.K;
-    size_t t_nodes = 0;
-    int32_t *feature, *left;
-    int64_t *offset;
-    float *threshold;
-    double *value;
+    ml__arena *scratch = r->f->scratch;
+    const size_t n_threads = ml__n_threads(r->f->context);
     ml_status st = ML_OK;
 
-    for (size_t t = 0; t < r->n_grown; t++)
-        t_nodes += r->trees[t].n_nodes;
-    ML__PUBLISH(r->f, feature, "nodes.feature", ML_INT32, t_nodes);
-    ML__PUBLISH(r->f, left, "nodes.left", ML_INT32, t_nodes);
-    ML__PUBLISH(r->f, threshold, "nodes.threshold", ML_FLOAT32, t_nodes);
-    ML__PUBLISH(r->f, value, "nodes.value", ML_FLOAT64, t_nodes, K);
-    ML__PUBLISH(r->f, offset, "trees.offset", ML_INT64, r->n_grown + 1);
-    for (size_t t = 0, at = 0; t < r->n_grown; t++) {
-        const ml__tree *tree = &r->trees[t];
-        memcpy(feature + at, tree->feature, tree->n_nodes * sizeof *feature);
-        memcpy(left + at, tree->left, tree->n_nodes * sizeof *left);
-        memcpy(threshold + at, tree->threshold, tree->n_nodes * sizeof *threshold);
-        memcpy(value + at * K, tree->value, tree->n_nodes * K * sizeof *value);
-        at += tree->n_nodes;
-        offset[t + 1] = (int64_t)at;
-    }
+    r->by_columns = fits_columns(&r->data, max_bins);
+    if (!r->by_columns)
+        return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
+    ML__TRY(ml__bins_make(scratch, &r->data, (size_t)max_bins, &r->bins));
+    r->n_growers = n_threads < r->n_trees ? n_threads : r->n_trees;
+    ML__NEW(scratch, r->growers, r->n_growers);
+    for (size_t i = 0; i < r->n_growers; i++)
+        ML__TRY(ml__column_grower_create(scratch, &r->data, &r->bins, &r->growers[i]));
 done:
     return st;
 }
+
+/* ---- tensors ---- */
 
 static double sum_of(const double *v, size_t n)
 {
@@ -227,14 +266,18 @@ ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_tree
 
     ML__TRY(set_data(f, params, bootstrap, &r.data));
     r.data.draw_features = in_drawn_order || r.data.max_features < f->d;
+    r.data.n_draws = r.data.n_rows;
+    ML__TRY(make_codes(&r, params->max_bins));
     ML__NEW(f->scratch, r.trees, n_trees);
     ML__NEW(f->scratch, r.arenas, n_trees);
     for (size_t t = 0; t < n_trees; t++)
         ml__arena_init(&r.arenas[t], f->context);
     ML__TRY(grow_trees(&r));
-    ML__TRY(publish_nodes(&r));
     ML__TRY(publish_importances(&r));
+    ML__TRY(ml__trees_publish(f, r.data.K, r.n_grown, r.trees, r.arenas));
 done:
+    for (size_t i = 0; i < r.n_growers && r.growers; i++)
+        ml__column_grower_free(r.growers[i]);
     for (size_t t = 0; t < n_trees && r.arenas; t++)
         ml__arena_free(&r.arenas[t]);
     return st;

@@ -25,7 +25,7 @@ enum {
 };
 
 typedef struct {
-    int32_t node;
+    uint32_t node;
     size_t begin, end, depth; /* rows of the node */
     uint64_t key;
 } visit;
@@ -42,7 +42,7 @@ typedef struct {
     int64_t W_tree;
     ml__splitter splitter;
     ml__tree tree;
-    size_t capacity; /* nodes */
+    size_t capacity, value_capacity; /* nodes, rows of values */
     visit *stack;
     size_t n_open;
 } grower;
@@ -120,26 +120,31 @@ done:
 
 /* ---- nodes ---- */
 
-static ml_status copy_nodes(ml__arena *arena, size_t K, size_t capacity, const ml__tree *from, ml__tree *to)
+static ml_status copy_nodes(ml__arena *arena, size_t capacity, const ml__tree *from, ml__tree *to)
 {
     ml_status st = ML_OK;
 
-    ML__NEW(arena, to->feature, capacity);
-    ML__NEW(arena, to->left, capacity);
-    ML__NEW(arena, to->threshold, capacity);
-    ML__NEW(arena, to->value, capacity * K);
+    ML__NEW(arena, to->nodes, capacity);
     to->n_nodes = from->n_nodes;
-    if (from->n_nodes) {
-        memcpy(to->feature, from->feature, from->n_nodes * sizeof *to->feature);
-        memcpy(to->left, from->left, from->n_nodes * sizeof *to->left);
-        memcpy(to->threshold, from->threshold, from->n_nodes * sizeof *to->threshold);
-        memcpy(to->value, from->value, from->n_nodes * K * sizeof *to->value);
-    }
+    if (from->n_nodes)
+        memcpy(to->nodes, from->nodes, from->n_nodes * sizeof *to->nodes);
 done:
     return st;
 }
 
-/* New leaves; the outgrown tables stay in the arena, which at doubling costs as much again. */
+static ml_status copy_values(ml__arena *arena, size_t K, size_t capacity, const ml__tree *from, ml__tree *to)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, to->value, capacity * K);
+    to->n_values = from->n_values;
+    if (from->n_values)
+        memcpy(to->value, from->value, from->n_values * K * sizeof *to->value);
+done:
+    return st;
+}
+
+/* New nodes; the outgrown tables stay in the arena, which at doubling costs as much again. */
 static ml_status add_nodes(grower *g, size_t count)
 {
     ml__tree larger = g->tree;
@@ -147,16 +152,15 @@ static ml_status add_nodes(grower *g, size_t count)
 
     if (g->tree.n_nodes + count > g->capacity) {
         g->capacity = g->capacity ? 2 * g->capacity : FIRST_CAPACITY;
-        ML__TRY(copy_nodes(&g->arena, g->data->K, g->capacity, &g->tree, &larger));
+        ML__TRY(copy_nodes(&g->arena, g->capacity, &g->tree, &larger));
         g->tree = larger;
     }
-    for (; count; count--, g->tree.n_nodes++)
-        g->tree.feature[g->tree.n_nodes] = g->tree.left[g->tree.n_nodes] = -1;
+    g->tree.n_nodes += count;
 done:
     return st;
 }
 
-static void push(grower *g, int32_t node, size_t begin, size_t end, size_t depth, uint64_t key)
+static void push(grower *g, uint32_t node, size_t begin, size_t end, size_t depth, uint64_t key)
 {
     g->stack[g->n_open++] = (visit){node, begin, end, depth, key};
 }
@@ -200,18 +204,30 @@ static bool sum_targets(grower *g, const uint32_t *rows, size_t m)
     return least == largest;
 }
 
-static void set_value(const grower *g, const uint32_t *rows, bool same, double *value)
+static ml_status make_leaf(grower *g, const visit *v, bool same)
 {
     const ml__tree_data *data = g->data;
     const ml__node_sums *all = &g->all;
+    ml__tree larger = g->tree;
+    double *value;
+    ml_status st = ML_OK;
 
+    if (g->tree.n_values == g->value_capacity) {
+        g->value_capacity = g->value_capacity ? 2 * g->value_capacity : FIRST_CAPACITY;
+        ML__TRY(copy_values(&g->arena, data->K, g->value_capacity, &g->tree, &larger));
+        g->tree = larger;
+    }
+    g->tree.nodes[v->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->tree.n_values};
+    value = g->tree.value + g->tree.n_values++ * data->K;
     if (data->classify)
         for (size_t k = 0; k < data->K; k++)
             value[k] = (double)all->c[k] / (double)all->W;
     else if (same)
-        *value = data->t[rows[0]];
+        *value = data->t[g->rows[v->begin]];
     else
         *value = g->centre + ldexp((double)all->q / (double)all->W, g->exponent - TARGET_BITS);
+done:
+    return st;
 }
 
 /* What the split removes of the impurity, weighted by the node's share of all rows, in the units of the data. */
@@ -240,13 +256,12 @@ static size_t partition(grower *g, const visit *v, const ml__split *split)
 static ml_status split_node(grower *g, const visit *v, const ml__split *split)
 {
     const size_t middle = partition(g, v, split);
-    const int32_t left = (int32_t)g->tree.n_nodes;
+    const uint32_t left = (uint32_t)g->tree.n_nodes;
     ml_status st;
 
     ML__TRY(add_nodes(g, 2));
-    g->tree.feature[v->node] = (int32_t)split->feature;
-    g->tree.threshold[v->node] = split->threshold;
-    g->tree.left[v->node] = left;
+    g->tree.nodes[v->node] =
+        (ml__tree_node){.feature = (int32_t)split->feature, .next = left, .threshold = split->threshold};
     /* gains of all nodes in the units of the root, whose range is the largest */
     g->tree.importance[split->feature] += ldexp(split->gain, 2 * (g->exponent - g->root_exponent));
     push(g, left + 1, middle, v->end, v->depth + 1, ml__seed_mix(v->key, 1));
@@ -265,12 +280,11 @@ static ml_status visit_node(grower *g, const visit *v)
 
     if (!v->node)
         g->root_exponent = g->exponent;
-    set_value(g, rows, same, g->tree.value + (size_t)v->node * data->K);
     if (same || v->depth >= data->max_depth || m < data->min_samples_split || m / 2 < data->min_samples_leaf)
-        return ML_OK;
+        return make_leaf(g, v, same);
     split = ml__best_split(&g->splitter, rows, m, &g->all, v->key);
     if (split.gain < 0 || decrease(g, split.gain) + DBL_EPSILON < data->min_impurity_decrease)
-        return ML_OK;
+        return make_leaf(g, v, false);
     return split_node(g, v, &split);
 }
 
@@ -290,7 +304,8 @@ ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t ke
         const visit v = g.stack[--g.n_open];
         ML__TRY(visit_node(&g, &v));
     }
-    ML__TRY(copy_nodes(arena, data->K, g.tree.n_nodes, &g.tree, out));
+    ML__TRY(copy_nodes(arena, g.tree.n_nodes, &g.tree, out));
+    ML__TRY(copy_values(arena, data->K, g.tree.n_values, &g.tree, out));
     ML__NEW(arena, out->importance, data->d);
     memcpy(out->importance, g.tree.importance, data->d * sizeof *out->importance);
 done:

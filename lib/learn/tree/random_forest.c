@@ -13,7 +13,7 @@ typedef struct {
 static const ml__param PARAMS[] = {
     ML__INT(params, n_estimators, "100", ML__RANGE(1, 1e6), "number of trees"),
     ML__BOOL(params, bootstrap, "true", "each tree sees a sample of as many rows, drawn with repetition; else all"),
-    ML__TREE_PARAMS("auto", "all|sqrt|log2|auto"),
+    ML__TREE_PARAMS("auto", "all|sqrt|log2|auto", "255"),
     ML__PARAMS_END,
 };
 

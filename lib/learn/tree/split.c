@@ -147,24 +147,23 @@ static bool search_feature(ml__splitter *s, size_t j, const uint32_t *rows, size
 
 /* ---- all features ---- */
 
-/* Feature number i of a random order, by Fisher & Yates; the exchange is written down so that it can be undone. */
-static uint32_t draw_feature(ml__splitter *s, ml__rng *rng, size_t i)
+uint32_t ml__draw_feature(uint32_t *features, uint32_t *swapped, size_t d, size_t i, uint64_t key)
 {
-    const uint32_t other = (uint32_t)(i + ml__rng_below(rng, s->data->d - i));
-    const uint32_t feature = s->features[other];
+    const uint32_t other = (uint32_t)(i + ((ml__random_at(key, i) >> 32) * (uint64_t)(d - i) >> 32));
+    const uint32_t feature = features[other];
 
-    s->features[other] = s->features[i];
-    s->features[i] = feature;
-    s->swapped[i] = other;
+    features[other] = features[i];
+    features[i] = feature;
+    swapped[i] = other;
     return feature;
 }
 
-static void undo_draws(ml__splitter *s, size_t n_drawn)
+void ml__undo_draws(uint32_t *features, const uint32_t *swapped, size_t n_drawn)
 {
     while (n_drawn--) {
-        const uint32_t other = s->swapped[n_drawn], feature = s->features[n_drawn];
-        s->features[n_drawn] = s->features[other];
-        s->features[other] = feature;
+        const uint32_t other = swapped[n_drawn], feature = features[n_drawn];
+        features[n_drawn] = features[other];
+        features[other] = feature;
     }
 }
 
@@ -173,14 +172,13 @@ ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, const 
     const size_t d = s->data->d, wanted = s->data->max_features;
     const bool draws = s->data->draw_features;
     ml__split best = {.gain = -1};
-    ml__rng rng = ml__rng_make(key, 0);
     size_t n_seen, n_useful = 0;
 
     for (n_seen = 0; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
-        const size_t j = draws ? draw_feature(s, &rng, n_seen) : n_seen;
+        const size_t j = draws ? ml__draw_feature(s->features, s->swapped, d, n_seen, key) : n_seen;
         n_useful += search_feature(s, j, rows, m, all, &best);
     }
     if (draws)
-        undo_draws(s, n_seen);
+        ml__undo_draws(s->features, s->swapped, n_seen);
     return best;
 }

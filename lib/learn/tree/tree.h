@@ -2,10 +2,13 @@
 /*
  * Decision trees and forests of them: what the files of this folder share.
  *
+ *     bins.c           feature values to codes of a byte, once per fit
+ *     columns.c        one tree from such codes: what most forests are grown by
  *     codes.c          feature values to ranks, once per fit; sorting by rank
- *     split.c          the best split of a node
- *     grow.c           one tree, from its rows to its nodes
- *     forest.c         many trees in parallel, their parameters and their tensors
+ *     split.c          the best split of a node among ranks
+ *     grow.c           one tree from ranks, with every rule there is
+ *     forest.c         many trees in parallel, and their parameters
+ *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
  *     decision_tree.c, random_forest.c   the kinds
  *
@@ -31,10 +34,10 @@ typedef struct ml__tree_params {
     int64_t criterion, max_depth;
     ml__size min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
-    int64_t random_state;
+    int64_t max_bins, random_state;
 } ml__tree_params;
 
-#define ML__TREE_PARAMS(max_features_default, max_features_choices)                                                 \
+#define ML__TREE_PARAMS(max_features_default, max_features_choices, max_bins_default)                               \
     ML__CHOICE(ml__tree_params, criterion, "auto", "auto|gini|entropy|log_loss|squared_error",                      \
                "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),        \
         ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),    \
@@ -46,6 +49,8 @@ typedef struct ml__tree_params {
                  "features looked at per node, drawn anew for each; more until one is not constant"),               \
         ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                     \
                  "a split that gains less, weighted by the node's share of all rows, is not made"),                 \
+        ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                     \
+                "features with more values are cut into so many parts of about equally many rows; 0: never"),       \
         ML__RANDOM_STATE(ml__tree_params)
 
 /* ---- codes.c ---- */
@@ -81,23 +86,72 @@ typedef struct ml__tree_data {
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
     bool bootstrap;
+    size_t n_draws; /* of a bootstrap */
     bool draw_features; /* search them in an order drawn for each node */
 } ml__tree_data;
 
-/* One tree; node 0 is the root, children have higher numbers than their parent. */
+/* A node on its own. */
+typedef struct ml__tree_node {
+    int32_t feature;   /* -1: a leaf */
+    uint32_t next;     /* the left child, the right one is next + 1; of a leaf: its row of values */
+    float threshold;   /* x <= threshold goes left */
+    bool missing_left; /* a missing value goes left, else right */
+} ml__tree_node;
+
+/* One tree as it is grown; node 0 is the root, children have higher numbers than their parent. */
 typedef struct ml__tree {
-    size_t n_nodes;
-    int32_t *feature;   /* [n_nodes] -1: a leaf */
-    int32_t *left;      /* [n_nodes] the right child is left + 1; -1: a leaf */
-    float *threshold;   /* [n_nodes] x <= threshold goes left */
-    double *value;      /* [n_nodes x K] shares of the classes, or the mean */
-    double *importance; /* [d] what the splits on each feature gained */
+    size_t n_nodes, n_values;
+    ml__tree_node *nodes; /* [n_nodes] */
+    double *value;        /* [n_values x K] of the leaves: shares of the classes, or the mean */
+    double *importance;   /* [d] what the splits on each feature gained */
 } ml__tree;
 
 /* Grow the tree of this key; the result is in `arena`. */
 ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out);
 
+/* ---- bins.c ---- */
+
+/* Codes of all features, rows in the order of their classes or targets. */
+typedef struct ml__bins {
+    const ml__tree_kernels *kernels;
+    size_t n, d, stride; /* bytes from column to column */
+    uint32_t *row;       /* [n] of the data */
+    uint8_t *label;      /* [n] or NULL */
+    size_t n_first;      /* rows of class 0 */
+    double *t;           /* [n] ascending targets in [-1, 1]: (target - centre) / 2^exponent; or NULL */
+    double centre;
+    int exponent;
+    uint8_t *code;          /* [d x stride] */
+    uint32_t *n_codes;      /* [d] */
+    float *cuts;            /* [d x 256] between code c and c + 1; +inf behind the last */
+    float *lowest, *highest; /* [d x 256] values of a code */
+} ml__bins;
+
+/* At most max_bins <= 256 codes per feature; at most 256 classes. */
+ml_status ml__bins_make(ml__arena *scratch, const ml__tree_data *data, size_t max_bins, ml__bins *bins);
+/* Of a split after `code` in a node whose next code is `next`. */
+float ml__bins_threshold(const ml__bins *bins, size_t j, uint32_t code, uint32_t next);
+
+/* ---- columns.c ---- */
+
+/* Workspace in which one tree after the other is grown. */
+typedef struct ml__column_grower ml__column_grower;
+
+/* Are codes gathered by row numbers, instead of moved? */
+bool ml__columns_gather(size_t d, size_t max_features);
+/* The grower is in `arena`; its workspace is to be freed also when this fails. */
+ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins,
+                                   ml__column_grower **out);
+void ml__column_grower_free(ml__column_grower *grower);
+/* Grow the tree of this key; the result is in `arena`. */
+ml_status ml__columns_grow(ml__column_grower *grower, ml__arena *arena, uint64_t key, ml__tree *out);
+
 /* ---- split.c ---- */
+
+/* Feature number i of the order that `key` gives a node, by Fisher & Yates; `features` [d] is the identity before the first
+ * draw and again after ml__undo_draws(). */
+uint32_t ml__draw_feature(uint32_t *features, uint32_t *swapped, size_t d, size_t i, uint64_t key);
+void ml__undo_draws(uint32_t *features, const uint32_t *swapped, size_t n_drawn);
 
 /* Sums over the rows of a node, or of one side of it. */
 typedef struct ml__node_sums {
@@ -126,6 +180,45 @@ typedef struct ml__split {
 ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, const ml__node_sums *all, uint64_t key);
 /* The largest float that is not above the mean of a and b: a <= t < b for a < b. */
 float ml__threshold_between(float a, float b);
+
+/* ---- layout.c ---- */
+
+/*
+ * Fitted trees, as files hold them and predictions read them. A node is two words:
+ *
+ *     what    bits of the threshold; of a leaf a NaN whose lower 22 bits are its row of values
+ *     link    left child << shift | feature << 2 | missing goes left; of a leaf its own number << shift
+ *
+ * so that "left + (x > threshold)" leads from node to node and leaves a leaf where it is. Trees for which 22 or
+ * 32 - shift bits are too few have nodes of four words: what, feature << 2 | missing goes left, left, row of values. The
+ * nodes of a tree are in breadth-first order, so that the upper levels share cache lines.
+ */
+typedef struct ml__trees {
+    size_t n_trees, d, K;
+    size_t n_words; /* of a node: ML__COMPACT_WORDS or ML__WIDE_WORDS */
+    uint32_t shift;
+    const uint32_t *words;      /* [nodes x n_words] of all trees */
+    const int64_t *offset;      /* [n_trees + 1] first node of each tree */
+    const int64_t *first_value; /* [n_trees] rows of values are counted from here */
+    const double *value;        /* [values x K] */
+    const uint32_t *depth;      /* [n_trees] */
+} ml__trees;
+
+enum {
+    ML__COMPACT_WORDS = 2,
+    ML__WIDE_WORDS = 4,
+    ML__VALUE_MASK = (1 << 22) - 1,
+    ML__MISSING_LEFT = 1,
+    ML__FLAG_BITS = 2 /* below a feature's number: its bits are the offset of a float */
+};
+
+uint32_t ml__link_shift(size_t d);
+/* Are the words of node i of tree t those that its parts have? */
+bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i);
+/* Node i of tree t. */
+ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
+/* Put the trees into f->learned and free them one by one. */
+ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
 
 /* ---- forest.c, tree_walk.c ---- */
 

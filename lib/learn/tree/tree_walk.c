@@ -3,35 +3,39 @@
  * Fitted trees: checking their tensors and walking them.
  *
  * Of a tree are required: children have higher numbers than their parent and are in the tree; every node but the root
- * has exactly one parent (so all are reached and none twice); a split's feature exists; a leaf has no child; no path is
- * longer than ML__TREE_MAX_DEPTH; shares of classes are not negative and sum to 1. A walk is bounded by the depth found
- * here, so it ends whatever it reads.
+ * has exactly one parent (so all are reached and none twice); a split's feature exists and its threshold is finite; a
+ * leaf's words are as layout.c writes them and its row of values exists; no path is longer than ML__TREE_MAX_DEPTH;
+ * shares of classes are not negative and sum to 1. A walk is bounded by the depth found here, so it ends whatever it
+ * reads.
  *
  * Prediction   mean over the trees, in their order, of the value of the leaf that the row falls into
+ *
+ * A walk waits for memory at every level, so LANES of them go on at once: of rows through one tree, or of one row through
+ * LANES trees. Their step has no branch: a leaf's threshold is NaN, which no value exceeds, and its left child is itself.
  */
+#include <string.h>
+
 #include "learn/tree/tree.h"
 
-enum { MAX_TREES = 1000000 };
+enum {
+    MAX_TREES = 1000000,
+    LANES = 8,
+    FIRST_LEVELS = 8, /* that are walked before it is asked whether all lanes have arrived, */
+    NEXT_LEVELS = 4   /* and between two such questions */
+};
 static const double SHARE_TOLERANCE = 1e-6;
 
 typedef struct {
-    float threshold;
-    int32_t feature; /* -1: a leaf */
-    int32_t left;
-} node;
-
-typedef struct {
-    size_t n_trees, K;
-    const node *nodes;     /* of all trees */
-    const double *value;   /* [nodes x K] */
-    const int64_t *offset; /* [n_trees + 1] */
-    const uint32_t *depth; /* [n_trees] */
+    ml__trees trees;
+    const int32_t *sole; /* [values] the only class of the row, or -1; NULL for reals */
 } state;
 
 /* ---- validation ---- */
 
-static ml_status check_offsets(const int64_t *offset, size_t n_trees, uint64_t n_nodes)
+static ml_status check_offsets(const ml__trees *trees, uint64_t n_nodes)
 {
+    const int64_t *offset = trees->offset;
+    const size_t n_trees = trees->n_trees;
     ml_status st = ML_OK;
 
     ML__CHECK(n_trees >= 1 && n_trees <= MAX_TREES, ML_E_FORMAT, "%zu trees, expected 1 to %d", n_trees,
@@ -50,18 +54,21 @@ done:
 }
 
 /* A split of tree `t`: give its children their depth, which until then is 0. */
-static ml_status check_split(const node *tree, size_t i, size_t n_nodes, size_t t, uint32_t *depth)
+static ml_status check_split(const ml__tree_node *node, size_t i, size_t n_nodes, size_t d, size_t t, uint32_t *depth)
 {
-    const int64_t left = tree[i].left;
+    const uint64_t left = node->next;
     ml_status st = ML_OK;
 
-    ML__CHECK(left > (int64_t)i && left + 1 < (int64_t)n_nodes, ML_E_FORMAT,
-              "tree %zu, node %zu: its children are %lld and %lld, of %zu nodes", t, i, (long long)left,
-              (long long)left + 1, n_nodes);
+    ML__CHECK((size_t)node->feature < d, ML_E_FORMAT, "tree %zu, node %zu: its feature is %d, of %zu", t, i,
+              (int)node->feature, d);
+    ML__CHECK(isfinite(node->threshold), ML_E_FORMAT, "tree %zu, node %zu: its threshold is not finite", t, i);
+    ML__CHECK(left > i && left + 1 < n_nodes, ML_E_FORMAT,
+              "tree %zu, node %zu: its children are %llu and %llu, of %zu nodes", t, i, (unsigned long long)left,
+              (unsigned long long)left + 1, n_nodes);
     ML__CHECK(depth[i] < ML__TREE_MAX_DEPTH, ML_E_FORMAT, "tree %zu, node %zu is deeper than %d", t, (size_t)left,
               (int)ML__TREE_MAX_DEPTH);
-    for (int64_t child = left; child <= left + 1; child++) {
-        ML__CHECK(!depth[child], ML_E_FORMAT, "tree %zu, node %lld has two parents", t, (long long)child);
+    for (uint64_t child = left; child <= left + 1; child++) {
+        ML__CHECK(!depth[child], ML_E_FORMAT, "tree %zu, node %llu has two parents", t, (unsigned long long)child);
         depth[child] = depth[i] + 1;
     }
 done:
@@ -69,125 +76,263 @@ done:
 }
 
 /* Parents come before their children, so when a node's turn comes its depth is known. `depth` is [n_nodes], cleared. */
-static ml_status check_tree(const node *tree, size_t n_nodes, size_t d, size_t t, uint32_t *depth, uint32_t *deepest)
+static ml_status check_tree(const ml__trees *trees, size_t t, size_t n_values, uint32_t *depth, uint32_t *deepest)
 {
+    const size_t n_nodes = (size_t)(trees->offset[t + 1] - trees->offset[t]);
     ml_status st = ML_OK;
 
     *deepest = 0;
     for (size_t i = 0; i < n_nodes; i++) {
+        const ml__tree_node node = ml__tree_node_at(trees, t, i);
+
         ML__CHECK(!i || depth[i], ML_E_FORMAT, "tree %zu, node %zu has no parent", t, i);
         if (depth[i] > *deepest)
             *deepest = depth[i];
-        ML__CHECK(tree[i].feature >= -1 && tree[i].feature < (int64_t)d, ML_E_FORMAT,
-                  "tree %zu, node %zu: its feature is %d, of %zu", t, i, (int)tree[i].feature, d);
-        if (tree[i].feature >= 0)
-            ML__TRY(check_split(tree, i, n_nodes, t, depth));
+        ML__CHECK(ml__tree_words_are_plain(trees, t, i), ML_E_FORMAT, "tree %zu, node %zu: unknown bits are set", t,
+                  i);
+        if (node.feature >= 0)
+            ML__TRY(check_split(&node, i, n_nodes, trees->d, t, depth));
         else
-            ML__CHECK(tree[i].left == -1, ML_E_FORMAT, "tree %zu, node %zu is a leaf with child %d", t, i,
-                      (int)tree[i].left);
+            ML__CHECK(trees->first_value[t] >= 0 && (uint64_t)trees->first_value[t] < n_values &&
+                          node.next < n_values - (uint64_t)trees->first_value[t],
+                      ML_E_FORMAT, "tree %zu, leaf %zu: its values are row %lld + %u, of %zu", t, i,
+                      (long long)trees->first_value[t], (unsigned)node.next, n_values);
     }
 done:
     return st;
 }
 
-static ml_status check_shares(const double *share, size_t n_nodes, size_t K, size_t t)
+static ml_status check_trees(const ml__learned *learned, const ml__trees *trees, size_t n_values, uint32_t *depth)
 {
-    for (size_t i = 0; i < n_nodes; i++) {
-        double sum = 0;
-
-        for (size_t k = 0; k < K; k++) {
-            if (!(share[i * K + k] >= 0))
-                return ml__fail(ML_E_FORMAT, "tree %zu, node %zu: the share of class %zu is %g, negative", t, i, k,
-                                share[i * K + k]);
-            sum += share[i * K + k];
-        }
-        if (!(fabs(sum - 1) <= SHARE_TOLERANCE))
-            return ml__fail(ML_E_FORMAT, "tree %zu, node %zu: its shares of the classes sum to %g", t, i, sum);
-    }
-    return ML_OK;
-}
-
-static ml_status check_trees(const ml__learned *learned, const state *s, uint32_t *depth)
-{
-    const size_t d = learned->schema.n_features;
     ml__arena arena;
     uint32_t *of_node;
     ml_status st = ML_OK;
 
     ml__arena_init(&arena, learned->context);
-    ML__NEW(&arena, of_node, (size_t)s->offset[s->n_trees]);
-    for (size_t t = 0; t < s->n_trees; t++) {
-        const size_t first = (size_t)s->offset[t], n_nodes = (size_t)s->offset[t + 1] - first;
-
-        ML__TRY(check_tree(s->nodes + first, n_nodes, d, t, of_node + first, &depth[t]));
-        if (learned->task == ML__CLASSIFY)
-            ML__TRY(check_shares(s->value + first * s->K, n_nodes, s->K, t));
-    }
+    ML__NEW(&arena, of_node, (size_t)trees->offset[trees->n_trees]);
+    for (size_t t = 0; t < trees->n_trees; t++)
+        ML__TRY(check_tree(trees, t, n_values, of_node + trees->offset[t], &depth[t]));
 done:
     ml__arena_free(&arena);
     return st;
 }
 
+/* Rows of shares: not negative, sum 1. Which of them are of one class only is written down. */
+static ml_status check_shares(const double *share, size_t n_values, size_t K, int32_t *sole)
+{
+    for (size_t i = 0; i < n_values; i++) {
+        double sum = 0;
+
+        sole[i] = -1;
+        for (size_t k = 0; k < K; k++) {
+            if (!(share[i * K + k] >= 0))
+                return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the share of class %zu is %g, negative",
+                                i, k, share[i * K + k]);
+            sum += share[i * K + k];
+            if (share[i * K + k] == 1)
+                sole[i] = (int32_t)k;
+        }
+        if (!(fabs(sum - 1) <= SHARE_TOLERANCE))
+            return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the shares of the classes sum to %g", i, sum);
+        if (sum != 1)
+            sole[i] = -1;
+    }
+    return ML_OK;
+}
+
 ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
 {
     const ml__named_tensor *offset = ml__learned_find(learned, "trees.offset");
-    const ml__named_tensor *value = ml__learned_find(learned, "nodes.value");
-    const int32_t *feature = ml__tensor_data(learned, "nodes.feature"), *left = ml__tensor_data(learned, "nodes.left");
-    const float *threshold = ml__tensor_data(learned, "nodes.threshold");
-    const size_t n_nodes = (size_t)value->shape[0];
-    node *nodes;
+    const ml__named_tensor *first_value = ml__learned_find(learned, "trees.first_value");
+    const ml__named_tensor *value = ml__learned_find(learned, "trees.value");
+    const ml__named_tensor *nodes = ml__learned_find(learned, "trees.nodes");
+    const size_t n_values = (size_t)value->shape[0], d = learned->schema.n_features;
     uint32_t *depth;
+    int32_t *sole;
     state *s;
     ml_status st = ML_OK;
 
     (void)model;
     ML__NEW(&learned->arena, s, 1);
-    s->n_trees = offset->shape[0] ? (size_t)offset->shape[0] - 1 : 0;
-    s->K = (size_t)value->shape[1];
-    s->value = value->data;
-    s->offset = offset->data;
-    ML__TRY(check_offsets(s->offset, s->n_trees, n_nodes));
-    ML__NEW(&learned->arena, nodes, n_nodes);
-    ML__NEW(&learned->arena, depth, s->n_trees);
-    for (size_t i = 0; i < n_nodes; i++)
-        nodes[i] = (node){threshold[i], feature[i], left[i]};
-    s->nodes = nodes;
-    s->depth = depth;
-    ML__TRY(check_trees(learned, s, depth));
+    s->trees = (ml__trees){.n_trees = offset->shape[0] ? (size_t)offset->shape[0] - 1 : 0,
+                           .d = d,
+                           .K = (size_t)value->shape[1],
+                           .n_words = (size_t)nodes->shape[1],
+                           .shift = ml__link_shift(d),
+                           .words = nodes->data,
+                           .offset = offset->data,
+                           .first_value = first_value->data,
+                           .value = value->data};
+    ML__CHECK((s->trees.n_words == ML__COMPACT_WORDS && s->trees.shift < 32) || s->trees.n_words == ML__WIDE_WORDS,
+              ML_E_FORMAT, "tensor 'trees.nodes' has %zu words per node, expected %d or %d", s->trees.n_words,
+              (int)ML__COMPACT_WORDS, (int)ML__WIDE_WORDS);
+    ML__TRY(check_offsets(&s->trees, nodes->shape[0]));
+    ML__CHECK(first_value->shape[0] == s->trees.n_trees, ML_E_FORMAT,
+              "tensor 'trees.first_value' has %llu elements for %zu trees", (unsigned long long)first_value->shape[0],
+              s->trees.n_trees);
+    ML__NEW(&learned->arena, depth, s->trees.n_trees);
+    s->trees.depth = depth;
+    ML__TRY(check_trees(learned, &s->trees, n_values, depth));
+    if (learned->task == ML__CLASSIFY) {
+        ML__NEW(&learned->arena, sole, n_values);
+        ML__TRY(check_shares(s->trees.value, n_values, s->trees.K, sole));
+        s->sole = sole;
+    }
     learned->state = s;
 done:
     return st;
 }
 
-/* ---- prediction ---- */
+/* ---- walks ---- */
 
-static size_t walk(const node *tree, uint32_t depth, const float *x)
+/* Any nodes, any values. */
+static uint32_t walk_one(const ml__trees *trees, size_t t, const float *x)
 {
     size_t i = 0;
 
-    for (; depth && tree[i].feature >= 0; depth--)
-        i = (size_t)tree[i].left + !(x[tree[i].feature] <= tree[i].threshold);
-    return i;
+    for (uint32_t level = 0; level < trees->depth[t]; level++) {
+        const ml__tree_node node = ml__tree_node_at(trees, t, i);
+        bool right;
+
+        if (node.feature < 0)
+            break;
+        right = isnan(x[node.feature]) ? !node.missing_left : x[node.feature] > node.threshold;
+        i = node.next + right;
+    }
+    return ml__tree_node_at(trees, t, i).next;
+}
+
+/* A walk through compact nodes. */
+typedef struct {
+    const uint32_t *tree;
+    const float *x;
+    uint32_t at;
+} lane;
+
+/* One level further; returns where it was. Bits of the feature are at the place of its offset in bytes. */
+static inline uint32_t step(lane *l, uint32_t shift, uint32_t feature_mask)
+{
+    const uint32_t before = l->at, link = l->tree[2 * (size_t)before + 1];
+    float threshold, x;
+
+    memcpy(&threshold, l->tree + 2 * (size_t)before, sizeof threshold);
+    memcpy(&x, (const char *)l->x + (link & feature_mask), sizeof x);
+    l->at = (link >> shift) + (x > threshold);
+    return before;
+}
+
+/* Walk LANES lanes over at most `depth` levels. */
+static void walk_lanes(lane *given, uint32_t depth, uint32_t shift)
+{
+    const uint32_t mask = (((uint32_t)1 << shift) - 1) & ~(uint32_t)((1 << ML__FLAG_BITS) - 1);
+    lane l[LANES];
+    uint32_t level = 0, until = FIRST_LEVELS, moved;
+
+    memcpy(l, given, sizeof l);
+    do {
+        moved = 0;
+        until = until < depth ? until : depth;
+        for (; level < until; level++) {
+            moved = 0;
+            for (int k = 0; k < LANES; k++)
+                moved |= step(&l[k], shift, mask) ^ l[k].at;
+        }
+        until += NEXT_LEVELS;
+    } while (moved && level < depth);
+    memcpy(given, l, sizeof l);
+}
+
+static uint32_t row_of_values(const uint32_t *tree, uint32_t leaf)
+{
+    return tree[2 * (size_t)leaf] & ML__VALUE_MASK;
+}
+
+/* ---- prediction ---- */
+
+static void add_value(const state *s, size_t row, double *out)
+{
+    const size_t K = s->trees.K;
+
+    if (s->sole && s->sole[row] >= 0) {
+        out[s->sole[row]] += 1; /* the others would get 0 */
+        return;
+    }
+    for (size_t k = 0; k < K; k++)
+        out[k] += s->trees.value[row * K + k];
+}
+
+static void add_rows(const state *s, size_t t, const ml__block *x, double *out)
+{
+    const ml__trees *trees = &s->trees;
+    const uint32_t *tree = trees->words + 2 * (size_t)trees->offset[t];
+    const size_t first_value = (size_t)trees->first_value[t];
+
+    for (size_t i = 0; i < x->n; i += LANES) {
+        const size_t n = x->n - i < LANES ? x->n - i : LANES;
+        lane lanes[LANES];
+
+        for (size_t k = 0; k < LANES; k++)
+            lanes[k] = (lane){tree, x->f32 + (i + (k < n ? k : 0)) * x->d, 0};
+        walk_lanes(lanes, trees->depth[t], trees->shift);
+        for (size_t k = 0; k < n; k++)
+            add_value(s, first_value + row_of_values(tree, lanes[k].at), out + (i + k) * trees->K);
+    }
+}
+
+/* Trees t to t + LANES - 1, as far as there are; their values in order. */
+static void add_trees(const state *s, size_t t, const float *x, double *out)
+{
+    const ml__trees *trees = &s->trees;
+    const size_t n = trees->n_trees - t < LANES ? trees->n_trees - t : LANES;
+    lane lanes[LANES];
+    uint32_t depth = 0;
+
+    for (size_t k = 0; k < LANES; k++) {
+        const size_t of = t + (k < n ? k : 0);
+        lanes[k] = (lane){trees->words + 2 * (size_t)trees->offset[of], x, 0};
+        depth = trees->depth[of] > depth ? trees->depth[of] : depth;
+    }
+    walk_lanes(lanes, depth, trees->shift);
+    for (size_t k = 0; k < n; k++)
+        add_value(s, (size_t)trees->first_value[t + k] + row_of_values(lanes[k].tree, lanes[k].at), out);
+}
+
+static bool any_missing(const ml__block *x)
+{
+    bool missing = false;
+
+    for (size_t at = 0; at < x->n * x->d; at++)
+        missing |= x->f32[at] != x->f32[at];
+    return missing;
+}
+
+static void add_any(const state *s, const ml__block *x, double *out)
+{
+    const ml__trees *trees = &s->trees;
+
+    for (size_t t = 0; t < trees->n_trees; t++)
+        for (size_t i = 0; i < x->n; i++)
+            add_value(s, (size_t)trees->first_value[t] + walk_one(trees, t, x->f32 + i * x->d), out + i * trees->K);
 }
 
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     const state *s = model->learned->state;
-    const size_t K = s->K;
+    const size_t K = s->trees.K, n_trees = s->trees.n_trees;
 
     (void)scratch;
     for (size_t at = 0; at < x->n * K; at++)
         out[at] = 0;
-    for (size_t t = 0; t < s->n_trees; t++) {
-        const size_t first = (size_t)s->offset[t];
-
-        for (size_t i = 0; i < x->n; i++) {
-            const double *value = s->value + (first + walk(s->nodes + first, s->depth[t], x->f32 + i * x->d)) * K;
-            for (size_t k = 0; k < K; k++)
-                out[i * K + k] += value[k];
-        }
-    }
+    if (s->trees.n_words != ML__COMPACT_WORDS || any_missing(x))
+        add_any(s, x, out);
+    else if (x->n >= LANES)
+        for (size_t t = 0; t < n_trees; t++)
+            add_rows(s, t, x, out);
+    else
+        for (size_t i = 0; i < x->n; i++)
+            for (size_t t = 0; t < n_trees; t += LANES)
+                add_trees(s, t, x->f32 + i * x->d, out + i * K);
     for (size_t at = 0; at < x->n * K; at++)
-        out[at] /= (double)s->n_trees;
+        out[at] /= (double)n_trees;
     return ML_OK;
 }

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernels of trees: the search for a split, and moving rows, on codes of one byte.
+ *
+ * A feature's values are numbers 0 to n_codes - 1 <= 255 here, a column of one byte per row; rows come with a whole weight
+ * from 1 to 255 (how often a bootstrap drew them). All sums are of whole numbers, and a gain is computed from them by the
+ * same operations everywhere: in single precision in nodes of less weight than ML__LIGHT_NODE, where that makes no sum
+ * inexact, else in double. So every table gives the same result, to the bit, by whatever way.
+ *
+ * Columns may be read up to 63 bytes beyond their last row (ML__COLUMN_PADDING), never written there.
+ */
+#ifndef ML__KERNEL_TREES_H
+#define ML__KERNEL_TREES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    ML__LIGHT_NODE = 2048,
+    ML__COLUMN_PADDING = 64,
+    ML__MAX_CODES = 256,
+    ML__SMALL_TARGETS = 48 /* rows of a node, of weight below 2^14, for which `products` is used instead of `packed` */
+};
+
+/* The rows of a node: what all its features have in common. */
+typedef struct ml__tree_rows {
+    size_t n;
+    const uint8_t *weight; /* [n] */
+    uint32_t W;            /* their sum */
+    /* two classes: rows of the first come first */
+    size_t n_first;
+    uint32_t W_first;
+    /* several classes: rows of a class are neighbours, in ascending order of classes */
+    const uint8_t *label;         /* [n] */
+    const uint32_t *class_weight; /* [K] */
+    uint64_t sum_squares;         /* of class_weight */
+    size_t n_classes_here;        /* with rows */
+    uint32_t *order, *class_left; /* workspace [n], [K] */
+    /* targets */
+    const int32_t *products, *weights; /* [n] weight times target, and weight, or NULL; the sums stay below 2^30 */
+    const int64_t *packed;             /* [n] (weight times target << shift) + weight otherwise */
+    uint32_t shift;                    /* W < 2^shift */
+    int64_t S;                         /* sum of the products, below 2^(62 - shift) */
+} ml__tree_rows;
+
+/* The best cut of a node so far: codes up to `code` go left. */
+typedef struct ml__tree_cut {
+    double gain; /* -1: none yet */
+    uint32_t code;
+} ml__tree_cut;
+
+/* One prototype per operation; OP(name) the declarator. */
+#define ML__TREE_OPS(OP)                                                                                               \
+    /* code[i] = how many of the 255 ascending cuts (the unused ones +inf) are below x[i]; NaN gives 0 */              \
+    void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                  \
+    /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                           \
+    size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                              \
+    /* in each of n_columns columns of n rows, `stride` apart, those with a bit in `left` first, both parts in order; */ \
+    /* spare[n + ML__COLUMN_PADDING] is workspace */                                                                   \
+    void OP(tree_move)(size_t n, size_t n_columns, uint8_t *columns, size_t stride, const uint64_t *left,              \
+                       uint8_t *spare);                                                                                \
+    /* the same for one column of four bytes; spare[n + 16] */                                                         \
+    void OP(tree_move_ids)(size_t n, uint32_t *ids, const uint64_t *left, uint32_t *spare);                            \
+    /* the rows with a bit in `chosen`, in order; `to` has room for 64 more; returns how many */                       \
+    size_t OP(tree_choose)(size_t n, const uint8_t *from, const uint64_t *chosen, uint8_t *to);                        \
+    /* sum of n weights */                                                                                             \
+    uint64_t OP(tree_sum)(size_t n, const uint8_t *weight);                                                            \
+    /* products and packed of ml__tree_rows: target number ids[i] becomes (t - centre) scale, rounded; returns the sum */ \
+    int64_t OP(tree_products)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,     \
+                              double scale, int32_t *products, int32_t *weights);                                       \
+    int64_t OP(tree_pack)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,         \
+                          double scale, uint32_t shift, int64_t *packed);                                               \
+    /* Better cuts of this feature than *best, ties to the lowest code and before all to *best; false when all rows */ \
+    /* have one code. The gain of a cut that leaves weight l, r on the sides and l_k, r_k of class k of them, S_l of */ \
+    /* the products: */                                                                                                \
+    /* two classes: (l_0 W - W_0 l)^2 / (l r) */                                                                       \
+    bool OP(tree_cut_two)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);         \
+    /* several classes: sum l_k^2 / l + sum r_k^2 / r */                                                               \
+    bool OP(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);     \
+    /* targets: (S_l W - S l)^2 / (l r), always in double */                                                           \
+    bool OP(tree_cut_targets)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of trees for any processor. */
+#include "kernel/trees_generic.h"
+#include "kernel/trees_plain.h"
+
+#define PUBLIC(name) ML__PORTABLE_TREE(name)
+#include "kernel/trees_tmpl.h"

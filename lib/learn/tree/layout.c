@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From grown trees to the tensors that files hold and predictions read; see tree.h for a node's words.
+ *
+ * Rows of values   of reals each leaf has its own, counted from the tree's first. Of labels, equal rows are kept once in the
+ *                  whole forest: most leaves hold one class only.
+ */
+#include <string.h>
+
+#include "learn/tree/tree.h"
+
+enum { MAX_COMPACT_VALUES = ML__VALUE_MASK + 1 };
+static const uint32_t LEAF_NAN = 0x7fc00000u;
+
+uint32_t ml__link_shift(size_t d)
+{
+    uint32_t n_bits = 0;
+
+    for (size_t largest = d - 1; largest; largest >>= 1)
+        n_bits++;
+    return n_bits + ML__FLAG_BITS;
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i)
+{
+    const uint32_t *w = trees->words + ((size_t)trees->offset[t] + i) * trees->n_words;
+    const bool compact = trees->n_words == ML__COMPACT_WORDS;
+    const uint32_t left = compact ? w[1] >> trees->shift : w[2];
+    const uint32_t column = compact ? w[1] & (((uint32_t)1 << trees->shift) - 1) : w[1];
+
+    if (left == i)
+        return (ml__tree_node){.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
+    return (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
+                           .next = left,
+                           .threshold = float_of(w[0]),
+                           .missing_left = column & ML__MISSING_LEFT};
+}
+
+/* ---- rows of values ---- */
+
+/* Rows of shares by their bits: open addressing, at most half full. */
+typedef struct {
+    ml__arena *arena;
+    size_t K, n, capacity; /* rows */
+    double *rows;          /* [capacity x K] */
+    size_t n_slots;        /* a power of two */
+    uint32_t *slots;       /* [n_slots] row + 1; 0: free */
+} shares;
+
+static size_t hash_row(const double *row, size_t K)
+{
+    uint64_t hash = K;
+
+    for (size_t k = 0; k < K; k++) {
+        uint64_t bits;
+        memcpy(&bits, &row[k], sizeof bits);
+        hash = (hash ^ bits) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 32;
+    }
+    return (size_t)hash;
+}
+
+/* The slot that holds the row, or the free one where it belongs. */
+static size_t slot_of(const shares *s, const double *row)
+{
+    size_t at = hash_row(row, s->K) & (s->n_slots - 1);
+
+    while (s->slots[at] && memcmp(s->rows + (s->slots[at] - 1) * s->K, row, s->K * sizeof *row) != 0)
+        at = (at + 1) & (s->n_slots - 1);
+    return at;
+}
+
+static ml_status grow_shares(shares *s)
+{
+    const size_t capacity = s->capacity ? 2 * s->capacity : 64;
+    double *rows;
+    ml_status st = ML_OK;
+
+    ML__NEW(s->arena, rows, capacity * s->K);
+    ML__NEW(s->arena, s->slots, 2 * capacity);
+    if (s->n)
+        memcpy(rows, s->rows, s->n * s->K * sizeof *rows);
+    s->rows = rows;
+    s->capacity = capacity;
+    s->n_slots = 2 * capacity;
+    for (size_t i = 0; i < s->n; i++)
+        s->slots[slot_of(s, rows + i * s->K)] = (uint32_t)i + 1;
+done:
+    return st;
+}
+
+static ml_status find_shares(shares *s, const double *row, uint32_t *number)
+{
+    size_t at;
+    ml_status st = ML_OK;
+
+    if (s->n == s->capacity)
+        ML__TRY(grow_shares(s));
+    at = slot_of(s, row);
+    if (!s->slots[at]) {
+        memcpy(s->rows + s->n * s->K, row, s->K * sizeof *row);
+        s->slots[at] = (uint32_t)++s->n;
+    }
+    *number = s->slots[at] - 1;
+done:
+    return st;
+}
+
+/* From now on the leaves of the tree number the rows of `s`. */
+static ml_status share_values(shares *s, ml__tree *tree)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < tree->n_nodes; i++)
+        if (tree->nodes[i].feature < 0)
+            ML__TRY(find_shares(s, tree->value + tree->nodes[i].next * s->K, &tree->nodes[i].next));
+done:
+    return st;
+}
+
+/* ---- nodes ---- */
+
+static void write_node(uint32_t *w, size_t n_words, uint32_t shift, size_t i, const ml__tree_node *node, uint32_t left)
+{
+    const bool leaf = node->feature < 0;
+    const uint32_t column = leaf ? 0 : (uint32_t)node->feature << ML__FLAG_BITS | node->missing_left;
+
+    if (leaf)
+        left = (uint32_t)i;
+    w[0] = leaf ? LEAF_NAN : bits_of(node->threshold);
+    if (n_words == ML__COMPACT_WORDS) {
+        w[0] |= leaf ? node->next : 0;
+        w[1] = left << shift | column;
+    } else {
+        w[1] = column;
+        w[2] = left;
+        w[3] = leaf ? node->next : 0;
+    }
+}
+
+bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i)
+{
+    const ml__tree_node node = ml__tree_node_at(trees, t, i);
+    uint32_t plain[ML__WIDE_WORDS];
+
+    write_node(plain, trees->n_words, trees->shift, i, &node, node.next);
+    return !memcmp(plain, trees->words + ((size_t)trees->offset[t] + i) * trees->n_words,
+                   trees->n_words * sizeof *plain);
+}
+
+/* Breadth first: `order` [n_nodes] is the queue, which also says where each node goes. */
+static void write_tree(const ml__tree *tree, size_t n_words, uint32_t shift, uint32_t *order, uint32_t *words)
+{
+    uint32_t n = 1;
+
+    order[0] = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const ml__tree_node *node = &tree->nodes[order[i]];
+
+        write_node(words + (size_t)i * n_words, n_words, shift, i, node, n);
+        if (node->feature >= 0) {
+            order[n++] = node->next;
+            order[n++] = node->next + 1;
+        }
+    }
+}
+
+/* ---- all trees ---- */
+
+typedef struct {
+    size_t n_nodes, most_nodes, n_values, most_values;
+} totals;
+
+static totals count(const ml__tree *trees, size_t n_trees)
+{
+    totals all = {0};
+
+    for (size_t t = 0; t < n_trees; t++) {
+        all.n_nodes += trees[t].n_nodes;
+        all.n_values += trees[t].n_values;
+        all.most_nodes = trees[t].n_nodes > all.most_nodes ? trees[t].n_nodes : all.most_nodes;
+        all.most_values = trees[t].n_values > all.most_values ? trees[t].n_values : all.most_values;
+    }
+    return all;
+}
+
+ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas)
+{
+    const totals all = count(trees, n_trees);
+    const uint32_t shift = ml__link_shift(f->d);
+    shares s = {.arena = f->scratch, .K = K};
+    size_t n_values = all.n_values, most_values = all.most_values, n_words, at = 0, at_value = 0;
+    uint32_t *order;
+    int32_t *words;
+    int64_t *offset, *first_value;
+    double *value;
+    ml_status st = ML_OK;
+
+    if (f->task == ML__CLASSIFY) {
+        for (size_t t = 0; t < n_trees; t++)
+            ML__TRY(share_values(&s, &trees[t]));
+        n_values = most_values = s.n;
+    }
+    n_words = shift < 32 && all.most_nodes <= (size_t)1 << (32 - shift) && most_values <= MAX_COMPACT_VALUES
+                  ? ML__COMPACT_WORDS
+                  : ML__WIDE_WORDS;
+    ML__NEW(f->scratch, order, all.most_nodes);
+    ML__PUBLISH(f, words, "trees.nodes", ML_INT32, all.n_nodes, n_words);
+    ML__PUBLISH(f, offset, "trees.offset", ML_INT64, n_trees + 1);
+    ML__PUBLISH(f, first_value, "trees.first_value", ML_INT64, n_trees);
+    ML__PUBLISH(f, value, "trees.value", ML_FLOAT64, n_values, K);
+    if (f->task == ML__CLASSIFY)
+        memcpy(value, s.rows, n_values * K * sizeof *value);
+    for (size_t t = 0; t < n_trees; t++) {
+        write_tree(&trees[t], n_words, shift, order, (uint32_t *)words + at * n_words);
+        at += trees[t].n_nodes;
+        offset[t + 1] = (int64_t)at;
+        if (f->task != ML__CLASSIFY) {
+            memcpy(value + at_value * K, trees[t].value, trees[t].n_values * K * sizeof *value);
+            first_value[t] = (int64_t)at_value;
+            at_value += trees[t].n_values;
+        }
+        ml__arena_free(&arenas[t]);
+    }
+done:
+    return st;
+}
