@@ -33,9 +33,10 @@ typedef struct ml__tree_rows {
     uint32_t W_first;
     /* several classes: rows of a class are neighbours, in ascending order of classes */
     const uint8_t *label;         /* [n] */
-    const uint32_t *class_weight; /* [K] */
-    uint64_t sum_squares;         /* of class_weight */
-    size_t n_classes_here;        /* with rows */
+    const uint32_t *class_weight; /* [K] of the classes that are here */
+    uint64_t sum_squares;         /* of these */
+    size_t n_classes_here;
+    const uint32_t *class_end;    /* [n_classes_here] behind the last row of each */
     uint32_t *order, *class_left; /* workspace [n], [K] */
     /* targets */
     const int32_t *products, *weights; /* [n] weight times target, and weight, or NULL; the sums stay below 2^30 */
@@ -56,6 +57,8 @@ typedef struct ml__tree_cut {
     void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                  \
     /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                           \
     size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                              \
+    /* the least code above cut, 255 without any */                                                                    \
+    uint32_t OP(tree_next)(size_t n, const uint8_t *code, uint32_t cut);                                               \
     /* in each of n_columns columns of n rows, `stride` apart, those with a bit in `left` first, both parts in order; */ \
     /* spare[n + ML__COLUMN_PADDING] is workspace */                                                                   \
     void OP(tree_move)(size_t n, size_t n_columns, uint8_t *columns, size_t stride, const uint64_t *left,              \

@@ -23,6 +23,24 @@ static inline bool any_above_f64(const f64x8 *v, double x)
     return any != 0;
 }
 
+static inline uint32_t lanes_from_f32(const f32x16 *v, float x)
+{
+    uint32_t bits = 0;
+
+    for (int i = 0; i < 16; i++)
+        bits |= (uint32_t)((*v)[i] >= x) << i;
+    return bits;
+}
+
+static inline uint32_t lanes_from_f64(const f64x8 *v, double x)
+{
+    uint32_t bits = 0;
+
+    for (int i = 0; i < 8; i++)
+        bits |= (uint32_t)((*v)[i] >= x) << i;
+    return bits;
+}
+
 static inline uint64_t compare_bytes(const uint8_t *code, uint8_t cut)
 {
     uint64_t bits = 0;

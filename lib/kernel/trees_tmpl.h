@@ -4,9 +4,10 @@
  * are. The unit that includes this defines
  *
  *     PUBLIC(name)                  the name of a public function
- *     ADD_WHERE_AT_LEAST(sum, lanes, code, weight)   sum += weight in the lanes that are >= code (bytes)
- *     WIDEN(bytes, floats)          16 bytes to floats
+ *     ADD_WHERE_AT_LEAST_64(sum, lanes, code, weight)   sum += weight in the lanes that are >= code, of 64 bytes
+ *     WIDEN(bytes, floats), WIDEN_i32(bytes, numbers)   16 bytes to floats, to numbers of 32 bits
  *     ANY_ABOVE_f32(v, x), ANY_ABOVE_f64(v, x)       is any lane above x? NaN is not
+ *     LANES_FROM_f32(v, x), LANES_FROM_f64(v, x)     bits of the lanes that are x or above
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
  *     CHOOSE_16_IDS(from, bits, to) the same for 16 numbers of four bytes
@@ -20,54 +21,59 @@
 
 /* ---- several gains ---- */
 
-/* The best of n lanes: the largest gain, of equals the lowest code. */
-#define DEFINE_KEEP(P, REAL)                                                                                      \
-    static inline void keep_##P(const REAL *gain, const uint8_t *code, size_t n, ml__tree_cut *best)                \
-    {                                                                                                               \
-        REAL top = (REAL)best->gain;                                                                                \
-        uint32_t at = 0;                                                                                            \
-        bool found = false;                                                                                         \
-                                                                                                                    \
-        for (size_t i = 0; i < n; i++) {                                                                            \
-            if (gain[i] > top || (found && gain[i] == top && code[i] < at)) {                                       \
-                top = gain[i];                                                                                      \
-                at = code[i];                                                                                       \
-                found = true;                                                                                       \
-            }                                                                                                       \
-        }                                                                                                           \
-        if (found)                                                                                                  \
-            *best = (ml__tree_cut){(double)top, at};                                                                \
+/* The best of n lanes that are rows: the largest gain, of equals the lowest code. */
+#define DEFINE_KEEP(P, REAL, V, LANES)                                                                      \
+    static inline void keep_##P(const REAL *gain, const uint8_t *code, size_t n, ml__tree_cut *best)        \
+    {                                                                                                       \
+        REAL top = (REAL)best->gain;                                                                        \
+        uint32_t at = ML__MAX_CODES;                                                                        \
+                                                                                                            \
+        for (size_t first = 0; first < n; first += LANES) {                                                 \
+            const uint32_t here = n - first < LANES ? ((uint32_t)1 << (n - first)) - 1 : (1u << LANES) - 1; \
+            V g;                                                                                            \
+                                                                                                            \
+            memcpy(&g, gain + first, sizeof g);                                                             \
+            for (uint32_t lanes = LANES_FROM_##P(g, top) & here; lanes; lanes &= lanes - 1) {               \
+                const size_t i = first + (size_t)__builtin_ctz(lanes);                                      \
+                if (gain[i] > top || (gain[i] == top && code[i] < at && at < ML__MAX_CODES)) {              \
+                    top = gain[i];                                                                          \
+                    at = code[i];                                                                           \
+                }                                                                                           \
+            }                                                                                               \
+        }                                                                                                   \
+        if (at < ML__MAX_CODES)                                                                             \
+            *best = (ml__tree_cut){(double)top, at};                                                        \
     }
-DEFINE_KEEP(f32, float)
-DEFINE_KEEP(f64, double)
+DEFINE_KEEP(f32, float, f32x16, 16)
+DEFINE_KEEP(f64, double, f64x8, 8)
 
-/* 16 gains of cuts at codes first, first + 1, … */
-static inline void keep_block_f32(const f32x16 *gain, uint32_t first, ml__tree_cut *best)
+/* Gains of cuts at codes first, first + 1, …: of equals the first. */
+#define DEFINE_KEEP_BLOCK(P, REAL, V)                                                       \
+    static inline void keep_block_##P(const V *gain, uint32_t first, ml__tree_cut *best)    \
+    {                                                                                       \
+        REAL top = (REAL)best->gain;                                                        \
+        uint32_t at = ML__MAX_CODES;                                                        \
+                                                                                            \
+        for (uint32_t lanes = LANES_FROM_##P(*gain, top); lanes; lanes &= lanes - 1) {      \
+            const uint32_t i = (uint32_t)__builtin_ctz(lanes);                              \
+            if ((*gain)[i] > top) {                                                         \
+                top = (*gain)[i];                                                           \
+                at = first + i;                                                             \
+            }                                                                               \
+        }                                                                                   \
+        if (at < ML__MAX_CODES)                                                             \
+            *best = (ml__tree_cut){(double)top, at};                                        \
+    }
+DEFINE_KEEP_BLOCK(f32, float, f32x16)
+DEFINE_KEEP_BLOCK(f64, double, f64x8)
+
+/* Do the codes differ? They mostly do, and soon. */
+static inline bool varies(const uint8_t *code, size_t n)
 {
-    if (!ANY_ABOVE_f32(*gain, (float)best->gain))
-        return;
-    for (uint32_t i = 0; i < 16; i++)
-        if ((*gain)[i] > (float)best->gain)
-            *best = (ml__tree_cut){(double)(*gain)[i], first + i};
-}
-
-static inline void keep_block_f64(const f64x8 *gain, uint32_t first, ml__tree_cut *best)
-{
-    if (!ANY_ABOVE_f64(*gain, best->gain))
-        return;
-    for (uint32_t i = 0; i < 8; i++)
-        if ((*gain)[i] > best->gain)
-            *best = (ml__tree_cut){(*gain)[i], first + i};
-}
-
-/* Do the codes differ? */
-static bool varies(const uint8_t *code, size_t n)
-{
-    uint8_t differs = 0;
-
-    for (size_t i = 0; i < n; i++)
-        differs |= code[i] ^ code[0];
-    return differs;
+    for (size_t i = 1; i < n; i++)
+        if (code[i] != code[0])
+            return true;
+    return false;
 }
 
 /* v[i] += v[i - 1] + v[i - 2] + … + *carry; *carry = the last */
@@ -112,15 +118,34 @@ static inline void to_f32(const u32x16 *v, f32x16 *to)
 
 enum { PAIRS_LIMIT = 128 }; /* up to here every row is compared with every other one: no table to clear and to read */
 
-/* Sums of the weights whose codes are at most the lane's. */
-static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, const u8x64 *lanes,
-                             u8x64 *sum)
-{
-    u8x64 s = *sum;
+/* Sums of the weights whose codes are at most the lane's: of rows begin to end, the lanes being the first `width` rows at
+ * `lanes`, to sum[width]. */
+#define DEFINE_SUM_PAIRS(name, V, ADD)                                                                        \
+    static inline void name(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end,           \
+                            const uint8_t *lanes, uint8_t *sum)                                              \
+    {                                                                                                        \
+        V l, s = {0};                                                                                        \
+                                                                                                             \
+        memcpy(&l, lanes, sizeof l);                                                                         \
+        for (size_t j = begin; j < end; j++)                                                                 \
+            ADD(s, l, code[j], weight[j]);                                                                   \
+        memcpy(sum, &s, sizeof s);                                                                           \
+    }
+#define ADD_16(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x16, sum, lanes, code, weight)
+#define ADD_32(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x32, sum, lanes, code, weight)
+DEFINE_SUM_PAIRS(sum_pairs_16, u8x16, ADD_16)
+DEFINE_SUM_PAIRS(sum_pairs_32, u8x32, ADD_32)
+DEFINE_SUM_PAIRS(sum_pairs_64, u8x64, ADD_WHERE_AT_LEAST_64)
 
-    for (size_t j = begin; j < end; j++)
-        ADD_WHERE_AT_LEAST(s, *lanes, code[j], weight[j]);
-    *sum = s;
+static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end,
+                             const uint8_t *lanes, size_t n_lanes, uint8_t *sum)
+{
+    if (n_lanes <= 16)
+        sum_pairs_16(code, weight, begin, end, lanes, sum);
+    else if (n_lanes <= 32)
+        sum_pairs_32(code, weight, begin, end, lanes, sum);
+    else
+        sum_pairs_64(code, weight, begin, end, lanes, sum);
 }
 
 static inline void gain_two_f32(const f32x16 *l_0, const f32x16 *l, float W_0, float W, f32x16 *gain)
@@ -137,35 +162,34 @@ static inline void gain_two_f64(const f64x8 *l_0, const f64x8 *l, double W_0, do
     *gain = difference * difference / (*l * (W - *l));
 }
 
-/* The lanes are rows first to first + 63. */
-static inline void pairs_two(const ml__tree_rows *rows, const uint8_t *code, size_t first, ml__tree_cut *best)
+/* The lanes are rows, 64 at a time. */
+static void pairs_two(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
-    const size_t n = rows->n - first < 64 ? rows->n - first : 64;
-    u8x64 lanes, sum_0 = {0}, sum_1 = {0};
     uint8_t l_0[64], l_1[64];
-    float gain[64];
+    float gain[PAIRS_LIMIT];
     bool above = false;
 
-    memcpy(&lanes, code + first, sizeof lanes);
-    sum_pairs(code, rows->weight, 0, rows->n_first, &lanes, &sum_0);
-    sum_pairs(code, rows->weight, rows->n_first, rows->n, &lanes, &sum_1);
-    memcpy(l_0, &sum_0, sizeof l_0);
-    memcpy(l_1, &sum_1, sizeof l_1);
-    for (size_t i = 0; i < n; i += 16) {
-        f32x16 a, l, g;
+    for (size_t first = 0; first < rows->n; first += 64) {
+        const size_t n = rows->n - first < 64 ? rows->n - first : 64;
 
-        WIDEN(l_0 + i, a);
-        WIDEN(l_1 + i, l);
-        l += a;
-        gain_two_f32(&a, &l, (float)rows->W_first, (float)rows->W, &g);
-        memcpy(gain + i, &g, sizeof g);
-        above |= ANY_ABOVE_f32(g, (float)best->gain);
+        sum_pairs(code, rows->weight, 0, rows->n_first, code + first, n, l_0);
+        sum_pairs(code, rows->weight, rows->n_first, rows->n, code + first, n, l_1);
+        for (size_t i = 0; i < n; i += 16) {
+            f32x16 a, l, g;
+
+            WIDEN(l_0 + i, a);
+            WIDEN(l_1 + i, l);
+            l += a;
+            gain_two_f32(&a, &l, (float)rows->W_first, (float)rows->W, &g);
+            memcpy(gain + first + i, &g, sizeof g);
+            above |= ANY_ABOVE_f32(g, (float)best->gain);
+        }
     }
     if (above)
-        keep_f32(gain, code + first, n, best);
+        keep_f32(gain, code, rows->n, best);
 }
 
-static void count_codes(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, uint32_t *table)
+static inline void count_codes(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, uint32_t *table)
 {
     size_t i = begin;
 
@@ -178,6 +202,29 @@ static void count_codes(const uint8_t *code, const uint8_t *weight, size_t begin
     }
     for (; i < end; i++)
         table[code[i]] += weight[i];
+}
+
+/* The gains of 16 cuts from l_0 and l. */
+static inline void keep_two(const ml__tree_rows *rows, const u32x16 *l_0, const u32x16 *l, uint32_t first,
+                            ml__tree_cut *best)
+{
+    if (rows->W < ML__LIGHT_NODE) {
+        f32x16 a, b, gain;
+
+        to_f32(l_0, &a);
+        to_f32(l, &b);
+        gain_two_f32(&a, &b, (float)rows->W_first, (float)rows->W, &gain);
+        keep_block_f32(&gain, first, best);
+    } else {
+        f64x8 a[2], b[2], gain;
+
+        halves_f64(l_0, &a[0], &a[1]);
+        halves_f64(l, &b[0], &b[1]);
+        for (uint32_t h = 0; h < 2; h++) {
+            gain_two_f64(&a[h], &b[h], rows->W_first, rows->W, &gain);
+            keep_block_f64(&gain, first + 8 * h, best);
+        }
+    }
 }
 
 static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
@@ -198,21 +245,7 @@ static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_c
         prefix_u32(&l_0, &carry_0);
         prefix_u32(&l, &carry_1);
         l += l_0;
-        if (rows->W < ML__LIGHT_NODE) {
-            f32x16 a, b, gain;
-            to_f32(&l_0, &a);
-            to_f32(&l, &b);
-            gain_two_f32(&a, &b, (float)rows->W_first, (float)rows->W, &gain);
-            keep_block_f32(&gain, c, best);
-        } else {
-            f64x8 a[2], b[2], gain;
-            halves_f64(&l_0, &a[0], &a[1]);
-            halves_f64(&l, &b[0], &b[1]);
-            for (uint32_t h = 0; h < 2; h++) {
-                gain_two_f64(&a[h], &b[h], rows->W_first, rows->W, &gain);
-                keep_block_f64(&gain, c + 8 * h, best);
-            }
-        }
+        keep_two(rows, &l_0, &l, c, best);
     }
 }
 
@@ -221,8 +254,7 @@ bool PUBLIC(tree_cut_two)(const ml__tree_rows *rows, const uint8_t *code, size_t
     if (!varies(code, rows->n))
         return false;
     if (rows->n <= PAIRS_LIMIT && rows->W_first <= 255 && rows->W - rows->W_first <= 255)
-        for (size_t first = 0; first < rows->n; first += 64)
-            pairs_two(rows, code, first, best);
+        pairs_two(rows, code, best);
     else
         table_two(rows, code, n_codes, best);
     return true;
@@ -263,36 +295,92 @@ static inline void add_class_f64(sums_f64 *s, const f64x8 *l_k, double W_k)
     s->l += *l_k;
 }
 
-static const uint32_t FROM[31] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u,
-                                  ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
+static const uint16_t FROM[31] = {0,      0,      0,      0,      0,      0,      0,      0,      0,      0,      0,
+                                  0,      0,      0,      0,      0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff,
+                                  0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff};
 
 /* Lanes from `code` on are set. */
-static inline void lanes_from(uint8_t code, u32x16 *lanes)
+static inline void lanes_from(uint8_t code, u16x16 *lanes)
 {
     memcpy(lanes, FROM + 15 - code, sizeof *lanes);
 }
 
-/* At most 16 codes: the lanes are the cuts. */
+static inline void to_u32(const u16x16 *v, u32x16 *to)
+{
+    *to = __builtin_convertvector(*v, u32x16);
+}
+
+static inline void widen_u16(const u16x16 *v, f32x16 *to)
+{
+    u32x16 wide;
+
+    to_u32(v, &wide);
+    to_f32(&wide, to);
+}
+
+/* At most 16 codes, weight at most 255: the lanes are the cuts, all sums have 16 bits, and a new class costs no branch: with
+ * a row of weight w the square of l_k grows by w (2 l_k + w). */
+static void few_codes_small(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
+{
+    u16x16 squares = {0}, A = {0}, l_k = {0}, done = {0};
+    sums_f32 s;
+    f32x16 gain;
+    uint8_t before = rows->label[0];
+
+    for (size_t i = 0; i < rows->n; i++) {
+        const uint8_t k = rows->label[i];
+        const uint16_t keep = k == before ? 0xffff : 0, w = rows->weight[i], W_k = (uint16_t)rows->class_weight[k];
+        u16x16 lanes;
+
+        lanes_from(code[i], &lanes);
+        lanes &= w;
+        done += l_k & (uint16_t)~keep;
+        l_k &= keep;
+        squares += lanes * (l_k + l_k + lanes);
+        A += lanes * W_k;
+        l_k += lanes;
+        before = k;
+    }
+    done += l_k;
+    widen_u16(&squares, &s.squares);
+    widen_u16(&A, &s.A);
+    widen_u16(&done, &s.l);
+    gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
+    keep_block_f32(&gain, 0, best);
+}
+
+/* Sums by the lanes of rows begin to end; in pieces, so that 16 bits do. */
+static inline void sum_few(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, u32x16 *sum)
+{
+    enum { PIECE = 256 };
+    u32x16 wide;
+
+    *sum = (u32x16){0};
+    while (begin < end) {
+        const size_t stop = end - begin < PIECE ? end : begin + PIECE;
+        u16x16 piece = {0}, lanes;
+
+        for (; begin < stop; begin++) {
+            lanes_from(code[begin], &lanes);
+            piece += lanes & (uint16_t)weight[begin];
+        }
+        to_u32(&piece, &wide);
+        *sum += wide;
+    }
+}
+
 static void few_codes_light(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
     sums_f32 s = {{0}, {0}, {0}};
-    u32x16 sum = {0};
+    u32x16 sum;
     f32x16 gain, l_k;
-    const uint8_t *label = rows->label;
 
-    for (size_t i = 0; i < rows->n; i++) {
-        u32x16 lanes;
-
-        if (i && label[i] != label[i - 1]) {
-            to_f32(&sum, &l_k);
-            add_class_f32(&s, &l_k, (float)rows->class_weight[label[i - 1]]);
-            sum = (u32x16){0};
-        }
-        lanes_from(code[i], &lanes);
-        sum += lanes & (uint32_t)rows->weight[i];
+    for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
+        end = rows->class_end[c];
+        sum_few(code, rows->weight, begin, end, &sum);
+        to_f32(&sum, &l_k);
+        add_class_f32(&s, &l_k, (float)rows->class_weight[rows->label[begin]]);
     }
-    to_f32(&sum, &l_k);
-    add_class_f32(&s, &l_k, (float)rows->class_weight[label[rows->n - 1]]);
     gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
     keep_block_f32(&gain, 0, best);
 }
@@ -309,21 +397,14 @@ static void add_halves(sums_f64 *s, const u32x16 *sum, double W_k)
 static void few_codes_heavy(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
     sums_f64 s[2] = {{{0}, {0}, {0}}, {{0}, {0}, {0}}};
-    u32x16 sum = {0};
+    u32x16 sum;
     f64x8 gain;
-    const uint8_t *label = rows->label;
 
-    for (size_t i = 0; i < rows->n; i++) {
-        u32x16 lanes;
-
-        if (i && label[i] != label[i - 1]) {
-            add_halves(s, &sum, rows->class_weight[label[i - 1]]);
-            sum = (u32x16){0};
-        }
-        lanes_from(code[i], &lanes);
-        sum += lanes & (uint32_t)rows->weight[i];
+    for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
+        end = rows->class_end[c];
+        sum_few(code, rows->weight, begin, end, &sum);
+        add_halves(s, &sum, rows->class_weight[rows->label[begin]]);
     }
-    add_halves(s, &sum, rows->class_weight[label[rows->n - 1]]);
     for (uint32_t h = 0; h < 2; h++) {
         gain_classes_f64(&s[h], (double)rows->sum_squares, rows->W, &gain);
         keep_block_f64(&gain, 8 * h, best);
@@ -335,20 +416,15 @@ static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tr
 {
     const size_t n = rows->n, n_vectors = (n + 15) / 16;
     sums_f32 s[4] = {{{0}, {0}, {0}}, {{0}, {0}, {0}}, {{0}, {0}, {0}}, {{0}, {0}, {0}}};
-    u8x64 lanes, sum;
     uint8_t l_k[64];
     float gain[64];
     bool above = false;
 
-    memcpy(&lanes, code, sizeof lanes);
-    for (size_t begin = 0, end; begin < n; begin = end) {
+    for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
         const uint8_t k = rows->label[begin];
 
-        for (end = begin + 1; end < n && rows->label[end] == k;)
-            end++;
-        sum = (u8x64){0};
-        sum_pairs(code, rows->weight, begin, end, &lanes, &sum);
-        memcpy(l_k, &sum, sizeof l_k);
+        end = rows->class_end[c];
+        sum_pairs(code, rows->weight, begin, end, code, n, l_k);
         for (size_t v = 0; v < n_vectors; v++) {
             f32x16 wide;
             WIDEN(l_k + 16 * v, wide);
@@ -374,12 +450,11 @@ static void table_classes(const ml__tree_rows *rows, const uint8_t *code, size_t
     f64x8 gain;
 
     memset(s, 0, n_cuts / 8 * sizeof *s);
-    for (size_t begin = 0, end; begin < rows->n; begin = end) {
+    for (size_t here = 0, begin = 0, end; here < rows->n_classes_here; here++, begin = end) {
         const uint8_t k = rows->label[begin];
         u32x16 carry = {0}, l_k;
 
-        for (end = begin + 1; end < rows->n && rows->label[end] == k;)
-            end++;
+        end = rows->class_end[here];
         memset(table, 0, n_cuts * sizeof *table);
         count_codes(code, rows->weight, begin, end, table);
         for (size_t c = 0; c < n_cuts; c += 16) {
@@ -456,13 +531,18 @@ static void scan_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tre
     }
 }
 
-enum { TABLE_COST = 64 }; /* rows that a scan does while a table of a class is cleared and read */
+enum {
+    SMALL_CLASSES = 64, /* up to here a new class comes too often for a branch */
+    TABLE_COST = 64     /* rows that a scan does while a table of a class is cleared and read */
+};
 
 bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
     if (!varies(code, rows->n))
         return false;
-    if (n_codes <= 16 && rows->W < ML__LIGHT_NODE)
+    if (n_codes <= 16 && rows->W <= 255 && rows->n <= SMALL_CLASSES)
+        few_codes_small(rows, code, best);
+    else if (n_codes <= 16 && rows->W < ML__LIGHT_NODE)
         few_codes_light(rows, code, best);
     else if (n_codes <= 16)
         few_codes_heavy(rows, code, best);
@@ -494,37 +574,67 @@ static inline void gain_targets(const f64x8 *S_l, const f64x8 *l, double S, doub
     *gain = difference * difference / (*l * (W - *l));
 }
 
-/* The lanes are rows. */
+/* Eight gains; is one above the best? */
+static inline bool gain_eight(const i32x8 *S_l, const i32x8 *l, const ml__tree_rows *rows, double *gain,
+                              const ml__tree_cut *best)
+{
+    const f64x8 a = __builtin_convertvector(*S_l, f64x8), b = __builtin_convertvector(*l, f64x8);
+    f64x8 g;
+
+    gain_targets(&a, &b, (double)rows->S, rows->W, &g);
+    memcpy(gain, &g, sizeof g);
+    return ANY_ABOVE_f64(g, best->gain);
+}
+
+/* The lanes are rows, sums of those whose codes are at most theirs. */
+#define DEFINE_SUM_PRODUCTS(name, V)                                                                          \
+    static inline void name(const ml__tree_rows *rows, const int32_t *wide, size_t first, V *S_l, V *l)       \
+    {                                                                                                         \
+        V lanes, products = {0}, weights = {0};                                                               \
+                                                                                                              \
+        memcpy(&lanes, wide + first, sizeof lanes);                                                           \
+        for (size_t j = 0; j < rows->n; j++) {                                                                \
+            const V here = lanes >= wide[j];                                                                  \
+            products += here & rows->products[j];                                                             \
+            weights += here & rows->weights[j];                                                               \
+        }                                                                                                     \
+        *S_l = products;                                                                                      \
+        *l = weights;                                                                                         \
+    }
+DEFINE_SUM_PRODUCTS(sum_products_8, i32x8)
+DEFINE_SUM_PRODUCTS(sum_products_16, i32x16)
+
 static void pairs_targets(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
     const size_t n = rows->n;
-    int32_t wide[ML__SMALL_TARGETS + 16];
+    int32_t wide[ML__SMALL_TARGETS];
     double gain[ML__SMALL_TARGETS];
     bool above = false;
 
-    for (size_t i = 0; i < (n + 15) / 16 * 16; i++)
-        wide[i] = i < n ? code[i] : 255;
     for (size_t first = 0; first < n; first += 16) {
-        i32x16 lanes, S_l = {0}, l = {0};
+        i32x16 codes;
+        WIDEN_i32(code + first, codes);
+        memcpy(wide + first, &codes, sizeof codes);
+    }
+    if (n <= 8) {
+        i32x8 S_l, l;
 
-        memcpy(&lanes, wide + first, sizeof lanes);
-        for (size_t j = 0; j < n; j++) {
-            const i32x16 here = lanes >= wide[j];
-            S_l += here & rows->products[j];
-            l += here & rows->weights[j];
-        }
-        for (int h = 0; h < 2; h++) {
-            f64x8 a, b, g;
-            i32x8 s = h ? __builtin_shufflevector(S_l, S_l, 8, 9, 10, 11, 12, 13, 14, 15)
-                        : __builtin_shufflevector(S_l, S_l, 0, 1, 2, 3, 4, 5, 6, 7);
-            i32x8 w = h ? __builtin_shufflevector(l, l, 8, 9, 10, 11, 12, 13, 14, 15)
-                        : __builtin_shufflevector(l, l, 0, 1, 2, 3, 4, 5, 6, 7);
-            a = __builtin_convertvector(s, f64x8);
-            b = __builtin_convertvector(w, f64x8);
-            gain_targets(&a, &b, (double)rows->S, rows->W, &g);
-            memcpy(gain + first + 8 * h, &g, sizeof g);
-            above |= ANY_ABOVE_f64(g, best->gain);
-        }
+        sum_products_8(rows, wide, 0, &S_l, &l);
+        above = gain_eight(&S_l, &l, rows, gain, best);
+    }
+    for (size_t first = 0; n > 8 && first < n; first += 16) {
+        i32x16 S_l, l;
+        i32x8 S_8, l_8;
+
+        sum_products_16(rows, wide, first, &S_l, &l);
+        S_8 = __builtin_shufflevector(S_l, S_l, 0, 1, 2, 3, 4, 5, 6, 7);
+        l_8 = __builtin_shufflevector(l, l, 0, 1, 2, 3, 4, 5, 6, 7);
+        above |= gain_eight(&S_8, &l_8, rows, gain + first, best);
+        if (n <= first + 8)
+            break;
+        S_8 = __builtin_shufflevector(S_l, S_l, 8, 9, 10, 11, 12, 13, 14, 15);
+        l_8 = __builtin_shufflevector(l, l, 8, 9, 10, 11, 12, 13, 14, 15);
+        above |= gain_eight(&S_8, &l_8, rows, gain + first + 8, best);
     }
     if (above)
         keep_f64(gain, code, n, best);
@@ -629,6 +739,32 @@ size_t PUBLIC(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_
         n_left += (size_t)__builtin_popcountll(bits);
     }
     return n_left;
+}
+
+uint32_t PUBLIC(tree_next)(size_t n, const uint8_t *code, uint32_t cut)
+{
+    const u8x64 limit = (uint8_t)cut - (u8x64){0};
+    u8x64 least = ~(u8x64){0};
+    uint8_t bytes[64], next = UINT8_MAX;
+    size_t i = 0;
+
+    for (; i + 64 <= n; i += 64) {
+        u8x64 c, smaller;
+
+        memcpy(&c, code + i, sizeof c);
+        c |= (u8x64)(c <= limit);
+        smaller = (u8x64)(c < least);
+        least = (c & smaller) | (least & ~smaller);
+    }
+    for (; i < n; i++)
+        if (code[i] > cut && code[i] < next)
+            next = code[i];
+    if (n >= 64) {
+        memcpy(bytes, &least, sizeof bytes);
+        for (int k = 0; k < 64; k++)
+            next = bytes[k] < next ? bytes[k] : next;
+    }
+    return next;
 }
 
 static inline uint64_t first_bits(size_t n)

@@ -85,6 +85,7 @@ struct ml__kind {
     ml_dtype real; /* precision of the blocks that predictors get: ML_FLOAT32 or ML_FLOAT64 */
     const ml__param *params;
     size_t params_size;
+    size_t block_rows;               /* rows that predictors get at a time, at most; 0: 256 */
     const ml__tensor_rule *tensors;  /* ends with name NULL */
     size_t min_members, max_members; /* 0, 0: not a composite */
 

@@ -10,8 +10,8 @@
 #include <string.h>
 
 enum {
-    MAX_BLOCK_ROWS = 256,
-    BLOCK_VALUES = 32768, /* features and outputs of a block stay within 256 KiB */
+    BLOCK_ROWS = 256,   /* at most, where the kind does not want more */
+    BLOCK_VALUES = 128, /* times the rows of a full block: features and outputs of 256 rows stay within 256 KiB */
     STACK_SCRATCH = 8192  /* smaller workspaces live on the stack */
 };
 
@@ -203,9 +203,10 @@ typedef struct application {
 static size_t block_rows(const ml_model *model, size_t width)
 {
     const size_t values = model->learned->schema.n_features + width;
-    const size_t rows = values < BLOCK_VALUES ? BLOCK_VALUES / values : 1;
+    const size_t most = model->kind->block_rows ? model->kind->block_rows : BLOCK_ROWS;
+    const size_t rows = most * BLOCK_VALUES / values;
 
-    return rows < MAX_BLOCK_ROWS ? rows : MAX_BLOCK_ROWS;
+    return !rows ? 1 : rows < most ? rows : most;
 }
 
 ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name)

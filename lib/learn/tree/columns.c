@@ -46,7 +46,7 @@ struct ml__column_grower {
     uint8_t *count;       /* [n] */
     uint64_t *mask;       /* bits of rows */
     uint8_t *spare, *gathered;
-    uint32_t *spare_ids, *order, *class_left, *class_weight, *features, *swapped;
+    uint32_t *spare_ids, *order, *class_left, *class_weight, *class_end, *features, *swapped;
     int32_t *products, *weights;
     int64_t *packed;
     double *importance; /* [d] */
@@ -57,6 +57,7 @@ struct ml__column_grower {
     size_t n_nodes, node_capacity;
     double *value;
     size_t n_values, value_capacity;
+    uint32_t *row_of_class; /* [K] row of values + 1 of leaves that have this class only; 0: none yet */
 };
 
 /* ---- workspace ---- */
@@ -115,10 +116,13 @@ ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, 
         ML__NEW(&g->arena, g->products, ML__SMALL_TARGETS);
         ML__NEW(&g->arena, g->weights, ML__SMALL_TARGETS);
         ML__NEW(&g->arena, g->packed, n);
-    } else if (g->label) {
+    } else
+        ML__NEW(&g->arena, g->row_of_class, data->K);
+    if (g->label) {
         ML__NEW(&g->arena, g->order, n);
         ML__NEW(&g->arena, g->class_left, data->K);
         ML__NEW(&g->arena, g->class_weight, data->K);
+        ML__NEW(&g->arena, g->class_end, data->K);
     }
 done:
     return st;
@@ -199,24 +203,34 @@ static void fill_bag(ml__column_grower *g)
 
 /* ---- what the features of a node have in common ---- */
 
+/* Without a branch: in small nodes a new class comes with every other row. */
 static void describe_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
 {
     const uint8_t *label = g->label + node->begin;
+    uint32_t here = 0, before = 0;
+    uint64_t W = 0, sum_squares = 0;
+    uint8_t last = label[0];
 
+    for (size_t i = 0; i < node->n; i++) {
+        const uint32_t weight = rows->weight[i], same = label[i] == last;
+
+        before &= 0 - same;
+        here += !same;
+        sum_squares += (uint64_t)weight * (2 * (uint64_t)before + weight);
+        before += weight;
+        W += weight;
+        last = label[i];
+        g->class_weight[last] = before;
+        g->class_end[here] = (uint32_t)i + 1;
+    }
     rows->label = label;
     rows->class_weight = g->class_weight;
+    rows->class_end = g->class_end;
     rows->order = g->order;
     rows->class_left = g->class_left;
-    for (size_t i = 0, end; i < node->n; i = end) {
-        uint32_t weight = 0;
-
-        for (end = i; end < node->n && label[end] == label[i]; end++)
-            weight += rows->weight[end];
-        g->class_weight[label[i]] = weight;
-        rows->W += weight;
-        rows->sum_squares += (uint64_t)weight * weight;
-        rows->n_classes_here++;
-    }
+    rows->W = (uint32_t)W;
+    rows->sum_squares = sum_squares;
+    rows->n_classes_here = here + 1;
 }
 
 static uint32_t bits_of_number(uint64_t x)
@@ -322,6 +336,40 @@ static size_t search(ml__column_grower *g, const open_node *node, const ml__tree
     return feature;
 }
 
+/* Two rows of different outputs: whatever parts them is the best split. */
+static size_t search_pair(ml__column_grower *g, const open_node *node, uint32_t *cut)
+{
+    const size_t d = g->data->d;
+    size_t n_seen = 0, feature = d;
+
+    while (n_seen < d && feature == d) {
+        const size_t j =
+            g->data->draw_features ? ml__draw_feature(g->features, g->swapped, d, n_seen, node->key) : n_seen;
+        const uint8_t *code = codes_of(g, node, j);
+
+        n_seen++;
+        if (code[0] != code[1]) {
+            feature = j;
+            *cut = code[0] < code[1] ? code[0] : code[1];
+        }
+    }
+    if (g->data->draw_features)
+        ml__undo_draws(g->features, g->swapped, n_seen);
+    return feature;
+}
+
+static double decrease_of_pair(const ml__column_grower *g, const open_node *node)
+{
+    const double a = g->weight[node->begin], b = g->weight[node->begin + 1];
+    double square = 2; /* of two classes: (1 - 0)^2 + (0 - 1)^2 */
+
+    if (!g->data->classify) {
+        const double difference = g->bins->t[g->ids[node->begin + 1]] - g->bins->t[g->ids[node->begin]];
+        square = difference * difference;
+    }
+    return a * b / (a + b) * square;
+}
+
 /* What the split removes of the impurity, times the node's weight. */
 static double decrease(const ml__column_grower *g, const ml__tree_rows *rows, double gain, double scale)
 {
@@ -331,6 +379,18 @@ static double decrease(const ml__column_grower *g, const ml__tree_rows *rows, do
 }
 
 /* ---- leaves ---- */
+
+/* Are all outputs of the node the same? */
+static bool is_pure(const ml__column_grower *g, const open_node *node)
+{
+    const size_t last = node->begin + node->n - 1;
+
+    if (g->label)
+        return g->label[node->begin] == g->label[last];
+    if (g->data->classify)
+        return node->n_first == 0 || node->n_first == node->n;
+    return g->bins->t[g->ids[node->begin]] == g->bins->t[g->ids[last]];
+}
 
 static double mean_target(const ml__column_grower *g, const open_node *node)
 {
@@ -361,12 +421,24 @@ static void class_shares(const ml__column_grower *g, const open_node *node, doub
         share[k] /= W;
 }
 
+/* The class of a pure node. */
+static size_t class_of(const ml__column_grower *g, const open_node *node)
+{
+    return g->label ? g->label[node->begin] : g->data->K == 2 && !node->n_first;
+}
+
 static ml_status make_leaf(ml__column_grower *g, const open_node *node)
 {
     const size_t K = g->data->K;
+    const bool sole = g->data->classify && is_pure(g, node);
+    uint32_t *known = sole ? &g->row_of_class[class_of(g, node)] : NULL;
     double *value;
-    ml_status st;
+    ml_status st = ML_OK;
 
+    if (known && *known) {
+        g->nodes[node->node] = (ml__tree_node){.feature = -1, .next = *known - 1};
+        return ML_OK;
+    }
     ML__TRY(make_room(&g->arena, (void **)&g->value, g->n_values, &g->value_capacity, K * sizeof *value));
     value = g->value + g->n_values * K;
     memset(value, 0, K * sizeof *value);
@@ -375,34 +447,13 @@ static ml_status make_leaf(ml__column_grower *g, const open_node *node)
     else
         *value = mean_target(g, node);
     g->nodes[node->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->n_values++};
+    if (known)
+        *known = (uint32_t)g->n_values;
 done:
     return st;
 }
 
-/* Are all outputs of the node the same? */
-static bool is_pure(const ml__column_grower *g, const open_node *node)
-{
-    const size_t last = node->begin + node->n - 1;
-
-    if (g->label)
-        return g->label[node->begin] == g->label[last];
-    if (g->data->classify)
-        return node->n_first == 0 || node->n_first == node->n;
-    return g->bins->t[g->ids[node->begin]] == g->bins->t[g->ids[last]];
-}
-
 /* ---- splits ---- */
-
-static uint32_t next_code(const uint8_t *code, size_t n, uint32_t cut)
-{
-    uint8_t least = UINT8_MAX;
-
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t beyond = code[i] > cut ? code[i] : UINT8_MAX;
-        least = beyond < least ? beyond : least;
-    }
-    return least;
-}
 
 static size_t count_bits(const uint64_t *mask, size_t n)
 {
@@ -439,7 +490,7 @@ done:
 static ml_status split(ml__column_grower *g, const open_node *node, size_t feature, uint32_t cut)
 {
     const uint8_t *code = codes_of(g, node, feature);
-    const uint32_t next = next_code(code, node->n, cut), left_node = (uint32_t)g->n_nodes;
+    const uint32_t next = g->kernels->tree_next(node->n, code, cut), left_node = (uint32_t)g->n_nodes;
     const size_t n_left = g->kernels->tree_compare(node->n, code, cut, g->mask);
     const size_t n_first_left = count_bits(g->mask, node->n_first);
     const open_node left = {left_node,   node->depth + 1, node->begin,
@@ -466,14 +517,20 @@ static ml_status visit(ml__column_grower *g, const open_node *node)
 {
     ml__tree_rows rows;
     ml__tree_cut best;
-    double scale;
+    double scale, decreased;
     size_t feature;
 
-    describe(g, node, &rows, &scale);
-    feature = search(g, node, &rows, &best);
+    if (node->n == 2) {
+        feature = search_pair(g, node, &best.code);
+        decreased = decrease_of_pair(g, node);
+    } else {
+        describe(g, node, &rows, &scale);
+        feature = search(g, node, &rows, &best);
+        decreased = decrease(g, &rows, best.gain, scale);
+    }
     if (feature == g->data->d)
         return make_leaf(g, node);
-    g->importance[feature] += decrease(g, &rows, best.gain, scale);
+    g->importance[feature] += decreased;
     return split(g, node, feature, best.code);
 }
 
@@ -502,6 +559,8 @@ ml_status ml__columns_grow(ml__column_grower *g, ml__arena *arena, uint64_t key,
 
     g->n_nodes = g->n_values = g->n_open = 0;
     memset(g->importance, 0, g->data->d * sizeof *g->importance);
+    if (g->row_of_class)
+        memset(g->row_of_class, 0, g->data->K * sizeof *g->row_of_class);
     draw_bag(g, key);
     fill_bag(g);
     root.n = g->m;

@@ -33,6 +33,7 @@ const ml__kind ml__decision_tree = {
     .real = ML_FLOAT32,
     .params = PARAMS,
     .params_size = sizeof(ml__tree_params),
+    .block_rows = ML__TREE_BLOCK_ROWS,
     .tensors = ml__trees_tensors,
     .fit = fit,
     .prepare = prepare,

@@ -122,14 +122,16 @@ done:
     return st;
 }
 
-/* From now on the leaves of the tree number the rows of `s`. */
-static ml_status share_values(shares *s, ml__tree *tree)
+/* From now on the leaves of the tree number the rows of `s`; `shared` [n_values] is workspace. */
+static ml_status share_values(shares *s, ml__tree *tree, uint32_t *shared)
 {
     ml_status st = ML_OK;
 
+    for (size_t v = 0; v < tree->n_values; v++)
+        ML__TRY(find_shares(s, tree->value + v * s->K, &shared[v]));
     for (size_t i = 0; i < tree->n_nodes; i++)
         if (tree->nodes[i].feature < 0)
-            ML__TRY(find_shares(s, tree->value + tree->nodes[i].next * s->K, &tree->nodes[i].next));
+            tree->nodes[i].next = shared[tree->nodes[i].next];
 done:
     return st;
 }
@@ -213,8 +215,9 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
     ml_status st = ML_OK;
 
     if (f->task == ML__CLASSIFY) {
+        ML__NEW(f->scratch, order, all.most_values);
         for (size_t t = 0; t < n_trees; t++)
-            ML__TRY(share_values(&s, &trees[t]));
+            ML__TRY(share_values(&s, &trees[t], order));
         n_values = most_values = s.n;
     }
     n_words = shift < 32 && all.most_nodes <= (size_t)1 << (32 - shift) && most_values <= MAX_COMPACT_VALUES

@@ -32,6 +32,7 @@ const ml__kind ml__random_forest = {
     .real = ML_FLOAT32,
     .params = PARAMS,
     .params_size = sizeof(params),
+    .block_rows = ML__TREE_BLOCK_ROWS,
     .tensors = ml__trees_tensors,
     .fit = fit,
     .prepare = ml__trees_prepare,

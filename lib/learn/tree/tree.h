@@ -222,6 +222,9 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
 
 /* ---- forest.c, tree_walk.c ---- */
 
+/* A tree is read once per block: many rows, so that it is not the trees' way to the processor that counts. */
+enum { ML__TREE_BLOCK_ROWS = 2048 };
+
 /* Learn n_trees trees and publish them; `in_drawn_order`: search features in a drawn order even when all are. */
 ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap);
 

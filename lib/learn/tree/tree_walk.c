@@ -19,7 +19,7 @@
 
 enum {
     MAX_TREES = 1000000,
-    LANES = 8,
+    LANES = 16,
     FIRST_LEVELS = 8, /* that are walked before it is asked whether all lanes have arrived, */
     NEXT_LEVELS = 4   /* and between two such questions */
 };
@@ -202,45 +202,67 @@ static uint32_t walk_one(const ml__trees *trees, size_t t, const float *x)
     return ml__tree_node_at(trees, t, i).next;
 }
 
-/* A walk through compact nodes. */
+/* Walks through compact nodes. */
 typedef struct {
-    const uint32_t *tree;
-    const float *x;
-    uint32_t at;
-} lane;
+    const uint32_t *tree[LANES];
+    const float *x[LANES];
+    uint32_t at[LANES];
+} lanes;
 
-/* One level further; returns where it was. Bits of the feature are at the place of its offset in bytes. */
-static inline uint32_t step(lane *l, uint32_t shift, uint32_t feature_mask)
+/* One level further. The bits of the feature are at the place of its offset in bytes. */
+static inline uint32_t step(const uint32_t *tree, const float *x, uint32_t at, uint32_t shift, uint32_t feature_mask)
 {
-    const uint32_t before = l->at, link = l->tree[2 * (size_t)before + 1];
-    float threshold, x;
+    const uint32_t link = tree[2 * (size_t)at + 1];
+    float threshold, value;
 
-    memcpy(&threshold, l->tree + 2 * (size_t)before, sizeof threshold);
-    memcpy(&x, (const char *)l->x + (link & feature_mask), sizeof x);
-    l->at = (link >> shift) + (x > threshold);
-    return before;
+    memcpy(&threshold, tree + 2 * (size_t)at, sizeof threshold);
+    memcpy(&value, (const char *)x + (link & feature_mask), sizeof value);
+    return (link >> shift) + (value > threshold);
 }
 
-/* Walk LANES lanes over at most `depth` levels. */
-static void walk_lanes(lane *given, uint32_t depth, uint32_t shift)
-{
-    const uint32_t mask = (((uint32_t)1 << shift) - 1) & ~(uint32_t)((1 << ML__FLAG_BITS) - 1);
-    lane l[LANES];
-    uint32_t level = 0, until = FIRST_LEVELS, moved;
+/* Walk over at most `depth` levels. The lanes are variables of their own: an array would not stay in registers. TREE(k)
+ * is the tree of lane k. */
+#define STEP(k, TREE) a##k = step(TREE(k), l->x[k], a##k, shift, mask)
+#define DEFINE_WALK(name, TREE)                                                                                     \
+    static void name(lanes *l, uint32_t depth, uint32_t shift)                                                     \
+    {                                                                                                               \
+        const uint32_t mask = (((uint32_t)1 << shift) - 1) & ~(uint32_t)((1 << ML__FLAG_BITS) - 1);                 \
+        uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0, a7 = 0;                                    \
+        uint32_t a8 = 0, a9 = 0, a10 = 0, a11 = 0, a12 = 0, a13 = 0, a14 = 0, a15 = 0;                              \
+        uint32_t level = 0, until = FIRST_LEVELS, before = 0;                                                           \
+        const uint32_t *tree = l->tree[0];                                                                          \
+                                                                                                                    \
+        (void)tree;                                                                                                 \
+        do {                                                                                                        \
+            until = until < depth ? until : depth;                                                                  \
+            for (; level < until; level++) {                                                                        \
+                before = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15; \
+                STEP(0, TREE);                                                                                      \
+                STEP(1, TREE);                                                                                      \
+                STEP(2, TREE);                                                                                      \
+                STEP(3, TREE);                                                                                      \
+                STEP(4, TREE);                                                                                      \
+                STEP(5, TREE);                                                                                      \
+                STEP(6, TREE);                                                                                      \
+                STEP(7, TREE);                                                                                      \
+                STEP(8, TREE);                                                                                      \
+                STEP(9, TREE);                                                                                      \
+                STEP(10, TREE);                                                                                     \
+                STEP(11, TREE);                                                                                     \
+                STEP(12, TREE);                                                                                     \
+                STEP(13, TREE);                                                                                     \
+                STEP(14, TREE);                                                                                     \
+                STEP(15, TREE);                                                                                     \
+            }                                                                                                       \
+            until += NEXT_LEVELS;                                                                                   \
+        } while (before != a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15 && level < depth); \
+        l->at[0] = a0; l->at[1] = a1; l->at[2] = a2; l->at[3] = a3; l->at[4] = a4; l->at[5] = a5; l->at[6] = a6; l->at[7] = a7; l->at[8] = a8; l->at[9] = a9; l->at[10] = a10; l->at[11] = a11; l->at[12] = a12; l->at[13] = a13; l->at[14] = a14; l->at[15] = a15; \
+    }
 
-    memcpy(l, given, sizeof l);
-    do {
-        moved = 0;
-        until = until < depth ? until : depth;
-        for (; level < until; level++) {
-            moved = 0;
-            for (int k = 0; k < LANES; k++)
-                moved |= step(&l[k], shift, mask) ^ l[k].at;
-        }
-        until += NEXT_LEVELS;
-    } while (moved && level < depth);
-    memcpy(given, l, sizeof l);
-}
+#define SAME_TREE(k) tree
+#define OWN_TREE(k) l->tree[k]
+DEFINE_WALK(walk_rows, SAME_TREE)
+DEFINE_WALK(walk_trees, OWN_TREE)
 
 static uint32_t row_of_values(const uint32_t *tree, uint32_t leaf)
 {
@@ -269,13 +291,14 @@ static void add_rows(const state *s, size_t t, const ml__block *x, double *out)
 
     for (size_t i = 0; i < x->n; i += LANES) {
         const size_t n = x->n - i < LANES ? x->n - i : LANES;
-        lane lanes[LANES];
+        lanes l = {.tree = {tree}};
 
-        for (size_t k = 0; k < LANES; k++)
-            lanes[k] = (lane){tree, x->f32 + (i + (k < n ? k : 0)) * x->d, 0};
-        walk_lanes(lanes, trees->depth[t], trees->shift);
+        for (size_t k = 0; k < LANES; k++) {
+            l.x[k] = x->f32 + (i + (k < n ? k : 0)) * x->d;
+        }
+        walk_rows(&l, trees->depth[t], trees->shift);
         for (size_t k = 0; k < n; k++)
-            add_value(s, first_value + row_of_values(tree, lanes[k].at), out + (i + k) * trees->K);
+            add_value(s, first_value + row_of_values(tree, l.at[k]), out + (i + k) * trees->K);
     }
 }
 
@@ -284,17 +307,18 @@ static void add_trees(const state *s, size_t t, const float *x, double *out)
 {
     const ml__trees *trees = &s->trees;
     const size_t n = trees->n_trees - t < LANES ? trees->n_trees - t : LANES;
-    lane lanes[LANES];
+    lanes l;
     uint32_t depth = 0;
 
     for (size_t k = 0; k < LANES; k++) {
         const size_t of = t + (k < n ? k : 0);
-        lanes[k] = (lane){trees->words + 2 * (size_t)trees->offset[of], x, 0};
+        l.tree[k] = trees->words + 2 * (size_t)trees->offset[of];
+        l.x[k] = x;
         depth = trees->depth[of] > depth ? trees->depth[of] : depth;
     }
-    walk_lanes(lanes, depth, trees->shift);
+    walk_trees(&l, depth, trees->shift);
     for (size_t k = 0; k < n; k++)
-        add_value(s, (size_t)trees->first_value[t + k] + row_of_values(lanes[k].tree, lanes[k].at), out);
+        add_value(s, (size_t)trees->first_value[t + k] + row_of_values(l.tree[k], l.at[k]), out);
 }
 
 static bool any_missing(const ml__block *x)
