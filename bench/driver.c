@@ -322,25 +322,18 @@ static void do_run(job *j, size_t loops)
 /* Mean depth of the leaves that rows of the training set fall into, over all trees; 0 when the model has no trees. */
 static double mean_depth(const job *j)
 {
-    ml_tensor feature = {.struct_size = sizeof feature}, left = feature, threshold = feature, offset = feature;
-    const size_t step = j->train.n / DEPTH_ROWS + 1;
+    const size_t step = j->train.n / DEPTH_ROWS + 1, n_trees = ml_model_tree_count(j->model);
     double sum = 0, n = 0;
 
-    if (ml_model_tensor(j->model, "nodes.feature", &feature) || ml_model_tensor(j->model, "nodes.left", &left) ||
-        ml_model_tensor(j->model, "nodes.threshold", &threshold) ||
-        ml_model_tensor(j->model, "trees.offset", &offset) || feature.dtype != ML_INT32 || left.dtype != ML_INT32 ||
-        threshold.dtype != ML_FLOAT32 || offset.dtype != ML_INT64)
-        return 0;
-    for (size_t t = 0; t + 1 < offset.shape[0]; t++)
+    for (size_t t = 0; t < n_trees; t++)
         for (size_t r = 0; r < j->train.n; r += step, n++) {
-            const size_t root = (size_t)((const int64_t *)offset.data)[t];
-            size_t i = root;
-            for (; ((const int32_t *)feature.data)[i] >= 0; sum++) {
-                const double x = value_at(j, &j->train, r * j->d + (size_t)((const int32_t *)feature.data)[i]);
-                i = root + (size_t)((const int32_t *)left.data)[i] + (x > ((const float *)threshold.data)[i]);
-            }
+            ml_tree_node node = {.struct_size = sizeof node};
+
+            for (size_t i = 0; ml_model_tree_node(j->model, t, i, &node) == ML_OK && node.feature >= 0; sum++)
+                i = (size_t)(value_at(j, &j->train, r * j->d + (size_t)node.feature) > node.threshold ? node.right
+                                                                                                      : node.left);
         }
-    return sum / n;
+    return n > 0 ? sum / n : 0;
 }
 
 /* FNV-1a of the saved model: equal bits have equal hashes. */

@@ -28,6 +28,7 @@
 #include "model.h"
 #include "select.h"
 #include "status.h"
+#include "tree.h"
 #include "version.h"
 
 #endif

@@ -289,6 +289,10 @@ size_t ml__evaluate_scratch(const ml_model *model, size_t n);
 size_t ml__members_scratch(const ml__members *members, size_t n);
 /* The refusal of a missing value, the same before a fit and before a prediction. */
 ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name);
+/* One row of a public call: number of features, and no value that the kind does not take. */
+ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features);
+/* Rows in single precision for a kind that works so, with its refusals of missing and of too large values. */
+ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, size_t first_row, float *out);
 /* Position of the largest of K >= 1 values; ties to the first. */
 size_t ml__arg_max(const double *values, size_t K);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */

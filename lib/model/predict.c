@@ -226,6 +226,13 @@ static ml_status check_missing(const ml_model *model, const double *x, size_t n,
     return ML_OK;
 }
 
+ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, size_t first_row, float *out)
+{
+    const ml_status st = ml__model_accepts(model) & ML__MISSING ? ML_OK : check_missing(model, x, n, first_row);
+
+    return st == ML_OK ? to_single(model, x, n, out) : st;
+}
+
 static ml_status apply_part(void *argument, size_t part)
 {
     const application *a = argument;
@@ -360,17 +367,13 @@ size_t ml_model_scratch_size(const ml_model *model)
     return ml_model_is_fitted(model) ? ml__evaluate_scratch(model, 1) + 64 : 0;
 }
 
-static ml_status check_row(const ml_model *model, int32_t what, const double *x, size_t n_features, size_t n_out)
+ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features)
 {
-    const ml__schema *schema;
-    ml_status st;
+    const ml__schema *schema = &model->learned->schema;
+    ml_status st = ML_OK;
 
-    ML__TRY(check_ready(model, what));
-    schema = &model->learned->schema;
     ML__CHECK(n_features == schema->n_features, ML_E_SHAPE, "the row has %zu features, the model %zu", n_features,
               schema->n_features);
-    ML__CHECK(n_out == ml_model_width(model, what), ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out,
-              call_name(what), ml_model_width(model, what));
     for (size_t j = 0; j < n_features; j++)
         ML__CHECK(!isinf(x[j]), ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
     if (!(ml__model_accepts(model) & ML__MISSING))
@@ -390,7 +393,10 @@ ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double
 
     if (!model || !x || !out)
         return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
-    ML__TRY(check_row(model, what, x, n_features, n_out));
+    ML__TRY(check_ready(model, what));
+    ML__CHECK(n_out == ml_model_width(model, what), ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out,
+              call_name(what), ml_model_width(model, what));
+    ML__TRY(ml__check_row(model, x, n_features));
     needed = ml_model_scratch_size(model);
     if (!scratch)
         s = (ml__scratch){small, sizeof small};

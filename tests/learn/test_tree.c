@@ -7,48 +7,36 @@
 
 /* ---- against scikit-learn ---- */
 
-typedef struct {
-    const int32_t *feature, *left;
-    const float *threshold;
-    const double *value;
-    size_t n_nodes, K;
-} nodes;
-
-static nodes nodes_of(const ml_model *model)
-{
-    const ml_tensor value = toy_tensor(model, "nodes.value");
-
-    return (nodes){toy_tensor(model, "nodes.feature").data,
-                   toy_tensor(model, "nodes.left").data,
-                   toy_tensor(model, "nodes.threshold").data,
-                   value.data,
-                   (size_t)value.shape[0],
-                   (size_t)value.shape[1]};
-}
-
 /* Walk both trees together; `want` has scikit-learn's nodes, 4 + K numbers each. */
-static void check_nodes(const nodes *got, const double *want, double tolerance)
+static void check_nodes(const ml_model *model, const double *want, size_t K, double tolerance)
 {
     struct {
-        size_t got, want;
-    } stack[64] = {{0, 0}};
+        size_t got, want, depth;
+    } stack[64] = {{0, 0, 0}};
     size_t n_open = 1;
 
     while (n_open) {
-        const size_t i = stack[--n_open].got;
-        const double *node = want + stack[n_open].want * (4 + got->K);
+        const size_t depth = stack[--n_open].depth;
+        const ml_tree_node got = toy_node(model, 0, stack[n_open].got);
+        const double *node = want + stack[n_open].want * (4 + K);
 
-        for (size_t k = 0; k < got->K; k++)
-            CHECK_CLOSE(got->value[i * got->K + k], node[4 + k], tolerance);
-        CHECK(got->feature[i] == (node[0] < 0 ? -1 : (int32_t)node[0]));
-        if (node[0] < 0)
+        CHECK(got.depth == depth);
+        CHECK(got.feature == (node[0] < 0 ? -1 : (int32_t)node[0]));
+        if (node[0] < 0) {
+            CHECK(got.left == -1 && got.right == -1 && got.threshold == 0 && got.n_values == K);
+            for (size_t k = 0; k < K; k++)
+                CHECK_CLOSE(got.value[k], node[4 + k], tolerance);
             continue;
-        CHECK(got->threshold[i] <= node[1] && nextafterf(got->threshold[i], INFINITY) > node[1]);
+        }
+        CHECK(!got.value && !got.n_values && got.right == got.left + 1);
+        CHECK(got.threshold <= node[1] && nextafterf((float)got.threshold, INFINITY) > node[1]);
         CHECK(n_open + 2 < 64);
-        stack[n_open].got = (size_t)got->left[i];
-        stack[n_open++].want = (size_t)node[2];
-        stack[n_open].got = (size_t)got->left[i] + 1;
-        stack[n_open++].want = (size_t)node[3];
+        stack[n_open].got = (size_t)got.left;
+        stack[n_open].want = (size_t)node[2];
+        stack[n_open++].depth = depth + 1;
+        stack[n_open].got = (size_t)got.right;
+        stack[n_open].want = (size_t)node[3];
+        stack[n_open++].depth = depth + 1;
     }
 }
 
@@ -77,21 +65,20 @@ TEST(tree, nodes_are_those_of_scikit_learn)
         const bool reals = next[0] == 4;
         ml_dataset *data = reals ? toy_reals(NULL, x, n, d, t) : toy_labels(NULL, x, n, d, labels);
         ml_model *model = toy_model(NULL, "decision_tree");
-        const size_t n_nodes = (size_t)next[6];
+        const size_t n_nodes = (size_t)next[6], K = reals ? 1 : (size_t)numbers[2];
         const double *importances;
-        nodes got;
 
         if (next[5] != 0)
             CHECK_OK(ml_dataset_set_weights(data, w, n));
         set_case(model, next);
         CHECK_OK(ml_model_fit(model, data, NULL));
-        got = nodes_of(model);
-        CHECK_MSG(got.n_nodes == n_nodes, "case %zu: %zu nodes, expected %zu", c, got.n_nodes, n_nodes);
+        CHECK_MSG(ml_model_tree_size(model, 0) == n_nodes, "case %zu: %zu nodes, expected %zu", c,
+                  ml_model_tree_size(model, 0), n_nodes);
         importances = toy_tensor(model, "feature_importances").data;
         for (size_t j = 0; j < d; j++)
             CHECK_CLOSE(importances[j], next[7 + j], 1e-9);
-        check_nodes(&got, next + 7 + d, 1e-13);
-        next += 7 + d + n_nodes * (4 + got.K);
+        check_nodes(model, next + 7 + d, K, 1e-13);
+        next += 7 + d + n_nodes * (4 + K);
         ml_model_free(model);
         ml_dataset_free(data);
     }
@@ -215,7 +202,7 @@ TEST(tree, both_zeros_are_one_value)
     ml_dataset *data = toy_labels(NULL, X, 4, 1, Y);
     ml_model *model = toy_fitted(NULL, "decision_tree", data, NULL);
 
-    CHECK(nodes_of(model).n_nodes == 1);
+    CHECK(ml_model_tree_size(model, 0) == 1);
     ml_model_free(model);
     ml_dataset_free(data);
 }
@@ -289,8 +276,8 @@ TEST(tree, exclusive_or_is_learned)
         ml_model *model =
             toy_fitted(NULL, "decision_tree", i ? labels : reals, i == 2 ? TOY_SETTINGS("criterion", "entropy") : NULL);
         CHECK_CLOSE(toy_score(model, i ? labels : reals), 1, 0);
-        CHECK(nodes_of(model).n_nodes == 7);
-        CHECK(nodes_of(model).feature[0] == 0); /* of equals, the lowest feature */
+        CHECK(ml_model_tree_size(model, 0) == 7);
+        CHECK(toy_node(model, 0, 0).feature == 0); /* of equals, the lowest feature */
         ml_model_free(model);
     }
     ml_dataset_free(labels);
@@ -307,9 +294,9 @@ TEST(tree, rows_of_weight_zero_do_not_count)
 
     CHECK_OK(ml_dataset_set_weights(data, W, 6));
     CHECK_OK(ml_model_fit(model, data, NULL));
-    CHECK(nodes_of(model).n_nodes == 3);
-    CHECK(nodes_of(model).threshold[0] == 4);
-    CHECK(nodes_of(model).value[0] == 0.5);
+    CHECK(ml_model_tree_size(model, 0) == 3);
+    CHECK(toy_node(model, 0, 0).threshold == 4);
+    CHECK(toy_node(model, 0, 1).value[0] == 1 && toy_node(model, 0, 2).value[1] == 1);
     CHECK_OK(ml_dataset_subset(data, ROWS, 3, &part));
     CHECK_FAILS(ml_model_fit(model, part, NULL), ML_E_DATA, "sum to 0");
     ml_model_free(model);
@@ -367,8 +354,8 @@ TEST(tree, an_outlier_does_not_hide_the_rest)
     t[100] = 1e20;
     data = toy_reals(NULL, x, 101, 1, t);
     model = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_depth", "2"));
-    CHECK(nodes_of(model).threshold[0] == 99.5F);
-    CHECK(nodes_of(model).threshold[1] == 36.5F);
+    CHECK(toy_node(model, 0, 0).threshold == 99.5F);
+    CHECK(toy_node(model, 0, 1).threshold == 36.5F);
     ml_model_free(model);
     ml_dataset_free(data);
 }
@@ -381,7 +368,7 @@ TEST(tree, depth_is_limited)
     static int64_t y[N];
     ml_dataset *data;
     ml_model *model;
-    nodes got;
+    size_t n_nodes;
 
     for (int i = 0; i < N; i++) {
         x[i] = i;
@@ -389,27 +376,15 @@ TEST(tree, depth_is_limited)
     }
     data = toy_labels(NULL, x, N, 1, y);
     model = toy_fitted(NULL, "decision_tree", data, NULL);
-    got = nodes_of(model);
-    CHECK_MSG(got.n_nodes == 2 * ML__TREE_MAX_DEPTH + 1, "%zu nodes", got.n_nodes);
+    n_nodes = ml_model_tree_size(model, 0);
+    CHECK_MSG(n_nodes == 2 * ML__TREE_MAX_DEPTH + 1, "%zu nodes", n_nodes);
+    CHECK(toy_node(model, 0, n_nodes - 1).depth == ML__TREE_MAX_DEPTH);
     CHECK(toy_score(model, data) > 0.98);
     ml_model_free(model);
     ml_dataset_free(data);
 }
 
 /* ---- invariances ---- */
-
-static void check_same_nodes(const ml_model *a, const ml_model *b, const int32_t *feature_of)
-{
-    const nodes m = nodes_of(a), n = nodes_of(b);
-
-    CHECK(m.n_nodes == n.n_nodes && m.K == n.K);
-    for (size_t i = 0; i < m.n_nodes; i++) {
-        CHECK(n.feature[i] == (m.feature[i] >= 0 && feature_of ? feature_of[m.feature[i]] : m.feature[i]));
-        CHECK(m.left[i] == n.left[i] && m.threshold[i] == n.threshold[i]);
-        for (size_t k = 0; k < m.K; k++)
-            CHECK(m.value[i * m.K + k] == n.value[i * m.K + k]);
-    }
-}
 
 static ml_dataset *repeated(const ml_dataset *data, const double *weights)
 {
@@ -439,7 +414,7 @@ TEST(tree, repeated_rows_are_weights)
 
         CHECK_OK(ml_dataset_set_weights(data, reversed, TOY_ROWS));
         weighted = toy_fitted(NULL, "decision_tree", data, settings);
-        check_same_nodes(weighted, plain, NULL);
+        CHECK(toy_equal_trees(weighted, 0, plain, 0));
         ml_model_free(weighted);
         ml_model_free(plain);
         ml_dataset_free(copies);
@@ -467,7 +442,7 @@ TEST(tree, features_may_be_permuted)
     b = toy_reals(NULL, permuted, N, D, t);
     model_a = toy_fitted(NULL, "decision_tree", a, TOY_SETTINGS("max_depth", "3"));
     model_b = toy_fitted(NULL, "decision_tree", b, TOY_SETTINGS("max_depth", "3"));
-    check_same_nodes(model_a, model_b, PLACE);
+    CHECK(toy_close_trees(model_a, 0, model_b, 0, 0, PLACE));
     ml_model_free(model_a);
     ml_model_free(model_b);
     ml_dataset_free(a);
@@ -491,10 +466,9 @@ TEST(tree, ties_go_to_the_lowest_feature)
     for (int c = 0; c < 3; c++) {
         ml_dataset *data = c ? toy_labels(NULL, x, N, 2, y) : toy_reals(NULL, x, N, 2, t);
         ml_model *model = toy_fitted(NULL, "decision_tree", data, c == 2 ? TOY_SETTINGS("criterion", "entropy") : NULL);
-        const nodes got = nodes_of(model);
 
-        for (size_t i = 0; i < got.n_nodes; i++)
-            CHECK(got.feature[i] <= 0);
+        for (size_t i = 0; i < ml_model_tree_size(model, 0); i++)
+            CHECK(toy_node(model, 0, i).feature <= 0);
         ml_model_free(model);
         ml_dataset_free(data);
     }
@@ -508,25 +482,25 @@ TEST(tree, random_features_depend_on_the_path_only)
              *cut = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_features", "sqrt", "max_depth", "4")),
              *other =
                  toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_features", "sqrt", "random_state", "1"));
-    const nodes a = nodes_of(deep), b = nodes_of(cut), c = nodes_of(other);
     struct {
         size_t a, b;
     } stack[16] = {{0, 0}};
     size_t n_open = 1, n_seen = 0;
 
     while (n_open) {
-        const size_t i = stack[--n_open].a, j = stack[n_open].b;
+        const ml_tree_node a = toy_node(deep, 0, stack[--n_open].a), b = toy_node(cut, 0, stack[n_open].b);
+
         n_seen++;
-        if (b.feature[j] < 0)
+        if (b.feature < 0)
             continue;
-        CHECK(a.feature[i] == b.feature[j] && a.threshold[i] == b.threshold[j]);
-        for (size_t side = 0; side < 2; side++) {
-            stack[n_open].a = (size_t)a.left[i] + side;
-            stack[n_open++].b = (size_t)b.left[j] + side;
+        CHECK(a.feature == b.feature && a.threshold == b.threshold);
+        for (int64_t side = 0; side < 2; side++) {
+            stack[n_open].a = (size_t)(a.left + side);
+            stack[n_open++].b = (size_t)(b.left + side);
         }
     }
-    CHECK(n_seen == b.n_nodes);
-    CHECK(a.n_nodes != c.n_nodes || memcmp(a.threshold, c.threshold, a.n_nodes * sizeof *a.threshold) != 0);
+    CHECK(n_seen == ml_model_tree_size(cut, 0));
+    CHECK(!toy_equal_trees(deep, 0, other, 0));
     ml_model_free(deep);
     ml_model_free(cut);
     ml_model_free(other);
@@ -559,7 +533,7 @@ TEST(tree, log_loss_is_entropy)
     ml_model *a = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("criterion", "entropy")),
              *b = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("criterion", "log_loss"));
 
-    check_same_nodes(a, b, NULL);
+    CHECK(toy_equal_trees(a, 0, b, 0));
     ml_model_free(a);
     ml_model_free(b);
     ml_dataset_free(data);
@@ -594,10 +568,10 @@ TEST(tree, sizes_are_counts_or_fractions)
     CHECK_OK(ml_model_set_text(model, "min_samples_leaf", "1"));
     CHECK_OK(ml_model_set_text(model, "min_samples_split", "1.0"));
     CHECK_OK(ml_model_fit(model, data, NULL));
-    CHECK(nodes_of(model).n_nodes == 3);
+    CHECK(ml_model_tree_size(model, 0) == 3);
     CHECK_OK(ml_model_set_text(model, "min_samples_split", "91"));
     CHECK_OK(ml_model_fit(model, data, NULL));
-    CHECK(nodes_of(model).n_nodes == 1);
+    CHECK(ml_model_tree_size(model, 0) == 1);
     CHECK_FAILS(ml_model_set_text(model, "min_samples_split", "1"), ML_E_PARAMETER, "min_samples_split");
     CHECK_FAILS(ml_model_set_text(model, "max_features", "auto"), ML_E_PARAMETER, "all|sqrt|log2");
     ml_model_free(model);
@@ -620,139 +594,6 @@ TEST(tree, constant_features_are_passed_over)
     model = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_features", "1"));
     CHECK_CLOSE(toy_score(model, data), 1, 0);
     ml_model_free(model);
-    ml_dataset_free(data);
-}
-
-/* ---- files ---- */
-
-/* What a file might hold: a fitted model whose tensors are changed one by one. */
-static ml__named_tensor *find(ml__learned *learned, const char *name)
-{
-    return (ml__named_tensor *)ml__learned_find(learned, name);
-}
-
-static void check_refused(const ml_model *model, ml__learned *learned, const char *text)
-{
-    CHECK_FAILS(ml__learned_validate(model, learned, false), ML_E_FORMAT, text);
-}
-
-TEST(tree, damaged_tensors_are_refused)
-{
-    ml_dataset *data = toy_data(NULL, true);
-    ml_model *model = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "3", "max_depth", "3"));
-    ml__learned *learned = model->learned;
-    int32_t *feature = find(learned, "nodes.feature")->data, *left = find(learned, "nodes.left")->data;
-    float *threshold = find(learned, "nodes.threshold")->data;
-    double *value = find(learned, "nodes.value")->data;
-    ml__named_tensor *offsets = find(learned, "trees.offset");
-    int64_t *offset = offsets->data;
-    const size_t root = (size_t)offset[1], n_nodes = (size_t)offset[2] - root;
-    size_t leaf = root;
-
-    CHECK_OK(ml__learned_validate(model, learned, false));
-    while (feature[leaf] >= 0)
-        leaf++;
-#define REFUSED(place, wrong, text)            \
-    do {                                       \
-        const double kept = (double)(place);   \
-        (place) = (wrong);                     \
-        check_refused(model, learned, (text)); \
-        (place) = kept;                        \
-    } while (0)
-    REFUSED(feature[root], 3, "tree 1, node 0: its feature is 3, of 3");
-    REFUSED(feature[root], -2, "tree 1, node 0: its feature is -2");
-    REFUSED(feature[root], -1, "tree 1, node 0 is a leaf with child 1");
-    REFUSED(feature[leaf], 0, "its children are -1 and 0");
-    REFUSED(left[leaf], 1, "is a leaf with child 1");
-    REFUSED(left[root], 0, "tree 1, node 0: its children are 0 and 1");
-    REFUSED(left[root], -5, "its children are -5");
-    REFUSED(left[root], (int32_t)n_nodes - 1, "tree 1, node 0: its children are");
-    REFUSED(left[root], INT32_MAX, "its children are 2147483647 and 2147483648");
-    REFUSED(left[root], 2, "tree 1, node 1 has no parent");
-    REFUSED(left[root + 1], left[root] + 1, "tree 1, node 2 has two parents");
-    REFUSED(threshold[root], NAN, "tensor 'nodes.threshold'");
-    REFUSED(threshold[root], INFINITY, "tensor 'nodes.threshold'");
-    REFUSED(value[3 * root], -0.125, "tree 1, node 0: the share of class 0 is -0.125, negative");
-    REFUSED(value[3 * root], NAN, "tensor 'nodes.value'");
-    REFUSED(value[3 * root], value[3 * root] + 0.5, "tree 1, node 0: its shares of the classes sum to 1.5");
-    REFUSED(offset[0], 1, "element 0 is 1, expected 0");
-    REFUSED(offset[1], 0, "element 1 is 0 after 0");
-    REFUSED(offset[1], -4, "element 1 is -4 after 0");
-    REFUSED(offset[3], offset[3] + 1, "the last element is");
-    REFUSED(offset[3], INT64_MAX, "element 3 is 9223372036854775807 after");
-    REFUSED(offset[2], offset[2] + 1, "tree ");
-    REFUSED(offsets->shape[0], 1, "0 trees, expected 1 to 1000000");
-    REFUSED(offsets->shape[0], 0, "0 trees, expected 1 to 1000000");
-#undef REFUSED
-    CHECK_OK(ml__learned_validate(model, learned, false));
-    ml_model_free(model);
-    ml_dataset_free(data);
-}
-
-TEST(tree, a_tree_file_has_one_tree)
-{
-    ml_dataset *data = toy_data(NULL, true);
-    ml_model *forest = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("n_estimators", "2")),
-             *tree = toy_model(NULL, "decision_tree");
-
-    check_refused(tree, forest->learned, "tensor 'trees.offset' has 3 elements, a decision_tree has 2");
-    ml_model_free(forest);
-    ml_model_free(tree);
-    ml_dataset_free(data);
-}
-
-/* A chain deeper than the limit, as no fit makes it. */
-TEST(tree, too_deep_a_tree_is_refused)
-{
-    ml_dataset *data = toy_data(NULL, false);
-    ml_model *model = toy_fitted(NULL, "decision_tree", data, NULL);
-    const uint64_t t = 2 * (ML__TREE_MAX_DEPTH + 1) + 1;
-    ml__learned *learned;
-
-    CHECK_OK(ml__learned_create(NULL, &learned));
-    CHECK_OK(ml__schema_copy(&learned->arena, &model->learned->schema, &learned->schema));
-    learned->task = ML__REGRESS;
-    CHECK(ml__learned_add(learned, "feature_importances", ML_FLOAT64, 1, (uint64_t[]){TOY_FEATURES}));
-    int32_t *feature = ml__learned_add(learned, "nodes.feature", ML_INT32, 1, &t);
-    int32_t *left = ml__learned_add(learned, "nodes.left", ML_INT32, 1, &t);
-    CHECK(ml__learned_add(learned, "nodes.threshold", ML_FLOAT32, 1, &t));
-    CHECK(ml__learned_add(learned, "nodes.value", ML_FLOAT64, 2, (uint64_t[]){t, 1}));
-    int64_t *offset = ml__learned_add(learned, "trees.offset", ML_INT64, 1, (uint64_t[]){2});
-    offset[1] = (int64_t)t;
-    for (uint64_t i = 0; i < t; i++) {
-        const bool splits = i + 1 < t && (i == 0 || i % 2);
-        feature[i] = splits ? 0 : -1;
-        left[i] = splits ? (int32_t)(i ? i + 2 : 1) : -1;
-    }
-    feature[t - 2] = left[t - 2] = -1;
-    check_refused(model, learned, "is deeper than 4096");
-    feature[t - 4] = left[t - 4] = -1; /* one level less */
-    find(learned, "nodes.feature")->shape[0] = t - 2;
-    find(learned, "nodes.left")->shape[0] = t - 2;
-    find(learned, "nodes.threshold")->shape[0] = t - 2;
-    find(learned, "nodes.value")->shape[0] = t - 2;
-    offset[1] = (int64_t)t - 2;
-    CHECK_OK(ml__learned_validate(model, learned, false));
-    ml__learned_free(learned);
-    ml_model_free(model);
-    ml_dataset_free(data);
-}
-
-TEST(tree, saved_and_loaded_it_predicts_the_same_bits)
-{
-    ml_dataset *data = toy_data(NULL, true);
-    ml_model *model = toy_fitted(NULL, "decision_tree", data, NULL), *loaded;
-    double a[3 * TOY_ROWS], b[3 * TOY_ROWS];
-    size_t n_bytes;
-    void *bytes = test_saved(model, &n_bytes);
-
-    CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &loaded));
-    CHECK_OK(ml_model_predict_proba(model, data, a, 3 * TOY_ROWS));
-    CHECK_OK(ml_model_predict_proba(loaded, data, b, 3 * TOY_ROWS));
-    CHECK_SAME_BYTES(a, sizeof a, b, sizeof b);
-    free(bytes);
-    ml_model_free(model);
-    ml_model_free(loaded);
     ml_dataset_free(data);
 }
 

@@ -105,6 +105,41 @@ static inline ml_tensor toy_tensor(const ml_model *model, const char *name)
     return tensor;
 }
 
+static inline ml_tree_node toy_node(const ml_model *model, size_t tree, size_t node)
+{
+    ml_tree_node out = {.struct_size = sizeof out};
+
+    CHECK_OK(ml_model_tree_node(model, tree, node, &out));
+    return out;
+}
+
+/* Tree s of a and tree t of b split alike, values as close as `tolerance`; `feature_of` says where the features of
+ * a are in b (NULL: where they were). */
+static inline bool toy_close_trees(const ml_model *a, size_t s, const ml_model *b, size_t t, double tolerance,
+                                   const int32_t *feature_of)
+{
+    const size_t n = ml_model_tree_size(a, s);
+
+    if (!n || n != ml_model_tree_size(b, t))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const ml_tree_node p = toy_node(a, s, i), q = toy_node(b, t, i);
+
+        if (p.left != q.left || p.threshold != q.threshold || p.n_values != q.n_values ||
+            q.feature != (p.feature >= 0 && feature_of ? feature_of[p.feature] : p.feature))
+            return false;
+        for (size_t k = 0; k < p.n_values; k++)
+            if (!(fabs(p.value[k] - q.value[k]) <= tolerance * fmax(1, fabs(q.value[k]))))
+                return false;
+    }
+    return true;
+}
+
+static inline bool toy_equal_trees(const ml_model *a, size_t s, const ml_model *b, size_t t)
+{
+    return toy_close_trees(a, s, b, t, 0, NULL);
+}
+
 /* The reference's rule: a quarter of the rows, by a hash of their number. */
 static inline void toy_split(const ml_dataset *all, ml_dataset **train, ml_dataset **test)
 {

@@ -10,6 +10,7 @@
  *     forest.c         many trees in parallel, and their parameters
  *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
+ *     inspect.c        nodes for who asks
  *     decision_tree.c, random_forest.c   the kinds
  *
  * Symbols   n rows, d features, K classes, T trees, m rows of a node;  i row, j feature, k class
@@ -191,7 +192,7 @@ float ml__threshold_between(float a, float b);
  *
  * so that "left + (x > threshold)" leads from node to node and leaves a leaf where it is. Trees for which 22 or
  * 32 - shift bits are too few have nodes of four words: what, feature << 2 | missing goes left, left, row of values. The
- * nodes of a tree are in breadth-first order, so that the upper levels share cache lines.
+ * nodes of a tree are in breadth-first order, so that the upper levels share cache lines, and so is every file.
  */
 typedef struct ml__trees {
     size_t n_trees, d, K;
@@ -217,6 +218,14 @@ uint32_t ml__link_shift(size_t d);
 bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i);
 /* Node i of tree t. */
 ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
+/* Where a row goes from a split. */
+static inline uint32_t ml__tree_child(const ml__tree_node *node, const float *x)
+{
+    const float value = x[node->feature];
+
+    return node->next + (isnan(value) ? !node->missing_left : value > node->threshold);
+}
+
 /* Put the trees into f->learned and free them one by one. */
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
 
@@ -230,6 +239,8 @@ ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_tree
 
 extern const ml__tensor_rule ml__trees_tensors[];
 ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned);
+/* Of a fitted model whose tensors are these. */
+const ml__trees *ml__trees_of(const ml_model *model);
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
 
 #endif

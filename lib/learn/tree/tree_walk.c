@@ -2,11 +2,11 @@
 /*
  * Fitted trees: checking their tensors and walking them.
  *
- * Of a tree are required: children have higher numbers than their parent and are in the tree; every node but the root
- * has exactly one parent (so all are reached and none twice); a split's feature exists and its threshold is finite; a
- * leaf's words are as layout.c writes them and its row of values exists; no path is longer than ML__TREE_MAX_DEPTH;
- * shares of classes are not negative and sum to 1. A walk is bounded by the depth found here, so it ends whatever it
- * reads.
+ * Of a tree are required: nodes are in breadth-first order, so the children of a split are the next two that no split has
+ * claimed, and every node but the root is claimed (all are reached and none twice); a split's feature exists and its
+ * threshold is finite; a leaf's words are as layout.c writes them and its row of values exists; no path is longer than
+ * ML__TREE_MAX_DEPTH; shares of classes are not negative and sum to 1. A walk is bounded by the depth found here, so it
+ * ends whatever it reads.
  *
  * Prediction   mean over the trees, in their order, of the value of the leaf that the row falls into
  *
@@ -53,45 +53,43 @@ done:
     return st;
 }
 
-/* A split of tree `t`: give its children their depth, which until then is 0. */
-static ml_status check_split(const ml__tree_node *node, size_t i, size_t n_nodes, size_t d, size_t t, uint32_t *depth)
+/* A split of tree `t`, of whose nodes the first *n_claimed are the root or children of earlier splits. */
+static ml_status check_split(const ml__tree_node *node, size_t i, size_t n_nodes, size_t d, size_t t, size_t *n_claimed)
 {
-    const uint64_t left = node->next;
     ml_status st = ML_OK;
 
     ML__CHECK((size_t)node->feature < d, ML_E_FORMAT, "tree %zu, node %zu: its feature is %d, of %zu", t, i,
               (int)node->feature, d);
     ML__CHECK(isfinite(node->threshold), ML_E_FORMAT, "tree %zu, node %zu: its threshold is not finite", t, i);
-    ML__CHECK(left > i && left + 1 < n_nodes, ML_E_FORMAT,
-              "tree %zu, node %zu: its children are %llu and %llu, of %zu nodes", t, i, (unsigned long long)left,
-              (unsigned long long)left + 1, n_nodes);
-    ML__CHECK(depth[i] < ML__TREE_MAX_DEPTH, ML_E_FORMAT, "tree %zu, node %zu is deeper than %d", t, (size_t)left,
-              (int)ML__TREE_MAX_DEPTH);
-    for (uint64_t child = left; child <= left + 1; child++) {
-        ML__CHECK(!depth[child], ML_E_FORMAT, "tree %zu, node %llu has two parents", t, (unsigned long long)child);
-        depth[child] = depth[i] + 1;
-    }
+    ML__CHECK(node->next == *n_claimed, ML_E_FORMAT,
+              "tree %zu, node %zu: its left child is %u, in breadth-first order it would be %zu", t, i,
+              (unsigned)node->next, *n_claimed);
+    ML__CHECK(n_nodes - *n_claimed >= 2, ML_E_FORMAT, "tree %zu, node %zu: its children are %zu and %zu, of %zu nodes",
+              t, i, *n_claimed, *n_claimed + 1, n_nodes);
+    *n_claimed += 2;
 done:
     return st;
 }
 
-/* Parents come before their children, so when a node's turn comes its depth is known. `depth` is [n_nodes], cleared. */
-static ml_status check_tree(const ml__trees *trees, size_t t, size_t n_values, uint32_t *depth, uint32_t *deepest)
+/* A level ends where the children of the level before it end. */
+static ml_status check_tree(const ml__trees *trees, size_t t, size_t n_values, uint32_t *depth)
 {
     const size_t n_nodes = (size_t)(trees->offset[t + 1] - trees->offset[t]);
+    size_t n_claimed = 1, level_end = 1;
     ml_status st = ML_OK;
 
-    *deepest = 0;
     for (size_t i = 0; i < n_nodes; i++) {
         const ml__tree_node node = ml__tree_node_at(trees, t, i);
 
-        ML__CHECK(!i || depth[i], ML_E_FORMAT, "tree %zu, node %zu has no parent", t, i);
-        if (depth[i] > *deepest)
-            *deepest = depth[i];
-        ML__CHECK(ml__tree_words_are_plain(trees, t, i), ML_E_FORMAT, "tree %zu, node %zu: unknown bits are set", t,
-                  i);
+        ML__CHECK(i < n_claimed, ML_E_FORMAT, "tree %zu, node %zu has no parent", t, i);
+        if (i == level_end) {
+            level_end = n_claimed;
+            ML__CHECK(++*depth <= ML__TREE_MAX_DEPTH, ML_E_FORMAT, "tree %zu, node %zu is deeper than %d", t, i,
+                      (int)ML__TREE_MAX_DEPTH);
+        }
+        ML__CHECK(ml__tree_words_are_plain(trees, t, i), ML_E_FORMAT, "tree %zu, node %zu: unknown bits are set", t, i);
         if (node.feature >= 0)
-            ML__TRY(check_split(&node, i, n_nodes, trees->d, t, depth));
+            ML__TRY(check_split(&node, i, n_nodes, trees->d, t, &n_claimed));
         else
             ML__CHECK(trees->first_value[t] >= 0 && (uint64_t)trees->first_value[t] < n_values &&
                           node.next < n_values - (uint64_t)trees->first_value[t],
@@ -99,21 +97,6 @@ static ml_status check_tree(const ml__trees *trees, size_t t, size_t n_values, u
                       (long long)trees->first_value[t], (unsigned)node.next, n_values);
     }
 done:
-    return st;
-}
-
-static ml_status check_trees(const ml__learned *learned, const ml__trees *trees, size_t n_values, uint32_t *depth)
-{
-    ml__arena arena;
-    uint32_t *of_node;
-    ml_status st = ML_OK;
-
-    ml__arena_init(&arena, learned->context);
-    ML__NEW(&arena, of_node, (size_t)trees->offset[trees->n_trees]);
-    for (size_t t = 0; t < trees->n_trees; t++)
-        ML__TRY(check_tree(trees, t, n_values, of_node + trees->offset[t], &depth[t]));
-done:
-    ml__arena_free(&arena);
     return st;
 }
 
@@ -126,8 +109,8 @@ static ml_status check_shares(const double *share, size_t n_values, size_t K, in
         sole[i] = -1;
         for (size_t k = 0; k < K; k++) {
             if (!(share[i * K + k] >= 0))
-                return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the share of class %zu is %g, negative",
-                                i, k, share[i * K + k]);
+                return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the share of class %zu is %g, negative", i,
+                                k, share[i * K + k]);
             sum += share[i * K + k];
             if (share[i * K + k] == 1)
                 sole[i] = (int32_t)k;
@@ -172,7 +155,8 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
               s->trees.n_trees);
     ML__NEW(&learned->arena, depth, s->trees.n_trees);
     s->trees.depth = depth;
-    ML__TRY(check_trees(learned, &s->trees, n_values, depth));
+    for (size_t t = 0; t < s->trees.n_trees; t++)
+        ML__TRY(check_tree(&s->trees, t, n_values, &depth[t]));
     if (learned->task == ML__CLASSIFY) {
         ML__NEW(&learned->arena, sole, n_values);
         ML__TRY(check_shares(s->trees.value, n_values, s->trees.K, sole));
@@ -181,6 +165,11 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
     learned->state = s;
 done:
     return st;
+}
+
+const ml__trees *ml__trees_of(const ml_model *model)
+{
+    return &((const state *)model->learned->state)->trees;
 }
 
 /* ---- walks ---- */
@@ -192,12 +181,10 @@ static uint32_t walk_one(const ml__trees *trees, size_t t, const float *x)
 
     for (uint32_t level = 0; level < trees->depth[t]; level++) {
         const ml__tree_node node = ml__tree_node_at(trees, t, i);
-        bool right;
 
         if (node.feature < 0)
             break;
-        right = isnan(x[node.feature]) ? !node.missing_left : x[node.feature] > node.threshold;
-        i = node.next + right;
+        i = ml__tree_child(&node, x);
     }
     return ml__tree_node_at(trees, t, i).next;
 }

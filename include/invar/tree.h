@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/**
+ * @file
+ * Fitted trees: their nodes, and the ways of rows through them.
+ *
+ * A "decision_tree" is one tree, a "random_forest" several; the trees of "adaboost" are its members. Node 0 is the root.
+ * Nodes are numbered level by level and within a level from left to right, so siblings are adjacent, children have higher
+ * numbers than their parent, and a tree has an odd number of nodes. (scikit-learn numbers depth first.)
+ *
+ * Threads: any number at once, on one fitted model.
+ */
+#ifndef INVAR_TREE_H
+#define INVAR_TREE_H
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ml_tree_node {
+    size_t struct_size;   /**< sizeof(ml_tree_node), set by the caller */
+    int64_t left, right;  /**< node numbers of the children; -1: a leaf */
+    int32_t feature;      /**< that is compared; -1: a leaf */
+    int32_t missing_left; /**< 1: a missing value goes left; 0: right, or a leaf */
+    double threshold;     /**< rows go left when (float)x <= threshold; 0 of a leaf */
+    const double
+        *value;      /**< of a leaf: shares of the classes, or the value; NULL of a split. Borrowed until the next fit
+                               or free */
+    size_t n_values; /**< number of classes, 1 for reals; 0 of a split */
+    size_t depth;    /**< splits on the way from the root: 0 for the root */
+} ml_tree_node;
+
+/** Number of trees; 0 when not fitted and for kinds that are not made of trees. @since 0.1 */
+ML_API size_t ml_model_tree_count(const ml_model *model);
+
+/** Number of nodes of a tree; 0 when there is no such tree. @since 0.1 */
+ML_API size_t ml_model_tree_size(const ml_model *model, size_t tree);
+
+/**
+ * One node of one tree.
+ *
+ * @param tree  below ml_model_tree_count()
+ * @param node  below ml_model_tree_size()
+ * @param out   filled; as much as out->struct_size says
+ * @return ML_OK; ML_E_ARGUMENT (NULL; tree or node out of range: both numbers are named; unknown struct_size);
+ *         ML_E_UNSUPPORTED (this kind is not made of trees); ML_E_STATE (not fitted).
+ * Cost: O(depth) for the usual tree, of which `depth` is all. @since 0.1
+ */
+ML_API ml_status ml_model_tree_node(const ml_model *model, size_t tree, size_t node, ml_tree_node *out);
+
+/* ---- ways of rows ---- */
+
+/**
+ * The leaf of every row in every tree, as scikit-learn's apply().
+ *
+ * @param data  as for ml_model_predict()
+ * @param out   row-major n_rows x trees: node numbers
+ * @param n     size of `out` in elements: n_rows * ml_model_tree_count()
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_UNSUPPORTED (this kind is not made of trees); ML_E_STATE (not fitted);
+ *         ML_E_SHAPE (features, or n: both numbers are named; `out` is untouched); ML_E_DATA (as ml_model_predict());
+ *         ML_E_MEMORY; ML_E_EXECUTOR. @since 0.1
+ */
+ML_API ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *data, int32_t *out, size_t n);
+
+/**
+ * The nodes that one row passes in one tree, from the root (0) to its leaf: scikit-learn's decision_path().
+ *
+ * @param x       n_features values; NaN = missing
+ * @param nodes   n_nodes node numbers; NULL with n_nodes 0 to learn the length only
+ * @param length  NULL, or receives the number of nodes of the path, which is at most 4097
+ * @return ML_OK; ML_E_ARGUMENT (NULL; tree out of range); ML_E_UNSUPPORTED; ML_E_STATE; ML_E_DATA (a value that the kind
+ *         does not take); ML_E_SHAPE (n_features; n_nodes too small: `nodes` is untouched and *length set); ML_E_MEMORY.
+ * @since 0.1
+ */
+ML_API ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x, size_t n_features,
+                                    int32_t *nodes, size_t n_nodes, size_t *length);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
