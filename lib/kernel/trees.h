@@ -36,13 +36,14 @@ typedef struct ml__tree_rows {
     const uint32_t *class_weight; /* [K] of the classes that are here */
     uint64_t sum_squares;         /* of these */
     size_t n_classes_here;
+    uint32_t heaviest_class;      /* its weight */
     const uint32_t *class_end;    /* [n_classes_here] behind the last row of each */
     uint32_t *order, *class_left; /* workspace [n], [K] */
     /* targets */
     const int32_t *products, *weights; /* [n] weight times target, and weight, or NULL; the sums stay below 2^30 */
     const int64_t *packed;             /* [n] (weight times target << shift) + weight otherwise */
     uint32_t shift;                    /* W < 2^shift */
-    int64_t S;                         /* sum of the products, below 2^(62 - shift) */
+    int64_t S;                         /* sum of the products, below 2^(62 - shift) and 2^51 */
 } ml__tree_rows;
 
 /* The best cut of a node so far: codes up to `code` go left. */

@@ -411,47 +411,80 @@ static void few_codes_heavy(const ml__tree_rows *rows, const uint8_t *code, ml__
     }
 }
 
-/* At most 64 rows of weight at most 255: the lanes are the rows. */
+/* The lanes are rows, 64 at a time; classes of weight at most 255. */
 static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
-    const size_t n = rows->n, n_vectors = (n + 15) / 16;
-    sums_f32 s[4] = {{{0}, {0}, {0}}, {{0}, {0}, {0}}, {{0}, {0}, {0}}, {{0}, {0}, {0}}};
     uint8_t l_k[64];
-    float gain[64];
+    float gain[PAIRS_LIMIT];
     bool above = false;
 
-    for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
-        const uint8_t k = rows->label[begin];
+    for (size_t first = 0; first < rows->n; first += 64) {
+        const size_t n = rows->n - first < 64 ? rows->n - first : 64, n_vectors = (n + 15) / 16;
+        sums_f32 s[4];
 
-        end = rows->class_end[c];
-        sum_pairs(code, rows->weight, begin, end, code, n, l_k);
+        for (size_t v = 0; v < n_vectors; v++)
+            s[v].squares = s[v].A = s[v].l = (f32x16){0};
+        for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
+            const float W_k = (float)rows->class_weight[rows->label[begin]];
+
+            end = rows->class_end[c];
+            sum_pairs(code, rows->weight, begin, end, code + first, n, l_k);
+            for (size_t v = 0; v < n_vectors; v++) {
+                f32x16 wide;
+                WIDEN(l_k + 16 * v, wide);
+                add_class_f32(&s[v], &wide, W_k);
+            }
+        }
         for (size_t v = 0; v < n_vectors; v++) {
-            f32x16 wide;
-            WIDEN(l_k + 16 * v, wide);
-            add_class_f32(&s[v], &wide, (float)rows->class_weight[k]);
+            f32x16 g;
+            gain_classes_f32(&s[v], (float)rows->sum_squares, (float)rows->W, &g);
+            memcpy(gain + first + 16 * v, &g, sizeof g);
+            above |= ANY_ABOVE_f32(g, (float)best->gain);
         }
     }
-    for (size_t v = 0; v < n_vectors; v++) {
-        f32x16 g;
-        gain_classes_f32(&s[v], (float)rows->sum_squares, (float)rows->W, &g);
-        memcpy(gain + 16 * v, &g, sizeof g);
-        above |= ANY_ABOVE_f32(g, (float)best->gain);
-    }
     if (above)
-        keep_f32(gain, code, n, best);
+        keep_f32(gain, code, rows->n, best);
 }
 
 /* Tables of one class after the other; for many rows per class. */
-static void table_classes(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
+static void table_classes_light(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
+{
+    sums_f32 s[ML__MAX_CODES / 16];
+    uint32_t table[ML__MAX_CODES];
+    const size_t n_cuts = (n_codes + 15) / 16 * 16;
+
+    memset(s, 0, n_cuts / 16 * sizeof *s);
+    for (size_t here = 0, begin = 0, end; here < rows->n_classes_here; here++, begin = end) {
+        const float W_k = (float)rows->class_weight[rows->label[begin]];
+        u32x16 carry = {0}, l_k;
+        f32x16 l;
+
+        end = rows->class_end[here];
+        memset(table, 0, n_cuts * sizeof *table);
+        count_codes(code, rows->weight, begin, end, table);
+        for (size_t c = 0; c < n_cuts; c += 16) {
+            memcpy(&l_k, table + c, sizeof l_k);
+            prefix_u32(&l_k, &carry);
+            to_f32(&l_k, &l);
+            add_class_f32(&s[c / 16], &l, W_k);
+        }
+    }
+    for (uint32_t c = 0; c < n_cuts; c += 16) {
+        f32x16 gain;
+        gain_classes_f32(&s[c / 16], (float)rows->sum_squares, (float)rows->W, &gain);
+        keep_block_f32(&gain, c, best);
+    }
+}
+
+static void table_classes_heavy(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
     sums_f64 s[ML__MAX_CODES / 8];
     uint32_t table[ML__MAX_CODES];
     const size_t n_cuts = (n_codes + 15) / 16 * 16;
-    f64x8 gain;
 
     memset(s, 0, n_cuts / 8 * sizeof *s);
     for (size_t here = 0, begin = 0, end; here < rows->n_classes_here; here++, begin = end) {
-        const uint8_t k = rows->label[begin];
+        const double W_k = rows->class_weight[rows->label[begin]];
         u32x16 carry = {0}, l_k;
 
         end = rows->class_end[here];
@@ -460,22 +493,14 @@ static void table_classes(const ml__tree_rows *rows, const uint8_t *code, size_t
         for (size_t c = 0; c < n_cuts; c += 16) {
             memcpy(&l_k, table + c, sizeof l_k);
             prefix_u32(&l_k, &carry);
-            add_halves(&s[c / 8], &l_k, rows->class_weight[k]);
+            add_halves(&s[c / 8], &l_k, W_k);
         }
     }
-    for (uint32_t c = 0; c < n_cuts; c += 8)
-        if (rows->W < ML__LIGHT_NODE) {
-            for (uint32_t i = 0; i < 8; i++) {
-                const float l = (float)s[c / 8].l[i], squares = (float)s[c / 8].squares[i];
-                const float g = squares / l + ((float)rows->sum_squares - 2 * (float)s[c / 8].A[i] + squares) /
-                                                  ((float)rows->W - l);
-                if (g > (float)best->gain)
-                    *best = (ml__tree_cut){(double)g, c + i};
-            }
-        } else {
-            gain_classes_f64(&s[c / 8], (double)rows->sum_squares, rows->W, &gain);
-            keep_block_f64(&gain, c, best);
-        }
+    for (uint32_t c = 0; c < n_cuts; c += 8) {
+        f64x8 gain;
+        gain_classes_f64(&s[c / 8], (double)rows->sum_squares, rows->W, &gain);
+        keep_block_f64(&gain, c, best);
+    }
 }
 
 /* Row numbers by code. */
@@ -533,7 +558,7 @@ static void scan_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tre
 
 enum {
     SMALL_CLASSES = 64, /* up to here a new class comes too often for a branch */
-    TABLE_COST = 64     /* rows that a scan does while a table of a class is cleared and read */
+    TABLE_COST = 32     /* rows that a scan does while a table of a class is cleared and read */
 };
 
 bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
@@ -546,12 +571,14 @@ bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, si
         few_codes_light(rows, code, best);
     else if (n_codes <= 16)
         few_codes_heavy(rows, code, best);
-    else if (rows->n <= 64 && rows->W <= 255)
+    else if (rows->n <= PAIRS_LIMIT && rows->heaviest_class <= 255 && rows->W < ML__LIGHT_NODE)
         pairs_classes(rows, code, best);
-    else if (rows->n / TABLE_COST >= rows->n_classes_here)
-        table_classes(rows, code, n_codes, best);
-    else
+    else if (rows->n / TABLE_COST < rows->n_classes_here)
         scan_classes(rows, code, best);
+    else if (rows->W < ML__LIGHT_NODE)
+        table_classes_light(rows, code, n_codes, best);
+    else
+        table_classes_heavy(rows, code, n_codes, best);
     return true;
 }
 

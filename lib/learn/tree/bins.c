@@ -37,7 +37,7 @@ static ml_status order_by_class(ml__arena *scratch, const int32_t *y, size_t n, 
     }
     for (size_t i = 0; i < n; i++)
         bins->row[place[y[i]]++] = (uint32_t)i;
-    ML__NEW(scratch, bins->label, n);
+    ML__NEW(scratch, bins->label, n + ML__COLUMN_PADDING);
     for (size_t i = 0; i < n; i++)
         bins->label[i] = (uint8_t)y[bins->row[i]];
 done:
@@ -86,10 +86,10 @@ done:
 /* ---- columns of values ---- */
 
 typedef struct {
-    const float *X;
+    const ml_dataset *dataset;
     ml__bins *bins;
     ml_context *context;
-    float *columns; /* [d x n] */
+    float *columns; /* [d x n] in the order of the data */
     size_t max_bins;
 } binning;
 
@@ -97,14 +97,20 @@ static ml_status transpose_block(void *argument, size_t block)
 {
     const binning *b = argument;
     const size_t n = b->bins->n, d = b->bins->d, begin = block * BLOCK_ROWS;
-    const size_t end = n - begin < BLOCK_ROWS ? n : begin + BLOCK_ROWS;
+    const size_t n_rows = n - begin < BLOCK_ROWS ? n - begin : BLOCK_ROWS;
+    float *x;
+    ml__arena arena;
+    ml_status st = ML_OK;
 
-    for (size_t i = begin; i < end; i++) {
-        const float *x = b->X + (size_t)b->bins->row[i] * d;
-        for (size_t j = 0; j < d; j++)
-            b->columns[j * n + i] = x[j];
-    }
-    return ML_OK;
+    ml__arena_init(&arena, b->context);
+    ML__NEW(&arena, x, n_rows * d);
+    ml__dataset_read(b->dataset, begin, n_rows, ML_FLOAT32, x);
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < n_rows; i++)
+            b->columns[j * n + begin + i] = x[i * d + j];
+done:
+    ml__arena_free(&arena);
+    return st;
 }
 
 /* ---- cuts of a feature ---- */
@@ -204,6 +210,7 @@ static ml_status bin_feature(void *argument, size_t j)
     const float *x = b->columns + j * n;
     float *cuts = bins->cuts + j * ML__MAX_CODES;
     uint32_t *keys, *other;
+    uint8_t *code, *ordered = bins->code + j * bins->stride;
     groups g;
     ml__arena arena;
     ml_status st = ML_OK;
@@ -211,6 +218,7 @@ static ml_status bin_feature(void *argument, size_t j)
     ml__arena_init(&arena, b->context);
     ML__NEW(&arena, keys, n);
     ML__NEW(&arena, other, n);
+    ML__NEW(&arena, code, n);
     ML__NEW(&arena, g.lowest, b->max_bins);
     ML__NEW(&arena, g.highest, b->max_bins);
     for (size_t i = 0; i < n; i++)
@@ -226,16 +234,19 @@ static ml_status bin_feature(void *argument, size_t j)
     }
     for (size_t c = g.n; c < ML__MAX_CODES; c++)
         cuts[c] = INFINITY;
-    bins->kernels->tree_encode(n, x, cuts, bins->code + j * bins->stride);
+    bins->kernels->tree_encode(n, x, cuts, code);
+    for (size_t i = 0; i < n; i++)
+        ordered[i] = code[bins->row[i]];
 done:
     ml__arena_free(&arena);
     return st;
 }
 
-ml_status ml__bins_make(ml__arena *scratch, const ml__tree_data *data, size_t max_bins, ml__bins *bins)
+ml_status ml__bins_make(ml__arena *scratch, const ml_dataset *dataset, const ml__tree_data *data, size_t max_bins,
+                        ml__bins *bins)
 {
     const size_t n = data->n, d = data->d;
-    binning b = {.X = data->X, .bins = bins, .context = scratch->context, .max_bins = max_bins};
+    binning b = {.dataset = dataset, .bins = bins, .context = scratch->context, .max_bins = max_bins};
     ml__arena columns;
     ml_status st = ML_OK;
 

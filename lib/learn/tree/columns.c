@@ -50,6 +50,7 @@ struct ml__column_grower {
     int32_t *products, *weights;
     int64_t *packed;
     double *importance; /* [d] */
+    ml__tree_rows rows; /* of the node that is searched; set anew are the fields that differ from node to node */
     open_node *open;
     size_t n_open, most_open;
     /* the tree */
@@ -116,6 +117,8 @@ ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, 
         ML__NEW(&g->arena, g->products, ML__SMALL_TARGETS);
         ML__NEW(&g->arena, g->weights, ML__SMALL_TARGETS);
         ML__NEW(&g->arena, g->packed, n);
+        g->rows.weights = g->weights;
+        g->rows.packed = g->packed;
     } else
         ML__NEW(&g->arena, g->row_of_class, data->K);
     if (g->label) {
@@ -123,6 +126,10 @@ ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, 
         ML__NEW(&g->arena, g->class_left, data->K);
         ML__NEW(&g->arena, g->class_weight, data->K);
         ML__NEW(&g->arena, g->class_end, data->K);
+        g->rows.class_weight = g->class_weight;
+        g->rows.class_end = g->class_end;
+        g->rows.order = g->order;
+        g->rows.class_left = g->class_left;
     }
 done:
     return st;
@@ -207,7 +214,7 @@ static void fill_bag(ml__column_grower *g)
 static void describe_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
 {
     const uint8_t *label = g->label + node->begin;
-    uint32_t here = 0, before = 0;
+    uint32_t here = 0, before = 0, heaviest = 0;
     uint64_t W = 0, sum_squares = 0;
     uint8_t last = label[0];
 
@@ -218,17 +225,15 @@ static void describe_classes(ml__column_grower *g, const open_node *node, ml__tr
         here += !same;
         sum_squares += (uint64_t)weight * (2 * (uint64_t)before + weight);
         before += weight;
+        heaviest = before > heaviest ? before : heaviest;
         W += weight;
         last = label[i];
         g->class_weight[last] = before;
         g->class_end[here] = (uint32_t)i + 1;
     }
     rows->label = label;
-    rows->class_weight = g->class_weight;
-    rows->class_end = g->class_end;
-    rows->order = g->order;
-    rows->class_left = g->class_left;
     rows->W = (uint32_t)W;
+    rows->heaviest_class = heaviest;
     rows->sum_squares = sum_squares;
     rows->n_classes_here = here + 1;
 }
@@ -256,13 +261,12 @@ static void describe_targets(ml__column_grower *g, const open_node *node, ml__tr
     if (node->n <= ML__SMALL_TARGETS && n_bits <= SMALL_WEIGHT) {
         *scale = ldexp(1, SMALL_SUM_BITS - (int)n_bits - exponent);
         rows->products = g->products;
-        rows->weights = g->weights;
         rows->S = g->kernels->tree_products(node->n, ids, g->bins->t, rows->weight, centre, *scale, g->products,
                                             g->weights);
     } else {
         target_bits = 61 - 2 * (int)n_bits;
         *scale = ldexp(1, (target_bits < MOST_BITS ? target_bits : MOST_BITS) - exponent);
-        rows->packed = g->packed;
+        rows->products = NULL;
         rows->shift = n_bits;
         rows->S = g->kernels->tree_pack(node->n, ids, g->bins->t, rows->weight, centre, *scale, n_bits, g->packed);
     }
@@ -270,7 +274,8 @@ static void describe_targets(ml__column_grower *g, const open_node *node, ml__tr
 
 static void describe(ml__column_grower *g, const open_node *node, ml__tree_rows *rows, double *scale)
 {
-    *rows = (ml__tree_rows){.n = node->n, .weight = g->weight + node->begin};
+    rows->n = node->n;
+    rows->weight = g->weight + node->begin;
     *scale = 1;
     if (g->label) {
         describe_classes(g, node, rows);
@@ -515,7 +520,7 @@ done:
 
 static ml_status visit(ml__column_grower *g, const open_node *node)
 {
-    ml__tree_rows rows;
+    ml__tree_rows *rows = &g->rows;
     ml__tree_cut best;
     double scale, decreased;
     size_t feature;
@@ -524,9 +529,9 @@ static ml_status visit(ml__column_grower *g, const open_node *node)
         feature = search_pair(g, node, &best.code);
         decreased = decrease_of_pair(g, node);
     } else {
-        describe(g, node, &rows, &scale);
-        feature = search(g, node, &rows, &best);
-        decreased = decrease(g, &rows, best.gain, scale);
+        describe(g, node, rows, &scale);
+        feature = search(g, node, rows, &best);
+        decreased = decrease(g, rows, best.gain, scale);
     }
     if (feature == g->data->d)
         return make_leaf(g, node);

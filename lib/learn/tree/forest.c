@@ -119,8 +119,6 @@ static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, 
     else
         data->t = ml__fit_targets(f);
     ML__TRY(data->y || data->t ? ML_OK : ML_E_MEMORY);
-    data->X = ml__fit_matrix_f32(f);
-    ML__TRY(data->X ? ML_OK : ML_E_MEMORY);
 done:
     return st;
 }
@@ -218,9 +216,12 @@ static ml_status make_codes(forest *r, int64_t max_bins)
     ml_status st = ML_OK;
 
     r->by_columns = fits_columns(&r->data, max_bins);
-    if (!r->by_columns)
+    if (!r->by_columns) {
+        r->data.X = ml__fit_matrix_f32(r->f);
+        ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
         return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
-    ML__TRY(ml__bins_make(scratch, &r->data, (size_t)max_bins, &r->bins));
+    }
+    ML__TRY(ml__bins_make(scratch, r->f->data, &r->data, (size_t)max_bins, &r->bins));
     r->n_growers = n_threads < r->n_trees ? n_threads : r->n_trees;
     ML__NEW(scratch, r->growers, r->n_growers);
     for (size_t i = 0; i < r->n_growers; i++)

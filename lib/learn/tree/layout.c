@@ -162,8 +162,10 @@ bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i)
     uint32_t plain[ML__WIDE_WORDS];
 
     write_node(plain, trees->n_words, trees->shift, i, &node, node.next);
-    return !memcmp(plain, trees->words + ((size_t)trees->offset[t] + i) * trees->n_words,
-                   trees->n_words * sizeof *plain);
+    for (size_t w = 0; w < trees->n_words; w++)
+        if (plain[w] != trees->words[((size_t)trees->offset[t] + i) * trees->n_words + w])
+            return false;
+    return true;
 }
 
 /* Breadth first: `order` [n_nodes] is the queue, which also says where each node goes. */

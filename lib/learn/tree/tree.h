@@ -75,7 +75,7 @@ void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits);
 typedef struct ml__tree_data {
     size_t n, d, K; /* K = 1 for reals */
     bool classify;
-    const float *X; /* [n x d] */
+    const float *X; /* [n x d]; NULL where there are byte codes */
     ml__codes codes;
     const int32_t *y;     /* [n] classes */
     const double *t;      /* [n] targets */
@@ -128,8 +128,9 @@ typedef struct ml__bins {
     float *lowest, *highest; /* [d x 256] values of a code */
 } ml__bins;
 
-/* At most max_bins <= 256 codes per feature; at most 256 classes. */
-ml_status ml__bins_make(ml__arena *scratch, const ml__tree_data *data, size_t max_bins, ml__bins *bins);
+/* At most max_bins <= 256 codes per feature of all rows of `dataset`; at most 256 classes. */
+ml_status ml__bins_make(ml__arena *scratch, const ml_dataset *dataset, const ml__tree_data *data, size_t max_bins,
+                        ml__bins *bins);
 /* Of a split after `code` in a node whose next code is `next`. */
 float ml__bins_threshold(const ml__bins *bins, size_t j, uint32_t code, uint32_t next);
 
