@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Ours and theirs on the same data, in turn: sh bench/run.sh [job…] [--data DIR] [--write]; --help says the rest, --list
-# names the jobs. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
+# names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
 # BENCH_INSTALL=no leaves the system as it is, BUILD=DIR says where to build, INVAR_OPTIONS how.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -32,4 +32,8 @@ fi
     ${INVAR_OPTIONS:-} ) >&2
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
+if [ "${1:-}" = accuracy ]; then
+    shift
+    exec "$python" "$here/bench/accuracy.py" --build "$build" "$@"
+fi
 exec "$python" "$here/bench/run.py" --build "$build" "$@"

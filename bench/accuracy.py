@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores side by side: sh bench/run.sh accuracy --data DIR [--seeds N]. Each data set is parted N times in three quarters and
+one, by seeds 0 to N - 1; every system learns from the same rows and is scored on the rest. Printed are the mean and its
+standard error; "=" says that ours is within one standard error of the difference to the best of the others, or better.
+
+Categories are coded one-hot and rows with missing values left out, for everybody."""
+import argparse
+import math
+import os
+import tempfile
+from typing import Callable
+
+import numpy as np
+import pandas as pd
+from errors import Absent, Failure
+from systems import US, System
+from tables import Tables
+
+Table = tuple[np.ndarray, np.ndarray, int]  # features, output, classes (0: reals)
+
+
+def labels_of(column: pd.Series) -> tuple[np.ndarray, int]:
+    codes, names = pd.factorize(column, sort=True)
+    return codes, len(names)
+
+
+def last_column(path: str) -> Table:
+    frame = pd.read_csv(path, header=None, quotechar="'")
+    y, classes = labels_of(frame.iloc[:, -1])
+    return frame.iloc[:, :-1].to_numpy(float), y, classes
+
+
+def letter(path: str) -> Table:
+    frame = pd.read_csv(path)
+    y, classes = labels_of(frame["letter"])
+    return frame.drop(columns="letter").to_numpy(float), y, classes
+
+
+def california(path: str) -> Table:
+    frame = pd.read_csv(path).drop(columns="ocean_proximity").dropna()
+    return frame.iloc[:, :8].to_numpy(float), frame["median_house_value"].to_numpy(float) / 1e5, 0
+
+
+def adult(path: str) -> Table:
+    frame = pd.read_csv(path, na_values="?", skipinitialspace=True).dropna()
+    y, classes = labels_of(frame["income"])
+    return pd.get_dummies(frame.drop(columns="income")).to_numpy(float), y, classes
+
+
+def digits(_: str) -> Table:
+    from sklearn.datasets import load_digits
+    X, y = load_digits(return_X_y=True)
+    return X, y, 10
+
+
+DATA: dict[str, tuple[str, Callable[[str], Table]]] = {
+    "letter": ("letter.csv", letter),
+    "California": ("california_housing.csv", california),
+    "adult": ("adult_train.csv", adult),
+    "mammography": ("mammography.csv", last_column),
+    "sonar": ("sonar.csv", last_column),
+    "ionosphere": ("ionosphere.csv", last_column),
+    "digits": ("", digits),
+}
+MODELS = {
+    "forest": ("task=forest trees=100", "kind=random_forest param=n_estimators:100", ["scikit-learn", "ranger"]),
+}
+
+
+def score(label: str, line: str, threads: int, build: str) -> float:
+    """Of one fit; NaN when the system is absent or fails, with the reason printed."""
+    try:
+        system = System(label, threads, build)
+        try:
+            system.prepare(line)
+            system.run()
+            return system.number("score", "score")
+        finally:
+            system.close()
+    except (Absent, Failure) as e:
+        print(f"  {label}: {e}")
+        return math.nan
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def compare(name: str, model: str, table: Table, a: argparse.Namespace, tables: Tables) -> None:
+    task, ours, peers = MODELS[model]
+    X, y, classes = table
+    scores: dict[str, list[float]] = {system: [] for system in [US, *peers]}
+    for seed in range(a.seeds):
+        rows = np.random.RandomState(seed).permutation(len(X))
+        words = tables._split("accuracy", classes, X[rows], y[rows], len(X) * 3 // 4)
+        for system in scores:
+            metric = "" if system != US else " " + ours + f" param=random_state:{seed}"
+            scores[system].append(score(system, f"{words} {task} verb=fit{metric}", a.threads, a.build))
+    columns = []
+    for system, values in scores.items():
+        mean, error = mean_and_error(np.array(values))
+        columns.append(f"{mean:.4f} ± {error:.4f}")
+    best = max(peers, key=lambda p: np.mean(scores[p]))
+    difference, error = mean_and_error(np.array(scores[US]) - np.array(scores[best]))
+    print(f"| {name} | {' | '.join(columns)} | {difference:+.4f} ± {error:.4f} | {'=' if difference >= -error else 'less'} |",
+          flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="data sets; all of them")
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--data", default="")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    a = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        tables = Tables(directory, a.data, False)
+        for model, (_, _, peers) in MODELS.items():
+            print(f"| {model} | {' | '.join([US, *peers])} | ours − the best of the others | |")
+            print("|---" * (4 + len(peers)) + "|")
+            for name in a.names or DATA:
+                file, read = DATA[name]
+                path = os.path.join(a.data, file)
+                if file and not os.path.exists(path):
+                    print(f"| {name} | left out: needs {file}, give its folder with --data DIR |")
+                    continue
+                compare(name, model, read(path), a, tables)
+
+
+if __name__ == "__main__":
+    main()
