@@ -13,50 +13,32 @@
 #pragma GCC target("avx2,fma,bmi,bmi2,popcnt")
 #endif
 
+#define VECTOR_BYTES 32
 #include "kernel/trees_generic.h"
 #include "kernel/trees_plain.h"
 
 #include "kernel/trees_bmi2.h"
 
-#undef ANY_ABOVE_f32
-#undef ANY_ABOVE_f64
+#undef LANES_ABOVE_f32
+#undef LANES_ABOVE_f64
+#undef LANES_FROM_f32
+#undef LANES_FROM_f64
 #undef WIDEN
+#undef WIDEN_i32
 #undef COMPARE_64
 
-#define ANY_ABOVE_f32(v, x) above_f32(&(v), x)
-#define ANY_ABOVE_f64(v, x) above_f64(&(v), x)
+#define LANES_ABOVE_f32(v, x) \
+    ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GT_OQ)))
+#define LANES_ABOVE_f64(v, x) \
+    ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GT_OQ)))
+#define LANES_FROM_f32(v, x) \
+    ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GE_OQ)))
+#define LANES_FROM_f64(v, x) \
+    ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GE_OQ)))
+#define WIDEN(bytes, v) \
+    ((v) = (v_f32)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes)))))
+#define WIDEN_i32(bytes, v) ((v) = (v_i32)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes))))
 #define COMPARE_64(code, cut) compare_64(code, cut)
-#define WIDEN(bytes, floats)                                                                        \
-    do {                                                                                            \
-        const __m256 low = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes)))); \
-        const __m256 high = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)((bytes) + 8)))); \
-        memcpy(&(floats), &low, sizeof low);                                                        \
-        memcpy((char *)&(floats) + sizeof low, &high, sizeof high);                                 \
-    } while (0)
-
-static inline bool above_f32(const f32x16 *v, float x)
-{
-    __m256 low, high;
-    const __m256 limit = _mm256_set1_ps(x);
-
-    memcpy(&low, v, sizeof low);
-    memcpy(&high, (const char *)v + sizeof low, sizeof high);
-    low = _mm256_cmp_ps(low, limit, _CMP_GT_OQ);
-    high = _mm256_cmp_ps(high, limit, _CMP_GT_OQ);
-    return _mm256_movemask_ps(_mm256_or_ps(low, high)) != 0;
-}
-
-static inline bool above_f64(const f64x8 *v, double x)
-{
-    __m256d low, high;
-    const __m256d limit = _mm256_set1_pd(x);
-
-    memcpy(&low, v, sizeof low);
-    memcpy(&high, (const char *)v + sizeof low, sizeof high);
-    low = _mm256_cmp_pd(low, limit, _CMP_GT_OQ);
-    high = _mm256_cmp_pd(high, limit, _CMP_GT_OQ);
-    return _mm256_movemask_pd(_mm256_or_pd(low, high)) != 0;
-}
 
 static inline uint64_t compare_64(const uint8_t *code, uint8_t cut)
 {

@@ -2,11 +2,12 @@
 /* Primitives of kernel/trees_tmpl.h for both AVX-512 units; a unit includes it under its target. */
 #include <immintrin.h>
 
+#define VECTOR_BYTES 64
 #include "kernel/trees_generic.h"
 
-#undef ADD_WHERE_AT_LEAST_64
-#undef ANY_ABOVE_f32
-#undef ANY_ABOVE_f64
+#undef ADD_WHERE_AT_LEAST_ALL
+#undef LANES_ABOVE_f32
+#undef LANES_ABOVE_f64
 #undef LANES_FROM_f32
 #undef LANES_FROM_f64
 #undef WIDEN
@@ -14,18 +15,18 @@
 #undef COMPARE_64
 #undef CHOOSE_16_IDS
 
-#define ADD_WHERE_AT_LEAST_64(sum, lanes, code, weight)                                                              \
-    ((sum) = (u8x64)_mm512_mask_add_epi8((__m512i)(sum),                                                          \
+#define ADD_WHERE_AT_LEAST_ALL(sum, lanes, code, weight)                                                              \
+    ((sum) = (v_u8)_mm512_mask_add_epi8((__m512i)(sum),                                                          \
                                          _mm512_cmpge_epu8_mask((__m512i)(lanes), _mm512_set1_epi8((char)(code))), \
                                          (__m512i)(sum), _mm512_set1_epi8((char)(weight))))
-#define ANY_ABOVE_f32(v, x) (_mm512_cmp_ps_mask((__m512)(v), _mm512_set1_ps(x), _CMP_GT_OQ) != 0)
-#define ANY_ABOVE_f64(v, x) (_mm512_cmp_pd_mask((__m512d)(v), _mm512_set1_pd(x), _CMP_GT_OQ) != 0)
+#define LANES_ABOVE_f32(v, x) ((uint32_t)_mm512_cmp_ps_mask((__m512)(v), _mm512_set1_ps(x), _CMP_GT_OQ))
+#define LANES_ABOVE_f64(v, x) ((uint32_t)_mm512_cmp_pd_mask((__m512d)(v), _mm512_set1_pd(x), _CMP_GT_OQ))
 #define LANES_FROM_f32(v, x) ((uint32_t)_mm512_cmp_ps_mask((__m512)(v), _mm512_set1_ps(x), _CMP_GE_OQ))
 #define LANES_FROM_f64(v, x) ((uint32_t)_mm512_cmp_pd_mask((__m512d)(v), _mm512_set1_pd(x), _CMP_GE_OQ))
 #define WIDEN(bytes, floats) \
-    ((floats) = (f32x16)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(bytes)))))
+    ((floats) = (v_f32)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(bytes)))))
 #define WIDEN_i32(bytes, numbers) \
-    ((numbers) = (i32x16)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(bytes))))
+    ((numbers) = (v_i32)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(bytes))))
 #define COMPARE_64(code, cut) \
     ((uint64_t)_mm512_cmple_epu8_mask(_mm512_loadu_si512((const void *)(code)), _mm512_set1_epi8((char)(cut))))
 #define CHOOSE_16_IDS(from, bits, here, to)   \

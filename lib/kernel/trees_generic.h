@@ -1,40 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For kernel/trees_tmpl.h: its vectors, and its primitives in plain C. A unit undefines what it does better. */
+/*
+ * For kernel/trees_tmpl.h: its vectors, and its primitives in plain C, of which a unit undefines what it does better. The
+ * unit defines VECTOR_BYTES: the compilers' own vectors are good when a register holds them, and only then.
+ */
 #include <string.h>
 
 #include "kernel/tables.h"
 #include "kernel/trees.h"
 
+#define VECTOR(type, name) typedef type name __attribute__((vector_size(VECTOR_BYTES)))
+
+VECTOR(uint8_t, v_u8);
+VECTOR(uint32_t, v_u32);
+VECTOR(int32_t, v_i32);
+VECTOR(uint64_t, v_u64);
+VECTOR(int64_t, v_i64);
+VECTOR(float, v_f32);
+VECTOR(double, v_f64);
 typedef uint8_t u8x16 __attribute__((vector_size(16)));
+typedef int32_t half_i32 __attribute__((vector_size(VECTOR_BYTES / 2)));
+#if VECTOR_BYTES >= 32
 typedef uint8_t u8x32 __attribute__((vector_size(32)));
-typedef uint8_t u8x64 __attribute__((vector_size(64)));
-typedef uint16_t u16x16 __attribute__((vector_size(32)));
-typedef uint32_t u32x16 __attribute__((vector_size(64)));
-typedef int32_t i32x16 __attribute__((vector_size(64)));
-typedef int64_t i64x8 __attribute__((vector_size(64)));
-typedef float f32x16 __attribute__((vector_size(64)));
-typedef double f64x8 __attribute__((vector_size(64)));
-typedef uint32_t u32x8 __attribute__((vector_size(32)));
-typedef int32_t i32x8 __attribute__((vector_size(32)));
+typedef uint16_t few_u16 __attribute__((vector_size(32)));
+#else
+typedef uint16_t few_u16 __attribute__((vector_size(16)));
+#endif
+
+enum {
+    LANES_8 = VECTOR_BYTES,
+    LANES_32 = VECTOR_BYTES / 4,
+    LANES_64 = VECTOR_BYTES / 8,
+    FEW_LANES = sizeof(few_u16) / 2
+};
 
 #define ADD_WHERE_AT_LEAST(V, sum, lanes, code, weight) ((sum) += (V)((lanes) >= (code)) & (weight))
-#define ADD_WHERE_AT_LEAST_64(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x64, sum, lanes, code, weight)
+#define ADD_WHERE_AT_LEAST_ALL(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(v_u8, sum, lanes, code, weight)
 
-#define WIDEN(bytes, floats)                         \
-    do {                                             \
-        for (int widened = 0; widened < 16; widened++) \
-            (floats)[widened] = (bytes)[widened];    \
+#define WIDEN(bytes, v)                                \
+    do {                                               \
+        for (int lane = 0; lane < LANES_32; lane++)    \
+            (v)[lane] = (bytes)[lane];                 \
     } while (0)
+#define WIDEN_i32(bytes, v) WIDEN(bytes, v)
 
-#define WIDEN_i32(bytes, numbers)                         \
-    do {                                                  \
-        u8x16 narrow;                                     \
-        memcpy(&narrow, bytes, sizeof narrow);            \
-        (numbers) = __builtin_convertvector(narrow, i32x16); \
-    } while (0)
-
-#define ANY_ABOVE_f32(v, x) any_above_f32(&(v), x)
-#define ANY_ABOVE_f64(v, x) any_above_f64(&(v), x)
+#define ANY_ABOVE_f32(v, x) (LANES_ABOVE_f32(v, x) != 0)
+#define ANY_ABOVE_f64(v, x) (LANES_ABOVE_f64(v, x) != 0)
+#define LANES_ABOVE_f32(v, x) lanes_above_f32(&(v), x)
+#define LANES_ABOVE_f64(v, x) lanes_above_f64(&(v), x)
 #define LANES_FROM_f32(v, x) lanes_from_f32(&(v), x)
 #define LANES_FROM_f64(v, x) lanes_from_f64(&(v), x)
 #define CHOOSE_64(from, bits, to) choose_bytes(from, bits, to)

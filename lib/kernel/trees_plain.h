@@ -1,45 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The primitives of kernel/trees_generic.h that are functions. */
 
-static inline bool any_above_f32(const f32x16 *v, float x)
-{
-    const i32x16 above = *v > x;
-    uint64_t words[8], any = 0;
-
-    memcpy(words, &above, sizeof words);
-    for (int i = 0; i < 8; i++)
-        any |= words[i];
-    return any != 0;
-}
-
-static inline bool any_above_f64(const f64x8 *v, double x)
-{
-    const i64x8 above = *v > x;
-    uint64_t words[8], any = 0;
-
-    memcpy(words, &above, sizeof words);
-    for (int i = 0; i < 8; i++)
-        any |= words[i];
-    return any != 0;
-}
-
-static inline uint32_t lanes_from_f32(const f32x16 *v, float x)
-{
-    uint32_t bits = 0;
-
-    for (int i = 0; i < 16; i++)
-        bits |= (uint32_t)((*v)[i] >= x) << i;
-    return bits;
-}
-
-static inline uint32_t lanes_from_f64(const f64x8 *v, double x)
-{
-    uint32_t bits = 0;
-
-    for (int i = 0; i < 8; i++)
-        bits |= (uint32_t)((*v)[i] >= x) << i;
-    return bits;
-}
+#define DEFINE_LANES(name, V, REAL, OP)                              \
+    static inline uint32_t name(const V *v, REAL x)                  \
+    {                                                                \
+        uint32_t bits = 0;                                           \
+                                                                     \
+        for (size_t i = 0; i < sizeof *v / sizeof x; i++)            \
+            bits |= (uint32_t)((*v)[i] OP x) << i;                   \
+        return bits;                                                 \
+    }
+DEFINE_LANES(lanes_above_f32, v_f32, float, >)
+DEFINE_LANES(lanes_above_f64, v_f64, double, >)
+DEFINE_LANES(lanes_from_f32, v_f32, float, >=)
+DEFINE_LANES(lanes_from_f64, v_f64, double, >=)
 
 static inline uint64_t compare_bytes(const uint8_t *code, uint8_t cut)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernels of trees for any processor. */
+#define VECTOR_BYTES 16
 #include "kernel/trees_generic.h"
 #include "kernel/trees_plain.h"
 

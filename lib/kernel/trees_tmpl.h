@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernels of trees, once per instruction set. The vectors are the compilers' own, of 64 bytes whatever the registers
- * are. The unit that includes this defines
+ * The kernels of trees, once per instruction set. The vectors are the compilers' own, of VECTOR_BYTES. The unit that includes this defines
  *
  *     PUBLIC(name)                  the name of a public function
- *     ADD_WHERE_AT_LEAST_64(sum, lanes, code, weight)   sum += weight in the lanes that are >= code, of 64 bytes
- *     WIDEN(bytes, floats), WIDEN_i32(bytes, numbers)   16 bytes to floats, to numbers of 32 bits
- *     ANY_ABOVE_f32(v, x), ANY_ABOVE_f64(v, x)       is any lane above x? NaN is not
+ *     ADD_WHERE_AT_LEAST_ALL(sum, lanes, code, weight)   sum += weight in the lanes that are >= code, of bytes
+ *     WIDEN(bytes, v), WIDEN_i32(bytes, v)              LANES_32 bytes to floats, to numbers of 32 bits
+ *     LANES_ABOVE_f32(v, x), LANES_ABOVE_f64(v, x)   bits of the lanes that are above x; NaN is not
  *     LANES_FROM_f32(v, x), LANES_FROM_f64(v, x)     bits of the lanes that are x or above
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
@@ -44,8 +43,8 @@
         if (at < ML__MAX_CODES)                                                                             \
             *best = (ml__tree_cut){(double)top, at};                                                        \
     }
-DEFINE_KEEP(f32, float, f32x16, 16)
-DEFINE_KEEP(f64, double, f64x8, 8)
+DEFINE_KEEP(f32, float, v_f32, LANES_32)
+DEFINE_KEEP(f64, double, v_f64, LANES_64)
 
 /* Gains of cuts at codes first, first + 1, …: of equals the first. */
 #define DEFINE_KEEP_BLOCK(P, REAL, V)                                                       \
@@ -54,7 +53,7 @@ DEFINE_KEEP(f64, double, f64x8, 8)
         REAL top = (REAL)best->gain;                                                        \
         uint32_t at = ML__MAX_CODES;                                                        \
                                                                                             \
-        for (uint32_t lanes = LANES_FROM_##P(*gain, top); lanes; lanes &= lanes - 1) {      \
+        for (uint32_t lanes = LANES_ABOVE_##P(*gain, top); lanes; lanes &= lanes - 1) {      \
             const uint32_t i = (uint32_t)__builtin_ctz(lanes);                              \
             if ((*gain)[i] > top) {                                                         \
                 top = (*gain)[i];                                                           \
@@ -64,8 +63,8 @@ DEFINE_KEEP(f64, double, f64x8, 8)
         if (at < ML__MAX_CODES)                                                             \
             *best = (ml__tree_cut){(double)top, at};                                        \
     }
-DEFINE_KEEP_BLOCK(f32, float, f32x16)
-DEFINE_KEEP_BLOCK(f64, double, f64x8)
+DEFINE_KEEP_BLOCK(f32, float, v_f32)
+DEFINE_KEEP_BLOCK(f64, double, v_f64)
 
 /* Do the codes differ? They mostly do, and soon. */
 static inline bool varies(const uint8_t *code, size_t n)
@@ -76,42 +75,62 @@ static inline bool varies(const uint8_t *code, size_t n)
     return false;
 }
 
-/* v[i] += v[i - 1] + v[i - 2] + … + *carry; *carry = the last */
-static inline void prefix_u32(u32x16 *v, u32x16 *carry)
-{
-    const u32x16 zero = {0};
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 
-    *v += __builtin_shufflevector(zero, *v, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
-    *v += __builtin_shufflevector(zero, *v, 0, 1, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
-    *v += __builtin_shufflevector(zero, *v, 0, 1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27);
-    *v += __builtin_shufflevector(zero, *v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+/* v[i] += v[i - 1] + v[i - 2] + … + *carry; *carry = the last in all lanes */
+static inline void prefix_u32(v_u32 *v, v_u32 *carry)
+{
+    const v_u32 zero = {0};
+
+#if VECTOR_BYTES == 64
+    *v += SHUFFLE(zero, *v, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+    *v += SHUFFLE(zero, *v, 0, 1, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
+    *v += SHUFFLE(zero, *v, 0, 1, 2, 3, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27);
+    *v += SHUFFLE(zero, *v, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+#elif VECTOR_BYTES == 32
+    *v += SHUFFLE(zero, *v, 0, 8, 9, 10, 11, 12, 13, 14);
+    *v += SHUFFLE(zero, *v, 0, 1, 8, 9, 10, 11, 12, 13);
+    *v += SHUFFLE(zero, *v, 0, 1, 2, 3, 8, 9, 10, 11);
+#else
+    *v += SHUFFLE(zero, *v, 0, 4, 5, 6);
+    *v += SHUFFLE(zero, *v, 0, 1, 4, 5);
+#endif
     *v += *carry;
-    *carry = __builtin_shufflevector(*v, *v, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15);
+    *carry = (*v)[LANES_32 - 1] - zero;
 }
 
-static inline void prefix_i64(i64x8 *v, i64x8 *carry)
+static inline void prefix_i64(v_i64 *v, v_i64 *carry)
 {
-    const i64x8 zero = {0};
+    const v_i64 zero = {0};
 
-    *v += __builtin_shufflevector(zero, *v, 0, 8, 9, 10, 11, 12, 13, 14);
-    *v += __builtin_shufflevector(zero, *v, 0, 1, 8, 9, 10, 11, 12, 13);
-    *v += __builtin_shufflevector(zero, *v, 0, 1, 2, 3, 8, 9, 10, 11);
+#if VECTOR_BYTES == 64
+    *v += SHUFFLE(zero, *v, 0, 8, 9, 10, 11, 12, 13, 14);
+    *v += SHUFFLE(zero, *v, 0, 1, 8, 9, 10, 11, 12, 13);
+    *v += SHUFFLE(zero, *v, 0, 1, 2, 3, 8, 9, 10, 11);
+#elif VECTOR_BYTES == 32
+    *v += SHUFFLE(zero, *v, 0, 4, 5, 6);
+    *v += SHUFFLE(zero, *v, 0, 1, 4, 5);
+#else
+    *v += SHUFFLE(zero, *v, 0, 2);
+#endif
     *v += *carry;
-    *carry = __builtin_shufflevector(*v, *v, 7, 7, 7, 7, 7, 7, 7, 7);
+    *carry = (*v)[LANES_64 - 1] - zero;
 }
 
-static inline void halves_f64(const u32x16 *v, f64x8 *low, f64x8 *high)
+/* Numbers below 2^31. */
+static inline void to_f32(const v_u32 *v, v_f32 *to)
 {
-    const u32x8 a = __builtin_shufflevector(*v, *v, 0, 1, 2, 3, 4, 5, 6, 7);
-    const u32x8 b = __builtin_shufflevector(*v, *v, 8, 9, 10, 11, 12, 13, 14, 15);
-
-    *low = __builtin_convertvector(a, f64x8);
-    *high = __builtin_convertvector(b, f64x8);
+    *to = __builtin_convertvector((v_i32)*v, v_f32);
 }
 
-static inline void to_f32(const u32x16 *v, f32x16 *to)
+static inline void halves_f64(const v_i32 *v, v_f64 *low, v_f64 *high)
 {
-    *to = __builtin_convertvector((i32x16)*v, f32x16);
+    half_i32 a, b;
+
+    memcpy(&a, v, sizeof a);
+    memcpy(&b, (const char *)v + sizeof a, sizeof b);
+    *low = __builtin_convertvector(a, v_f64);
+    *high = __builtin_convertvector(b, v_f64);
 }
 
 /* ---- two classes ---- */
@@ -131,33 +150,45 @@ enum { PAIRS_LIMIT = 128 }; /* up to here every row is compared with every other
             ADD(s, l, code[j], weight[j]);                                                                   \
         memcpy(sum, &s, sizeof s);                                                                           \
     }
+DEFINE_SUM_PAIRS(sum_pairs_all, v_u8, ADD_WHERE_AT_LEAST_ALL)
+#if VECTOR_BYTES > 16
 #define ADD_16(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x16, sum, lanes, code, weight)
-#define ADD_32(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x32, sum, lanes, code, weight)
 DEFINE_SUM_PAIRS(sum_pairs_16, u8x16, ADD_16)
+#endif
+#if VECTOR_BYTES > 32
+#define ADD_32(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(u8x32, sum, lanes, code, weight)
 DEFINE_SUM_PAIRS(sum_pairs_32, u8x32, ADD_32)
-DEFINE_SUM_PAIRS(sum_pairs_64, u8x64, ADD_WHERE_AT_LEAST_64)
+#endif
 
 static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end,
                              const uint8_t *lanes, size_t n_lanes, uint8_t *sum)
 {
-    if (n_lanes <= 16)
+#if VECTOR_BYTES > 16
+    if (n_lanes <= 16) {
         sum_pairs_16(code, weight, begin, end, lanes, sum);
-    else if (n_lanes <= 32)
+        return;
+    }
+#endif
+#if VECTOR_BYTES > 32
+    if (n_lanes <= 32) {
         sum_pairs_32(code, weight, begin, end, lanes, sum);
-    else
-        sum_pairs_64(code, weight, begin, end, lanes, sum);
+        return;
+    }
+#endif
+    for (size_t lane = 0; lane < n_lanes; lane += LANES_8)
+        sum_pairs_all(code, weight, begin, end, lanes + lane, sum + lane);
 }
 
-static inline void gain_two_f32(const f32x16 *l_0, const f32x16 *l, float W_0, float W, f32x16 *gain)
+static inline void gain_two_f32(const v_f32 *l_0, const v_f32 *l, float W_0, float W, v_f32 *gain)
 {
-    const f32x16 difference = *l_0 * W - *l * W_0;
+    const v_f32 difference = *l_0 * W - *l * W_0;
 
     *gain = difference * difference / (*l * (W - *l));
 }
 
-static inline void gain_two_f64(const f64x8 *l_0, const f64x8 *l, double W_0, double W, f64x8 *gain)
+static inline void gain_two_f64(const v_f64 *l_0, const v_f64 *l, double W_0, double W, v_f64 *gain)
 {
-    const f64x8 difference = *l_0 * W - *l * W_0;
+    const v_f64 difference = *l_0 * W - *l * W_0;
 
     *gain = difference * difference / (*l * (W - *l));
 }
@@ -174,8 +205,8 @@ static void pairs_two(const ml__tree_rows *rows, const uint8_t *code, ml__tree_c
 
         sum_pairs(code, rows->weight, 0, rows->n_first, code + first, n, l_0);
         sum_pairs(code, rows->weight, rows->n_first, rows->n, code + first, n, l_1);
-        for (size_t i = 0; i < n; i += 16) {
-            f32x16 a, l, g;
+        for (size_t i = 0; i < n; i += LANES_32) {
+            v_f32 a, l, g;
 
             WIDEN(l_0 + i, a);
             WIDEN(l_1 + i, l);
@@ -204,25 +235,25 @@ static inline void count_codes(const uint8_t *code, const uint8_t *weight, size_
         table[code[i]] += weight[i];
 }
 
-/* The gains of 16 cuts from l_0 and l. */
-static inline void keep_two(const ml__tree_rows *rows, const u32x16 *l_0, const u32x16 *l, uint32_t first,
+/* The gains of cuts first, first + 1, … from l_0 and l. */
+static inline void keep_two(const ml__tree_rows *rows, const v_u32 *l_0, const v_u32 *l, uint32_t first,
                             ml__tree_cut *best)
 {
     if (rows->W < ML__LIGHT_NODE) {
-        f32x16 a, b, gain;
+        v_f32 a, b, gain;
 
         to_f32(l_0, &a);
         to_f32(l, &b);
         gain_two_f32(&a, &b, (float)rows->W_first, (float)rows->W, &gain);
         keep_block_f32(&gain, first, best);
     } else {
-        f64x8 a[2], b[2], gain;
+        v_f64 a[2], b[2], gain;
 
-        halves_f64(l_0, &a[0], &a[1]);
-        halves_f64(l, &b[0], &b[1]);
+        halves_f64((const v_i32 *)l_0, &a[0], &a[1]);
+        halves_f64((const v_i32 *)l, &b[0], &b[1]);
         for (uint32_t h = 0; h < 2; h++) {
             gain_two_f64(&a[h], &b[h], rows->W_first, rows->W, &gain);
-            keep_block_f64(&gain, first + 8 * h, best);
+            keep_block_f64(&gain, first + LANES_64 * h, best);
         }
     }
 }
@@ -231,14 +262,14 @@ static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_c
 {
     uint32_t table_0[ML__MAX_CODES], table_1[ML__MAX_CODES];
     const size_t n = (n_codes + 15) / 16 * 16;
-    u32x16 carry_0 = {0}, carry_1 = {0};
+    v_u32 carry_0 = {0}, carry_1 = {0};
 
     memset(table_0, 0, n * sizeof *table_0);
     memset(table_1, 0, n * sizeof *table_1);
     count_codes(code, rows->weight, 0, rows->n_first, table_0);
     count_codes(code, rows->weight, rows->n_first, rows->n, table_1);
-    for (uint32_t c = 0; c < n; c += 16) {
-        u32x16 l_0, l;
+    for (uint32_t c = 0; c < n; c += LANES_32) {
+        v_u32 l_0, l;
 
         memcpy(&l_0, table_0 + c, sizeof l_0);
         memcpy(&l, table_1 + c, sizeof l);
@@ -262,33 +293,33 @@ bool PUBLIC(tree_cut_two)(const ml__tree_rows *rows, const uint8_t *code, size_t
 
 /* ---- several classes ---- */
 
-/* Of 16 cuts: sums over the classes that are done. */
+/* Of neighbouring cuts: sums over the classes that are done. */
 typedef struct {
-    f32x16 squares, A, l;
+    v_f32 squares, A, l;
 } sums_f32;
 
 typedef struct {
-    f64x8 squares, A, l;
+    v_f64 squares, A, l;
 } sums_f64;
 
-static inline void gain_classes_f32(const sums_f32 *s, float sum_squares, float W, f32x16 *gain)
+static inline void gain_classes_f32(const sums_f32 *s, float sum_squares, float W, v_f32 *gain)
 {
     *gain = s->squares / s->l + (sum_squares - 2 * s->A + s->squares) / (W - s->l);
 }
 
-static inline void gain_classes_f64(const sums_f64 *s, double sum_squares, double W, f64x8 *gain)
+static inline void gain_classes_f64(const sums_f64 *s, double sum_squares, double W, v_f64 *gain)
 {
     *gain = s->squares / s->l + (sum_squares - 2 * s->A + s->squares) / (W - s->l);
 }
 
-static inline void add_class_f32(sums_f32 *s, const f32x16 *l_k, float W_k)
+static inline void add_class_f32(sums_f32 *s, const v_f32 *l_k, float W_k)
 {
     s->squares += *l_k * *l_k;
     s->A += *l_k * W_k;
     s->l += *l_k;
 }
 
-static inline void add_class_f64(sums_f64 *s, const f64x8 *l_k, double W_k)
+static inline void add_class_f64(sums_f64 *s, const v_f64 *l_k, double W_k)
 {
     s->squares += *l_k * *l_k;
     s->A += *l_k * W_k;
@@ -299,115 +330,148 @@ static const uint16_t FROM[31] = {0,      0,      0,      0,      0,      0,    
                                   0,      0,      0,      0,      0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff,
                                   0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff};
 
-/* Lanes from `code` on are set. */
-static inline void lanes_from(uint8_t code, u16x16 *lanes)
+/* The cuts of a feature with few codes. */
+enum { FEW = 16, FEW_VECTORS = FEW / FEW_LANES, FEW_32 = FEW / LANES_32 };
+
+typedef struct {
+    few_u16 v[FEW_VECTORS];
+} few;
+
+/* w from cut `code` on, else 0 */
+static inline void from_code(uint8_t code, uint16_t w, few *lanes)
 {
-    memcpy(lanes, FROM + 15 - code, sizeof *lanes);
+    for (int i = 0; i < FEW_VECTORS; i++) {
+        few_u16 v;
+        memcpy(&v, FROM + 15 - code + i * FEW_LANES, sizeof v);
+        lanes->v[i] = v & w;
+    }
 }
 
-static inline void to_u32(const u16x16 *v, u32x16 *to)
+static inline void widen_few(const few *v, float *to)
 {
-    *to = __builtin_convertvector(*v, u32x16);
+    uint16_t numbers[FEW];
+
+    memcpy(numbers, v, sizeof numbers);
+    for (int i = 0; i < FEW; i++)
+        to[i] = numbers[i];
 }
 
-static inline void widen_u16(const u16x16 *v, f32x16 *to)
+/* The gains of all cuts from the sums over all classes. */
+static inline void keep_few_light(const ml__tree_rows *rows, const float *squares, const float *A, const float *l,
+                                  ml__tree_cut *best)
 {
-    u32x16 wide;
+    for (uint32_t c = 0; c < FEW; c += LANES_32) {
+        sums_f32 s;
+        v_f32 gain;
 
-    to_u32(v, &wide);
-    to_f32(&wide, to);
+        memcpy(&s.squares, squares + c, sizeof s.squares);
+        memcpy(&s.A, A + c, sizeof s.A);
+        memcpy(&s.l, l + c, sizeof s.l);
+        gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
+        keep_block_f32(&gain, c, best);
+    }
 }
 
-/* At most 16 codes, weight at most 255: the lanes are the cuts, all sums have 16 bits, and a new class costs no branch: with
- * a row of weight w the square of l_k grows by w (2 l_k + w). */
+/* Weight at most 255: all sums have 16 bits, and a new class costs no branch: with a row of weight w the square of l_k
+ * grows by w (2 l_k + w). */
 static void few_codes_small(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
-    u16x16 squares = {0}, A = {0}, l_k = {0}, done = {0};
-    sums_f32 s;
-    f32x16 gain;
+    few squares = {0}, A = {0}, l_k = {0}, done = {0}, lanes;
+    float sums[3][FEW];
     uint8_t before = rows->label[0];
 
     for (size_t i = 0; i < rows->n; i++) {
         const uint8_t k = rows->label[i];
-        const uint16_t keep = k == before ? 0xffff : 0, w = rows->weight[i], W_k = (uint16_t)rows->class_weight[k];
-        u16x16 lanes;
+        const uint16_t keep = k == before ? 0xffff : 0, W_k = (uint16_t)rows->class_weight[k];
 
-        lanes_from(code[i], &lanes);
-        lanes &= w;
-        done += l_k & (uint16_t)~keep;
-        l_k &= keep;
-        squares += lanes * (l_k + l_k + lanes);
-        A += lanes * W_k;
-        l_k += lanes;
+        from_code(code[i], rows->weight[i], &lanes);
+        for (int v = 0; v < FEW_VECTORS; v++) {
+            done.v[v] += l_k.v[v] & (uint16_t)~keep;
+            l_k.v[v] &= keep;
+            squares.v[v] += lanes.v[v] * (l_k.v[v] + l_k.v[v] + lanes.v[v]);
+            A.v[v] += lanes.v[v] * W_k;
+            l_k.v[v] += lanes.v[v];
+        }
         before = k;
     }
-    done += l_k;
-    widen_u16(&squares, &s.squares);
-    widen_u16(&A, &s.A);
-    widen_u16(&done, &s.l);
-    gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
-    keep_block_f32(&gain, 0, best);
+    for (int v = 0; v < FEW_VECTORS; v++)
+        done.v[v] += l_k.v[v];
+    widen_few(&squares, sums[0]);
+    widen_few(&A, sums[1]);
+    widen_few(&done, sums[2]);
+    keep_few_light(rows, sums[0], sums[1], sums[2], best);
 }
 
-/* Sums by the lanes of rows begin to end; in pieces, so that 16 bits do. */
-static inline void sum_few(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, u32x16 *sum)
+/* Weights from every cut on of rows begin to end; in pieces, so that 16 bits do. */
+static inline void sum_few(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, uint32_t *sum)
 {
     enum { PIECE = 256 };
-    u32x16 wide;
+    uint16_t numbers[FEW];
 
-    *sum = (u32x16){0};
+    memset(sum, 0, FEW * sizeof *sum);
     while (begin < end) {
         const size_t stop = end - begin < PIECE ? end : begin + PIECE;
-        u16x16 piece = {0}, lanes;
+        few piece = {0}, lanes;
 
         for (; begin < stop; begin++) {
-            lanes_from(code[begin], &lanes);
-            piece += lanes & (uint16_t)weight[begin];
+            from_code(code[begin], weight[begin], &lanes);
+            for (int v = 0; v < FEW_VECTORS; v++)
+                piece.v[v] += lanes.v[v];
         }
-        to_u32(&piece, &wide);
-        *sum += wide;
+        memcpy(numbers, &piece, sizeof numbers);
+        for (int i = 0; i < FEW; i++)
+            sum[i] += numbers[i];
     }
 }
 
 static void few_codes_light(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
-    sums_f32 s = {{0}, {0}, {0}};
-    u32x16 sum;
-    f32x16 gain, l_k;
+    float squares[FEW] = {0}, A[FEW] = {0}, l[FEW] = {0};
+    uint32_t sum[FEW];
 
     for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
+        const float W_k = (float)rows->class_weight[rows->label[begin]];
+
         end = rows->class_end[c];
-        sum_few(code, rows->weight, begin, end, &sum);
-        to_f32(&sum, &l_k);
-        add_class_f32(&s, &l_k, (float)rows->class_weight[rows->label[begin]]);
+        sum_few(code, rows->weight, begin, end, sum);
+        for (int i = 0; i < FEW; i++) {
+            const float l_k = (float)(int32_t)sum[i];
+            squares[i] += l_k * l_k;
+            A[i] += l_k * W_k;
+            l[i] += l_k;
+        }
     }
-    gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
-    keep_block_f32(&gain, 0, best);
+    keep_few_light(rows, squares, A, l, best);
 }
 
-static void add_halves(sums_f64 *s, const u32x16 *sum, double W_k)
+static inline void add_halves(sums_f64 *s, const v_u32 *sum, double W_k)
 {
-    f64x8 low, high;
+    v_f64 low, high;
 
-    halves_f64(sum, &low, &high);
+    halves_f64((const v_i32 *)sum, &low, &high);
     add_class_f64(&s[0], &low, W_k);
     add_class_f64(&s[1], &high, W_k);
 }
 
 static void few_codes_heavy(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
-    sums_f64 s[2] = {{{0}, {0}, {0}}, {{0}, {0}, {0}}};
-    u32x16 sum;
-    f64x8 gain;
+    sums_f64 s[FEW / LANES_64];
+    uint32_t sum[FEW];
 
+    memset(s, 0, sizeof s);
     for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
         end = rows->class_end[c];
-        sum_few(code, rows->weight, begin, end, &sum);
-        add_halves(s, &sum, rows->class_weight[rows->label[begin]]);
+        sum_few(code, rows->weight, begin, end, sum);
+        for (int i = 0; i < FEW; i += LANES_32) {
+            v_u32 v;
+            memcpy(&v, sum + i, sizeof v);
+            add_halves(&s[i / LANES_64], &v, rows->class_weight[rows->label[begin]]);
+        }
     }
-    for (uint32_t h = 0; h < 2; h++) {
-        gain_classes_f64(&s[h], (double)rows->sum_squares, rows->W, &gain);
-        keep_block_f64(&gain, 8 * h, best);
+    for (uint32_t c = 0; c < FEW; c += LANES_64) {
+        v_f64 gain;
+        gain_classes_f64(&s[c / LANES_64], (double)rows->sum_squares, rows->W, &gain);
+        keep_block_f64(&gain, c, best);
     }
 }
 
@@ -419,26 +483,26 @@ static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tr
     bool above = false;
 
     for (size_t first = 0; first < rows->n; first += 64) {
-        const size_t n = rows->n - first < 64 ? rows->n - first : 64, n_vectors = (n + 15) / 16;
-        sums_f32 s[4];
+        const size_t n = rows->n - first < 64 ? rows->n - first : 64, n_vectors = (n + LANES_32 - 1) / LANES_32;
+        sums_f32 s[64 / LANES_32];
 
         for (size_t v = 0; v < n_vectors; v++)
-            s[v].squares = s[v].A = s[v].l = (f32x16){0};
+            s[v].squares = s[v].A = s[v].l = (v_f32){0};
         for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
             const float W_k = (float)rows->class_weight[rows->label[begin]];
 
             end = rows->class_end[c];
             sum_pairs(code, rows->weight, begin, end, code + first, n, l_k);
             for (size_t v = 0; v < n_vectors; v++) {
-                f32x16 wide;
-                WIDEN(l_k + 16 * v, wide);
+                v_f32 wide;
+                WIDEN(l_k + LANES_32 * v, wide);
                 add_class_f32(&s[v], &wide, W_k);
             }
         }
         for (size_t v = 0; v < n_vectors; v++) {
-            f32x16 g;
+            v_f32 g;
             gain_classes_f32(&s[v], (float)rows->sum_squares, (float)rows->W, &g);
-            memcpy(gain + first + 16 * v, &g, sizeof g);
+            memcpy(gain + first + LANES_32 * v, &g, sizeof g);
             above |= ANY_ABOVE_f32(g, (float)best->gain);
         }
     }
@@ -449,56 +513,56 @@ static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tr
 /* Tables of one class after the other; for many rows per class. */
 static void table_classes_light(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
-    sums_f32 s[ML__MAX_CODES / 16];
+    sums_f32 s[ML__MAX_CODES / LANES_32];
     uint32_t table[ML__MAX_CODES];
     const size_t n_cuts = (n_codes + 15) / 16 * 16;
 
-    memset(s, 0, n_cuts / 16 * sizeof *s);
+    memset(s, 0, n_cuts / LANES_32 * sizeof *s);
     for (size_t here = 0, begin = 0, end; here < rows->n_classes_here; here++, begin = end) {
         const float W_k = (float)rows->class_weight[rows->label[begin]];
-        u32x16 carry = {0}, l_k;
-        f32x16 l;
+        v_u32 carry = {0}, l_k;
+        v_f32 l;
 
         end = rows->class_end[here];
         memset(table, 0, n_cuts * sizeof *table);
         count_codes(code, rows->weight, begin, end, table);
-        for (size_t c = 0; c < n_cuts; c += 16) {
+        for (size_t c = 0; c < n_cuts; c += LANES_32) {
             memcpy(&l_k, table + c, sizeof l_k);
             prefix_u32(&l_k, &carry);
             to_f32(&l_k, &l);
-            add_class_f32(&s[c / 16], &l, W_k);
+            add_class_f32(&s[c / LANES_32], &l, W_k);
         }
     }
-    for (uint32_t c = 0; c < n_cuts; c += 16) {
-        f32x16 gain;
-        gain_classes_f32(&s[c / 16], (float)rows->sum_squares, (float)rows->W, &gain);
+    for (uint32_t c = 0; c < n_cuts; c += LANES_32) {
+        v_f32 gain;
+        gain_classes_f32(&s[c / LANES_32], (float)rows->sum_squares, (float)rows->W, &gain);
         keep_block_f32(&gain, c, best);
     }
 }
 
 static void table_classes_heavy(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
-    sums_f64 s[ML__MAX_CODES / 8];
+    sums_f64 s[ML__MAX_CODES / LANES_64];
     uint32_t table[ML__MAX_CODES];
     const size_t n_cuts = (n_codes + 15) / 16 * 16;
 
-    memset(s, 0, n_cuts / 8 * sizeof *s);
+    memset(s, 0, n_cuts / LANES_64 * sizeof *s);
     for (size_t here = 0, begin = 0, end; here < rows->n_classes_here; here++, begin = end) {
         const double W_k = rows->class_weight[rows->label[begin]];
-        u32x16 carry = {0}, l_k;
+        v_u32 carry = {0}, l_k;
 
         end = rows->class_end[here];
         memset(table, 0, n_cuts * sizeof *table);
         count_codes(code, rows->weight, begin, end, table);
-        for (size_t c = 0; c < n_cuts; c += 16) {
+        for (size_t c = 0; c < n_cuts; c += LANES_32) {
             memcpy(&l_k, table + c, sizeof l_k);
             prefix_u32(&l_k, &carry);
-            add_halves(&s[c / 8], &l_k, W_k);
+            add_halves(&s[c / LANES_64], &l_k, W_k);
         }
     }
-    for (uint32_t c = 0; c < n_cuts; c += 8) {
-        f64x8 gain;
-        gain_classes_f64(&s[c / 8], (double)rows->sum_squares, rows->W, &gain);
+    for (uint32_t c = 0; c < n_cuts; c += LANES_64) {
+        v_f64 gain;
+        gain_classes_f64(&s[c / LANES_64], (double)rows->sum_squares, rows->W, &gain);
         keep_block_f64(&gain, c, best);
     }
 }
@@ -587,81 +651,76 @@ bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, si
 /* Added to an integer of less than 51 bits, as an integer, it is the bits of that number plus 1.5 2^52. */
 static const double ROUND = 0x1.8p52;
 
-static inline void convert_i64(const i64x8 *v, f64x8 *to)
+static inline void convert_i64(const v_i64 *v, v_f64 *to)
 {
-    const f64x8 round = ROUND - (f64x8){0};
+    const v_f64 round = ROUND - (v_f64){0};
 
-    *to = (f64x8)(*v + (i64x8)round) - round;
+    *to = (v_f64)(*v + (v_i64)round) - round;
 }
 
-static inline void gain_targets(const f64x8 *S_l, const f64x8 *l, double S, double W, f64x8 *gain)
+static inline void gain_targets(const v_f64 *S_l, const v_f64 *l, double S, double W, v_f64 *gain)
 {
-    const f64x8 difference = *S_l * W - *l * S;
+    const v_f64 difference = *S_l * W - *l * S;
 
     *gain = difference * difference / (*l * (W - *l));
 }
 
-/* Eight gains; is one above the best? */
-static inline bool gain_eight(const i32x8 *S_l, const i32x8 *l, const ml__tree_rows *rows, double *gain,
-                              const ml__tree_cut *best)
-{
-    const f64x8 a = __builtin_convertvector(*S_l, f64x8), b = __builtin_convertvector(*l, f64x8);
-    f64x8 g;
-
-    gain_targets(&a, &b, (double)rows->S, rows->W, &g);
-    memcpy(gain, &g, sizeof g);
-    return ANY_ABOVE_f64(g, best->gain);
-}
-
-/* The lanes are rows, sums of those whose codes are at most theirs. */
-#define DEFINE_SUM_PRODUCTS(name, V)                                                                          \
-    static inline void name(const ml__tree_rows *rows, const int32_t *wide, size_t first, V *S_l, V *l)       \
-    {                                                                                                         \
-        V lanes, products = {0}, weights = {0};                                                               \
-                                                                                                              \
-        memcpy(&lanes, wide + first, sizeof lanes);                                                           \
-        for (size_t j = 0; j < rows->n; j++) {                                                                \
-            const V here = lanes >= wide[j];                                                                  \
-            products += here & rows->products[j];                                                             \
-            weights += here & rows->weights[j];                                                               \
-        }                                                                                                     \
-        *S_l = products;                                                                                      \
-        *l = weights;                                                                                         \
+/* The lanes are rows first, first + 1, …: sums of the rows whose codes are at most theirs. */
+#define DEFINE_SUM_PRODUCTS(name, V)                                                                                \
+    static inline void name(const ml__tree_rows *rows, const int32_t *wide, size_t first, int32_t *S_l, int32_t *l) \
+    {                                                                                                               \
+        V lanes, products = {0}, weights = {0};                                                                     \
+                                                                                                                    \
+        memcpy(&lanes, wide + first, sizeof lanes);                                                                 \
+        for (size_t j = 0; j < rows->n; j++) {                                                                      \
+            const V here = lanes >= wide[j];                                                                        \
+            products += here & rows->products[j];                                                                   \
+            weights += here & rows->weights[j];                                                                     \
+        }                                                                                                           \
+        memcpy(S_l + first, &products, sizeof products);                                                            \
+        memcpy(l + first, &weights, sizeof weights);                                                                \
     }
-DEFINE_SUM_PRODUCTS(sum_products_8, i32x8)
-DEFINE_SUM_PRODUCTS(sum_products_16, i32x16)
+DEFINE_SUM_PRODUCTS(sum_products_all, v_i32)
+#if VECTOR_BYTES == 64
+DEFINE_SUM_PRODUCTS(sum_products_half, half_i32)
+#endif
+
+static inline void sum_products(const ml__tree_rows *rows, const int32_t *wide, int32_t *S_l, int32_t *l)
+{
+#if VECTOR_BYTES == 64
+    if (rows->n <= LANES_64) {
+        sum_products_half(rows, wide, 0, S_l, l);
+        return;
+    }
+#endif
+    for (size_t first = 0; first < rows->n; first += LANES_32)
+        sum_products_all(rows, wide, first, S_l, l);
+}
 
 static void pairs_targets(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
     const size_t n = rows->n;
-    int32_t wide[ML__SMALL_TARGETS];
+    int32_t wide[ML__SMALL_TARGETS], S_l[ML__SMALL_TARGETS], l[ML__SMALL_TARGETS];
     double gain[ML__SMALL_TARGETS];
     bool above = false;
 
-    for (size_t first = 0; first < n; first += 16) {
-        i32x16 codes;
+    for (size_t first = 0; first < n; first += LANES_32) {
+        v_i32 codes;
         WIDEN_i32(code + first, codes);
         memcpy(wide + first, &codes, sizeof codes);
     }
-    if (n <= 8) {
-        i32x8 S_l, l;
+    sum_products(rows, wide, S_l, l);
+    for (size_t first = 0; first < n; first += LANES_64) {
+        half_i32 products, weights;
+        v_f64 a, b, g;
 
-        sum_products_8(rows, wide, 0, &S_l, &l);
-        above = gain_eight(&S_l, &l, rows, gain, best);
-    }
-    for (size_t first = 0; n > 8 && first < n; first += 16) {
-        i32x16 S_l, l;
-        i32x8 S_8, l_8;
-
-        sum_products_16(rows, wide, first, &S_l, &l);
-        S_8 = __builtin_shufflevector(S_l, S_l, 0, 1, 2, 3, 4, 5, 6, 7);
-        l_8 = __builtin_shufflevector(l, l, 0, 1, 2, 3, 4, 5, 6, 7);
-        above |= gain_eight(&S_8, &l_8, rows, gain + first, best);
-        if (n <= first + 8)
-            break;
-        S_8 = __builtin_shufflevector(S_l, S_l, 8, 9, 10, 11, 12, 13, 14, 15);
-        l_8 = __builtin_shufflevector(l, l, 8, 9, 10, 11, 12, 13, 14, 15);
-        above |= gain_eight(&S_8, &l_8, rows, gain + first + 8, best);
+        memcpy(&products, S_l + first, sizeof products);
+        memcpy(&weights, l + first, sizeof weights);
+        a = __builtin_convertvector(products, v_f64);
+        b = __builtin_convertvector(weights, v_f64);
+        gain_targets(&a, &b, (double)rows->S, rows->W, &g);
+        memcpy(gain + first, &g, sizeof g);
+        above |= ANY_ABOVE_f64(g, best->gain);
     }
     if (above)
         keep_f64(gain, code, n, best);
@@ -670,21 +729,23 @@ static void pairs_targets(const ml__tree_rows *rows, const uint8_t *code, ml__tr
 static void table_targets(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
     int64_t table[ML__MAX_CODES];
-    const size_t n = (n_codes + 7) / 8 * 8;
+    const size_t n = (n_codes + LANES_64 - 1) / LANES_64 * LANES_64;
     const int64_t mask = ((int64_t)1 << rows->shift) - 1;
-    i64x8 carry = {0};
+    const uint64_t sign = (uint64_t)1 << 63;
+    v_i64 carry = {0};
 
     memset(table, 0, n * sizeof *table);
     for (size_t i = 0; i < rows->n; i++)
         table[code[i]] += rows->packed[i];
-    for (uint32_t c = 0; c < n; c += 8) {
-        i64x8 v, w, s;
-        f64x8 S_l, l, gain;
+    for (uint32_t c = 0; c < n; c += LANES_64) {
+        v_i64 v, w, s;
+        v_f64 S_l, l, gain;
 
         memcpy(&v, table + c, sizeof v);
         prefix_i64(&v, &carry);
         w = v & mask;
-        s = v >> (int64_t)rows->shift;
+        /* v >> shift of signed numbers, which AVX2 has not */
+        s = (v_i64)(((v_u64)v ^ sign) >> rows->shift) - (int64_t)(sign >> rows->shift);
         convert_i64(&s, &S_l);
         convert_i64(&w, &l);
         gain_targets(&S_l, &l, (double)rows->S, rows->W, &gain);
@@ -770,25 +831,25 @@ size_t PUBLIC(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_
 
 uint32_t PUBLIC(tree_next)(size_t n, const uint8_t *code, uint32_t cut)
 {
-    const u8x64 limit = (uint8_t)cut - (u8x64){0};
-    u8x64 least = ~(u8x64){0};
-    uint8_t bytes[64], next = UINT8_MAX;
+    const v_u8 limit = (uint8_t)cut - (v_u8){0};
+    v_u8 least = ~(v_u8){0};
+    uint8_t bytes[LANES_8], next = UINT8_MAX;
     size_t i = 0;
 
-    for (; i + 64 <= n; i += 64) {
-        u8x64 c, smaller;
+    for (; i + LANES_8 <= n; i += LANES_8) {
+        v_u8 c, smaller;
 
         memcpy(&c, code + i, sizeof c);
-        c |= (u8x64)(c <= limit);
-        smaller = (u8x64)(c < least);
+        c |= (v_u8)(c <= limit);
+        smaller = (v_u8)(c < least);
         least = (c & smaller) | (least & ~smaller);
     }
     for (; i < n; i++)
         if (code[i] > cut && code[i] < next)
             next = code[i];
-    if (n >= 64) {
+    if (n >= LANES_8) {
         memcpy(bytes, &least, sizeof bytes);
-        for (int k = 0; k < 64; k++)
+        for (int k = 0; k < LANES_8; k++)
             next = bytes[k] < next ? bytes[k] : next;
     }
     return next;
