@@ -15,7 +15,7 @@ from systems import US, System, environment
 MOST_LOAD = 0.3  # load average before a run that is recorded
 QUIET_FROM = 0.9  # share of the clock that is ours on a quiet machine
 UNKNOWN_TO_OPENBLAS = ("Prescott", "Core2", "Nehalem", "generic")  # what it takes for a processor it does not know
-FITTING_CORES = {"avx512": "SkylakeX", "avx2": "Haswell"}
+FITTING_CORES = {"avx512vbmi2": "SkylakeX", "avx512": "SkylakeX", "avx2": "Haswell"}
 
 
 def first_line(command: list[str], **options) -> str:

@@ -35,6 +35,14 @@ size_t number_of(const words *o, const char *key, size_t otherwise)
     return text ? (size_t)strtoull(text, NULL, 10) : otherwise;
 }
 
+bool has_words(const char *line, char *const *wanted)
+{
+    for (; *wanted; wanted++)
+        if (!strstr(line, *wanted))
+            return false;
+    return true;
+}
+
 double seconds(void)
 {
     struct timespec now;

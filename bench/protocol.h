@@ -3,6 +3,7 @@
 #ifndef INVAR_BENCH_PROTOCOL_H
 #define INVAR_BENCH_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { MAX_WORDS = 64, MAX_LINE = 4096 };
@@ -17,6 +18,9 @@ typedef struct {
 void words_parse(words *o, const char *line);
 const char *text_of(const words *o, const char *key, const char *otherwise);
 size_t number_of(const words *o, const char *key, size_t otherwise);
+
+/* Does the line contain each of these words, up to a NULL? */
+bool has_words(const char *line, char *const *wanted);
 
 double seconds(void); /* of the wall's clock, from any start */
 

@@ -207,6 +207,13 @@ static void print_factorisations(size_t n)
     free(s.work);
 }
 
+static bool is_wanted(const ml__kernels *const *tables, size_t t, int argc, char **argv)
+{
+    if (t && tables[t]->f32.nearest == tables[t - 1]->f32.nearest) /* differs in the kernels of trees only */
+        return false;
+    return argc < 2 || strcmp(argv[1], tables[t]->name) == 0;
+}
+
 int main(int argc, char **argv)
 {
     const ml__kernels *const *tables;
@@ -216,7 +223,7 @@ int main(int argc, char **argv)
     printf("one core: %.2f GHz, %s, %.0f GFLOP/s f32, %.0f f64\n", 1e-9 * limits.clock, limits.level,
            1e-9 * limits.one_flops32, 1e-9 * limits.one_flops64);
     for (size_t t = 0; t < n_tables; t++)
-        for (int in_double = 0; in_double < 2 && (argc < 2 || strcmp(argv[1], tables[t]->name) == 0); in_double++) {
+        for (int in_double = 0; in_double < 2 && is_wanted(tables, t, argc, argv); in_double++) {
             print_nearest(tables[t], in_double, 64, 16);
             print_nearest(tables[t], in_double, 10, 20);
             print_nearest(tables[t], in_double, 256, 64);

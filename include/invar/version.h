@@ -36,9 +36,9 @@ ML_API uint32_t ml_version_number(void);
 ML_API const char *ml_version_string(void);
 
 /**
- * How the linked library was built: version, compiler, instruction sets it has kernels for ("portable avx2 avx512"; which
- * of them is used depends on the processor, see ml_context_describe()), linear algebra ("builtin", "cblas", "openblas").
- * Static storage. Any thread. @since 0.1
+ * How the linked library was built: version, compiler, instruction sets it has kernels for
+ * ("portable avx2 avx512 avx512vbmi2"; which of them is used depends on the processor, see ml_context_describe()), linear
+ * algebra ("builtin", "cblas", "openblas"). Static storage. Any thread. @since 0.1
  */
 ML_API const char *ml_build_info(void);
 

@@ -25,7 +25,7 @@
 #endif
 
 #ifdef ML__X86_KERNELS
-#define KERNELS "portable avx2 avx512"
+#define KERNELS "portable avx2 avx512 avx512vbmi2"
 #elif defined(ML__NEON_KERNELS)
 #define KERNELS "portable neon"
 #else
