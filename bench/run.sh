@@ -11,7 +11,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 build=${BUILD:-$here/build-bench}
 python=${PYTHON:-/usr/bin/python3} # Debian's own sees Debian's packages
 peers="python3-numpy python3-pandas python3-sklearn python3-torch python3-xgboost r-cran-ranger libfann-dev libopencv-ml-dev
-    libarmadillo-dev g++"
+    libarmadillo-dev libopenblas0-pthread g++"
 missing=
 for package in $peers; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
