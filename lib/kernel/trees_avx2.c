@@ -26,6 +26,7 @@
 #undef WIDEN
 #undef WIDEN_i32
 #undef COMPARE_64
+#undef COUNT_BELOW_16
 
 #define LANES_ABOVE_f32(v, x) \
     ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GT_OQ)))
@@ -39,6 +40,16 @@
     ((v) = (v_f32)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes)))))
 #define WIDEN_i32(bytes, v) ((v) = (v_i32)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes))))
 #define COMPARE_64(code, cut) compare_64(code, cut)
+#define COUNT_BELOW_16(v, x) count_below_16(v, x)
+
+static inline uint32_t count_below_16(const float *v, float x)
+{
+    const __m256 limit = _mm256_set1_ps(x);
+    const int low = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(v), limit, _CMP_LT_OQ));
+    const int high = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(v + 8), limit, _CMP_LT_OQ));
+
+    return (uint32_t)_mm_popcnt_u32((uint32_t)(low | high << 8));
+}
 
 static inline uint64_t compare_64(const uint8_t *code, uint8_t cut)
 {

@@ -13,6 +13,7 @@
 #undef WIDEN
 #undef WIDEN_i32
 #undef COMPARE_64
+#undef COUNT_BELOW_16
 #undef CHOOSE_16_IDS
 
 #define ADD_WHERE_AT_LEAST_ALL(sum, lanes, code, weight)                                                              \
@@ -32,3 +33,5 @@
 #define CHOOSE_16_IDS(from, bits, here, to)   \
     _mm512_storeu_si512((void *)(to), _mm512_maskz_compress_epi32((__mmask16)(bits), \
                                           _mm512_maskz_loadu_epi32((__mmask16)(here), (const void *)(from))))
+#define COUNT_BELOW_16(v, x) \
+    ((uint32_t)_mm_popcnt_u32(_mm512_cmp_ps_mask(_mm512_loadu_ps(v), _mm512_set1_ps(x), _CMP_LT_OQ)))

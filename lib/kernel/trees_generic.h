@@ -3,6 +3,7 @@
  * For kernel/trees_tmpl.h: its vectors, and its primitives in plain C, of which a unit undefines what it does better. The
  * unit defines VECTOR_BYTES: the compilers' own vectors are good when a register holds them, and only then.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernel/tables.h"
@@ -49,6 +50,7 @@ enum {
 #define LANES_ABOVE_f64(v, x) lanes_above_f64(&(v), x)
 #define LANES_FROM_f32(v, x) lanes_from_f32(&(v), x)
 #define LANES_FROM_f64(v, x) lanes_from_f64(&(v), x)
+#define COUNT_BELOW_16(v, x) count_below(v, x)
 #define CHOOSE_64(from, bits, to) choose_bytes(from, bits, to)
 #define CHOOSE_16_IDS(from, bits, here, to) choose_ids(from, bits, here, to)
 #define COMPARE_64(code, cut) compare_bytes(code, cut)

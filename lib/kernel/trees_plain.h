@@ -15,6 +15,15 @@ DEFINE_LANES(lanes_above_f64, v_f64, double, >)
 DEFINE_LANES(lanes_from_f32, v_f32, float, >=)
 DEFINE_LANES(lanes_from_f64, v_f64, double, >=)
 
+static inline uint32_t count_below(const float *v, float x)
+{
+    uint32_t n = 0;
+
+    for (int i = 0; i < 16; i++)
+        n += v[i] < x;
+    return n;
+}
+
 static inline uint64_t compare_bytes(const uint8_t *code, uint8_t cut)
 {
     uint64_t bits = 0;

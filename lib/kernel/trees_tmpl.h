@@ -7,6 +7,7 @@
  *     WIDEN(bytes, v), WIDEN_i32(bytes, v)              LANES_32 bytes to floats, to numbers of 32 bits
  *     LANES_ABOVE_f32(v, x), LANES_ABOVE_f64(v, x)   bits of the lanes that are above x; NaN is not
  *     LANES_FROM_f32(v, x), LANES_FROM_f64(v, x)     bits of the lanes that are x or above
+ *     COUNT_BELOW_16(v, x)          how many of 16 floats are below x
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
  *     CHOOSE_16_IDS(from, bits, to) the same for 16 numbers of four bytes
@@ -803,14 +804,17 @@ int64_t PUBLIC(tree_pack)(size_t n, const uint32_t *ids, const double *t, const 
 
 /* ---- columns ---- */
 
+/* In two steps of 16: how many sixteens of cuts lie wholly below, and how many cuts of the next. */
 void PUBLIC(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t at = 0;
+    float last[16];
 
-        for (uint32_t step = 128; step; step >>= 1)
-            at += step & -(uint32_t)(cuts[at + step - 1] < x[i]);
-        code[i] = (uint8_t)at;
+    for (int i = 0; i < 15; i++)
+        last[i] = cuts[16 * i + 15];
+    last[15] = INFINITY;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t first = 16 * COUNT_BELOW_16(last, x[i]);
+        code[i] = (uint8_t)(first + COUNT_BELOW_16(cuts + first, x[i]));
     }
 }
 

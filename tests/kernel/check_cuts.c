@@ -84,11 +84,11 @@ static void weigh(const cut_case *c, node *a, uint64_t *state)
     }
 }
 
-/* Labels in ascending order, of up to K classes: often all that there is room for, else a few. */
+/* Labels in ascending order, of up to K classes: often all that there is room for, or a few, or one but for the last row. */
 static void label_rows(const cut_case *c, node *a, uint64_t *state)
 {
     size_t count[256] = {0};
-    const size_t most = check_random(state) % 2 ? c->K : 1 + check_random(state) % 4;
+    const size_t kind = check_random(state) % 4, most = kind < 2 ? c->K : 1 + check_random(state) % 4;
 
     a->label = new_column(1, c->n, state);
     for (size_t i = 0; i < c->n; i++)
@@ -96,6 +96,10 @@ static void label_rows(const cut_case *c, node *a, uint64_t *state)
     for (size_t k = 0, i = 0; k < c->K; k++)
         for (size_t p = 0; p < count[k]; p++)
             a->label[i++] = (uint8_t)k;
+    if (kind == 3) {
+        memset(a->label, (int)(c->n % (c->K - 1)), c->n);
+        a->label[c->n - 1] += check_random(state) % 2;
+    }
 }
 
 static bool first_of_class(const node *a, size_t i)
@@ -355,6 +359,7 @@ static void check_case(const ml__kernels *const *tables, size_t n_tables, const 
 static const uint32_t SUMS[] = {253, 254, 255, 256, 257, 509, 510, 511, 2045, 2046, 2047, 2048, 2049, 2050};
 static const uint32_t CLASS_SUMS_OF[] = {64, 254, 255, 256, 257, 1023, 1024, 1025};
 static const size_t CODES[] = {2, 3, 4, 8, 15, 16, 17, 18, 31, 32, 33, 64, 100, 200, 254, 255, 256};
+static const size_t FEW_CODES[] = {2, 3, 8, 15, 16};
 static const size_t LABELS[] = {2, 3, 4, 8, 26, 64, 200, 256};
 #define PICK(list, state) ((list)[check_random(state) % (sizeof(list) / sizeof *(list))])
 
@@ -397,6 +402,11 @@ void check_cuts(const ml__kernels *const *tables, size_t n_tables)
             for (cut_op op = TWO; op <= SMALL_TARGETS; op++)
                 if (op != SMALL_TARGETS || n <= ML__SMALL_TARGETS)
                     check_rows(tables, n_tables, op, n, &state);
+    for (size_t n = 2; n <= 64; n++)
+        for (uint32_t sum = 254; sum <= 258; sum++)
+            check_case(tables, n_tables,
+                       &(cut_case){CLASSES, n, PICK(FEW_CODES, &state), PICK(LABELS, &state), SUM, {sum}, DRAWN},
+                       &state);
     for (size_t i = 0; i < sizeof LARGE / sizeof LARGE[0]; i++)
         for (int round = 0; round < 3; round++)
             for (cut_op op = TWO; op <= TARGETS; op++)
