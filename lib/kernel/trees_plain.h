@@ -15,13 +15,14 @@ DEFINE_LANES(lanes_above_f64, v_f64, double, >)
 DEFINE_LANES(lanes_from_f32, v_f32, float, >=)
 DEFINE_LANES(lanes_from_f64, v_f64, double, >=)
 
+/* Of ascending values, by halves. */
 static inline uint32_t count_below(const float *v, float x)
 {
     uint32_t n = 0;
 
-    for (int i = 0; i < 16; i++)
-        n += v[i] < x;
-    return n;
+    for (uint32_t step = 8; step; step >>= 1)
+        n += step & -(uint32_t)(v[n + step - 1] < x);
+    return n + (v[n] < x);
 }
 
 static inline uint64_t compare_bytes(const uint8_t *code, uint8_t cut)

@@ -7,7 +7,7 @@
  *     WIDEN(bytes, v), WIDEN_i32(bytes, v)              LANES_32 bytes to floats, to numbers of 32 bits
  *     LANES_ABOVE_f32(v, x), LANES_ABOVE_f64(v, x)   bits of the lanes that are above x; NaN is not
  *     LANES_FROM_f32(v, x), LANES_FROM_f64(v, x)     bits of the lanes that are x or above
- *     COUNT_BELOW_16(v, x)          how many of 16 floats are below x
+ *     COUNT_BELOW_16(v, x)          how many of 16 ascending floats are below x
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
  *     CHOOSE_16_IDS(from, bits, to) the same for 16 numbers of four bytes
