@@ -265,6 +265,24 @@ ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const
  */
 ML_API ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric, double *out);
 
+/**
+ * Permutation importance of each feature: what the score on `data` loses when the feature's values are shuffled among the
+ * rows. As scikit-learn's permutation_importance(). A feature that the model does not look at has exactly 0; a negative
+ * number says that noise would serve as well.
+ *
+ * @param metric      as ml_model_score(); where less is better (log_loss, mse, rmse, mae), what the score gains
+ * @param n_repeats   shuffles per feature, 1 or more
+ * @param seed        of the shuffles: the same seed gives the same numbers, for any number of threads
+ * @param mean        n_features values, the means over the repeats; untouched on failure
+ * @param std         NULL, or n_features values, their (population) standard deviations
+ * @param n_features  as ml_model_n_features()
+ * @return ML_OK; ML_E_ARGUMENT (NULL, n_repeats 0, unknown metric); ML_E_STATE (not fitted); ML_E_SHAPE (n_features);
+ *         as ml_model_score(). Cost: n_features * n_repeats + 1 scores; memory: the data twice, in double. @since 0.1
+ */
+ML_API ml_status ml_permutation_importance(const ml_model *model, const ml_dataset *data, const char *metric,
+                                           size_t n_repeats, uint64_t seed, double *mean, double *std,
+                                           size_t n_features);
+
 /* ---- what was learned ---- */
 
 typedef struct ml_tensor {

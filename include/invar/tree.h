@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file
- * Fitted trees: their nodes, and the ways of rows through them.
+ * Fitted trees: their nodes, the ways of rows through them, and forests made from the trees of others.
  *
  * A "decision_tree" is one tree, a "random_forest" several; the trees of "adaboost" are its members. Node 0 is the root.
  * Nodes are numbered level by level and within a level from left to right, so siblings are adjacent, children have higher
@@ -75,6 +75,64 @@ ML_API ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *d
  */
 ML_API ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x, size_t n_features,
                                     int32_t *nodes, size_t n_nodes, size_t *length);
+
+/* ---- forests from forests ---- */
+
+/*
+ * The results are ordinary fitted forests: they predict, save and load. Their parameters are those of the (first) forest,
+ * with n_estimators set to their number of trees; so is their context. The forests given are only read.
+ */
+
+/**
+ * One forest of all the trees of several, in order.
+ *
+ * Importances are the mean over the forests, weighted by their numbers of trees; those without any split say nothing.
+ *
+ * @param forests  n fitted models of the same forest kind, for the same features and outputs with the same classes
+ * @param out      the new model, to be freed with ml_model_free(); NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL, n = 0); ML_E_UNSUPPORTED (not a forest, or not all of one kind); ML_E_STATE (not
+ *         fitted); ML_E_SHAPE (features, outputs or classes differ: the message says which); ML_E_LIMIT (more than
+ *         1 000 000 trees); ML_E_MEMORY. @since 0.1
+ */
+ML_API ml_status ml_forest_merge(const ml_model *const *forests, size_t n, ml_model **out);
+
+/**
+ * A forest of some trees of another, in the order given; a tree may be given more than once and then counts as often.
+ *
+ * Importances are those of the whole forest: what single trees contributed to them is not kept.
+ *
+ * @param trees  n numbers below ml_model_tree_count()
+ * @param out    as ml_forest_merge()
+ * @return ML_OK; ML_E_ARGUMENT (NULL, n = 0, no such tree); ML_E_UNSUPPORTED; ML_E_STATE; ML_E_LIMIT; ML_E_MEMORY.
+ * @since 0.1
+ */
+ML_API ml_status ml_forest_select(const ml_model *forest, const size_t *trees, size_t n, ml_model **out);
+
+typedef struct ml_prune_report {
+    size_t struct_size; /**< sizeof(ml_prune_report), set by the caller */
+    size_t nodes_before, nodes_after;
+    double score_before, score_after; /**< on the data: accuracy for labels, r2 for reals, as ml_model_score() */
+} ml_prune_report;
+
+/**
+ * The forest cut back to at most `max_nodes` nodes in all its trees together, weakest split first.
+ *
+ * Again and again the split is removed, of those in all trees whose children are leaves, that the squared error (labels:
+ * Brier score) of its tree on `data` grows least by when its children become one leaf; it may also fall. The new leaf has
+ * the mean of their values, weighted by the rows that they get. A tree keeps at least its root. Within the budget already,
+ * the forest stays what it is. Importances are those of the forest.
+ *
+ * @param max_nodes  at least the number of trees
+ * @param data       rows with outputs: those that the forest was trained on, or others. Weights count; rows without
+ *                  label count for nothing.
+ * @param report     NULL, or filled; as much as report->struct_size says
+ * @param out        as ml_forest_merge()
+ * @return ML_OK; ML_E_ARGUMENT (NULL, max_nodes, unknown struct_size); ML_E_UNSUPPORTED (not a forest); ML_E_STATE;
+ *         as ml_model_score(); ML_E_MEMORY.
+ * Same bits for any number of threads. Cost: two scores, each row through each tree once, O(nodes log nodes). @since 0.1
+ */
+ML_API ml_status ml_forest_prune(const ml_model *forest, size_t max_nodes, const ml_dataset *data,
+                                 ml_prune_report *report, ml_model **out);
 
 #ifdef __cplusplus
 }

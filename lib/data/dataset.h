@@ -34,6 +34,9 @@ size_t ml__schema_width(const ml__schema *schema); /* sum of n_classes over the 
  * (ML_E_DATA); default names "x0", "x1", … on either side match anything. */
 ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data);
 
+/* The same outputs: number and classes in order (ML_E_SHAPE), names of the classes (ML_E_DATA). */
+ml_status ml__schema_match_outputs(const ml__schema *expected, const ml__schema *data);
+
 const ml__schema *ml__dataset_schema(const ml_dataset *dataset);
 ml_context *ml__dataset_context(const ml_dataset *dataset);
 

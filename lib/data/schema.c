@@ -151,3 +151,22 @@ ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data)
 done:
     return st;
 }
+
+ml_status ml__schema_match_outputs(const ml__schema *expected, const ml__schema *data)
+{
+    ml_status st = ML_OK;
+
+    ML__CHECK(expected->n_outputs == data->n_outputs, ML_E_SHAPE, "%zu outputs, expected %zu", data->n_outputs,
+              expected->n_outputs);
+    for (size_t o = 0; o < expected->n_outputs; o++) {
+        const ml__output *a = &expected->outputs[o], *b = &data->outputs[o];
+
+        ML__CHECK(a->n_classes == b->n_classes, ML_E_SHAPE, "output '%s' has %zu classes, expected %zu", b->name,
+                  b->n_classes, a->n_classes);
+        for (size_t k = 0; k < a->n_classes; k++)
+            ML__CHECK(!strcmp(a->classes[k], b->classes[k]), ML_E_DATA, "output '%s': class %zu is '%s', expected '%s'",
+                      b->name, k, b->classes[k], a->classes[k]);
+    }
+done:
+    return st;
+}

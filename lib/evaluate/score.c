@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "evaluate/input.h"
-#include "model/model.h"
+#include "evaluate/score.h"
 
 /* What a metric is computed from. */
 typedef struct subject {
@@ -25,6 +25,7 @@ typedef struct metric {
     const char *name;
     ml_status (*score)(const subject *s, size_t field, double *out);
     size_t field; /* offset of the number in the metrics struct */
+    bool less_is_better;
 } metric;
 
 /* ---- what model and data say ---- */
@@ -85,19 +86,20 @@ static void map_classes(const ml__output *known, const ml__output *seen, double 
     *n_classes = n;
 }
 
-/* Labels of output o as classes of the model, NaN when missing, `step` apart. */
-static ml_status true_classes(const subject *s, size_t o, double *out, size_t step, size_t *n_classes)
+ml_status ml__true_classes(ml__arena *arena, const ml_model *model, const ml_dataset *data, size_t o, double *out,
+                           size_t step, size_t *n_classes)
 {
-    const ml__output *seen = &ml__dataset_schema(s->data)->outputs[o];
+    const ml__output *seen = &ml__dataset_schema(data)->outputs[o];
+    const size_t n = ml_dataset_n_rows(data);
     int32_t *codes;
     double *map;
     ml_status st = ML_OK;
 
-    ML__NEW(s->arena, codes, s->n);
-    ML__NEW(s->arena, map, seen->n_classes);
-    ml__dataset_read_labels(s->data, o, codes);
-    map_classes(&model_schema(s)->outputs[o], seen, map, n_classes);
-    for (size_t i = 0; i < s->n; i++)
+    ML__NEW(arena, codes, n);
+    ML__NEW(arena, map, seen->n_classes);
+    ml__dataset_read_labels(data, o, codes);
+    map_classes(&model->learned->schema.outputs[o], seen, map, n_classes);
+    for (size_t i = 0; i < n; i++)
         out[i * step] = codes[i] < 0 ? NAN : map[codes[i]];
 done:
     return st;
@@ -134,7 +136,7 @@ static ml_status score_labels(const subject *s, size_t field, double *out)
     ML__NEW(s->arena, y_true, s->n * n_outputs);
     ML__NEW(s->arena, n_classes, n_outputs);
     for (size_t o = 0; o < n_outputs; o++)
-        ML__TRY(true_classes(s, o, y_true + o, n_outputs, &n_classes[o]));
+        ML__TRY(ml__true_classes(s->arena, s->model, s->data, o, y_true + o, n_outputs, &n_classes[o]));
     const ml_classification_options options = {.struct_size = sizeof options, .weights = s->weights};
     ML__TRY(ml_metrics_multioutput(s->model->context, y_true, y_pred, s->n, n_outputs, n_classes, &options, &m));
     memcpy(out, (const char *)&m + field, sizeof *out);
@@ -173,7 +175,7 @@ static ml_status score_log_loss(const subject *s, size_t field, double *out)
     p = proba;
     for (size_t o = 0; o < model_schema(s)->n_outputs; o++) {
         const size_t K = model_schema(s)->outputs[o].n_classes;
-        ML__TRY(true_classes(s, o, y, 1, &n_classes));
+        ML__TRY(ml__true_classes(s->arena, s->model, s->data, o, y, 1, &n_classes));
         const size_t n = keep_known(s, y, p, width, K, values, weights);
         p += K;
         if (!n)
@@ -238,18 +240,18 @@ done:
 
 /* ---- the table ---- */
 
-#define LABELS(name, field)                                            \
-    {                                                                  \
-        name, score_labels, offsetof(ml_classification_metrics, field) \
+#define LABELS(name, field)                                                   \
+    {                                                                         \
+        name, score_labels, offsetof(ml_classification_metrics, field), false \
     }
-#define REALS(name, field)                                        \
-    {                                                             \
-        name, score_reals, offsetof(ml_regression_metrics, field) \
+#define REALS(name, field, less_is_better)                                        \
+    {                                                                             \
+        name, score_reals, offsetof(ml_regression_metrics, field), less_is_better \
     }
 
 static const metric METRICS[] = {
     LABELS("accuracy", accuracy),
-    {"log_loss", score_log_loss, 0},
+    {"log_loss", score_log_loss, 0, true},
     LABELS("precision_micro", micro.precision),
     LABELS("precision_macro", macro.precision),
     LABELS("precision_weighted", weighted.precision),
@@ -259,11 +261,11 @@ static const metric METRICS[] = {
     LABELS("f1_micro", micro.f_score),
     LABELS("f1_macro", macro.f_score),
     LABELS("f1_weighted", weighted.f_score),
-    REALS("mse", mse),
-    REALS("rmse", rmse),
-    REALS("mae", mae),
-    REALS("r2", r2),
-    {"log_likelihood", score_density, 0},
+    REALS("mse", mse, true),
+    REALS("rmse", rmse, true),
+    REALS("mae", mae, true),
+    REALS("r2", r2, false),
+    {"log_likelihood", score_density, 0, false},
 };
 enum { N_METRICS = sizeof METRICS / sizeof *METRICS };
 
@@ -287,6 +289,15 @@ static ml_status find_metric(const char *name, const metric **out)
     for (size_t i = 0; i < N_METRICS && length < sizeof names; i++)
         length += ml__format(names + length, sizeof names - length, "%s%s", i ? ", " : "", METRICS[i].name);
     return ml__fail(ML_E_ARGUMENT, "there is no metric '%s'; there are: %s", name, names);
+}
+
+ml_status ml__metric_direction(const ml_model *model, const char *name, bool *less_is_better)
+{
+    const metric *m;
+    const ml_status st = find_metric(name ? name : default_metric(model), &m);
+
+    *less_is_better = m->less_is_better;
+    return st;
 }
 
 ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric_name, double *out)

@@ -232,17 +232,7 @@ static ml_status check_validation(const ml_model *model, const ml_dataset *data,
     ml_status st;
 
     ML__TRY(ml__schema_match(a, b));
-    ML__CHECK(a->n_outputs == b->n_outputs, ML_E_SHAPE, "%zu outputs, the training data has %zu", b->n_outputs,
-              a->n_outputs);
-    for (size_t o = 0; o < a->n_outputs; o++) {
-        ML__CHECK(a->outputs[o].n_classes == b->outputs[o].n_classes, ML_E_SHAPE,
-                  "output '%s' has %zu classes, in training %zu", b->outputs[o].name, b->outputs[o].n_classes,
-                  a->outputs[o].n_classes);
-        for (size_t k = 0; k < a->outputs[o].n_classes; k++)
-            ML__CHECK(!strcmp(a->outputs[o].classes[k], b->outputs[o].classes[k]), ML_E_DATA,
-                      "output '%s': class %zu is '%s', in training '%s'", b->outputs[o].name, k,
-                      b->outputs[o].classes[k], a->outputs[o].classes[k]);
-    }
+    ML__TRY(ml__schema_match_outputs(a, b));
     ML__TRY(check_cells(model, validation, ml__model_accepts(model)));
     ML__TRY(check_single_precision(model, validation));
 done:

@@ -234,11 +234,11 @@ TEST(mlp, validation_data_must_go_with_the_training_data)
     CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "validation data: 0 outputs");
     y[0] = 7;
     CHECK_OK(ml_dataset_set_labels(held, NULL, y, N, -1));
-    CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "has 4 classes, in training 3");
+    CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "has 4 classes, expected 3");
     for (size_t i = 2; i < N; i += 3)
         y[i] = 7;
     CHECK_OK(ml_dataset_set_labels(held, NULL, y, N, -1));
-    CHECK_FAILS(fit_with(model, data, held), ML_E_DATA, "class 2 is '7', in training '2'");
+    CHECK_FAILS(fit_with(model, data, held), ML_E_DATA, "class 2 is '7', expected '2'");
     for (size_t i = 0; i < N; i++)
         y[i] = i < 3 ? (int64_t)i : -1; /* three labels: scores are thirds */
     CHECK_OK(ml_dataset_set_labels(held, NULL, y, N, -1));

@@ -7,8 +7,9 @@
 
 /* ---- against scikit-learn ---- */
 
-/* Walk both trees together; `want` has scikit-learn's nodes, 4 + K numbers each. */
-static void check_nodes(const ml_model *model, const double *want, size_t K, double tolerance)
+/* Walk both trees together; `want` has scikit-learn's nodes, 4 + K numbers each; number[i] becomes our number of its node
+ * i. */
+static void check_nodes(const ml_model *model, const double *want, size_t K, double tolerance, int32_t *number)
 {
     struct {
         size_t got, want, depth;
@@ -20,6 +21,7 @@ static void check_nodes(const ml_model *model, const double *want, size_t K, dou
         const ml_tree_node got = toy_node(model, 0, stack[n_open].got);
         const double *node = want + stack[n_open].want * (4 + K);
 
+        number[stack[n_open].want] = (int32_t)stack[n_open].got;
         CHECK(got.depth == depth);
         CHECK(got.feature == (node[0] < 0 ? -1 : (int32_t)node[0]));
         if (node[0] < 0) {
@@ -40,6 +42,23 @@ static void check_nodes(const ml_model *model, const double *want, size_t K, dou
     }
 }
 
+/* `want` has scikit-learn's number of each row's leaf, then the length of each row's path. */
+static void check_leaves(const ml_model *model, const ml_dataset *data, const double *x, const double *want,
+                         const int32_t *number)
+{
+    const size_t n = ml_dataset_n_rows(data), d = ml_dataset_n_features(data);
+    int32_t *leaves = malloc(n * sizeof *leaves), path[64];
+    size_t length;
+
+    CHECK_OK(ml_model_tree_leaves(model, data, leaves, n));
+    for (size_t i = 0; i < n; i++) {
+        CHECK(leaves[i] == number[(size_t)want[i]]);
+        CHECK_OK(ml_model_tree_path(model, 0, x + i * d, d, path, 64, &length));
+        CHECK(length == (size_t)want[n + i] && path[0] == 0 && path[length - 1] == leaves[i]);
+    }
+    free(leaves);
+}
+
 static void set_case(ml_model *model, const double *rules)
 {
     static const char *const CRITERIA[] = {"auto", "gini", "entropy", "log_loss", "squared_error"};
@@ -51,14 +70,17 @@ static void set_case(ml_model *model, const double *rules)
     CHECK_OK(ml_model_set_real(model, "min_impurity_decrease", rules[4]));
 }
 
-TEST(tree, nodes_are_those_of_scikit_learn)
+TEST(tree, nodes_and_leaves_are_those_of_scikit_learn)
 {
-    size_t n_numbers;
+    size_t n_numbers, n_leaves;
     double *numbers = test_read_numbers(test_expected_path("trees_nodes.txt"), &n_numbers);
+    double *leaves = test_read_numbers(test_expected_path("trees_leaves.txt"), &n_leaves);
     const size_t n = (size_t)numbers[0], d = (size_t)numbers[1], n_cases = (size_t)numbers[3];
     const double *x = numbers + 4, *y = x + n * d, *t = y + n, *w = t + n, *next = w + n;
     int64_t *labels = malloc(n * sizeof *labels);
+    int32_t number[512];
 
+    CHECK(n_leaves == 2 * n * n_cases);
     for (size_t i = 0; i < n; i++)
         labels[i] = (int64_t)y[i];
     for (size_t c = 0; c < n_cases; c++) {
@@ -77,13 +99,16 @@ TEST(tree, nodes_are_those_of_scikit_learn)
         importances = toy_tensor(model, "feature_importances").data;
         for (size_t j = 0; j < d; j++)
             CHECK_CLOSE(importances[j], next[7 + j], 1e-9);
-        check_nodes(model, next + 7 + d, K, 1e-13);
+        CHECK(n_nodes <= 512);
+        check_nodes(model, next + 7 + d, K, 1e-13, number);
+        check_leaves(model, data, x, leaves + 2 * n * c, number);
         next += 7 + d + n_nodes * (4 + K);
         ml_model_free(model);
         ml_dataset_free(data);
     }
     CHECK(next == numbers + n_numbers);
     free(labels);
+    free(leaves);
     free(numbers);
 }
 

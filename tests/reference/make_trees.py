@@ -4,6 +4,7 @@
 
 tests/expected/trees_nodes.txt    data, then for each of several parameter sets all nodes of scikit-learn's tree; the
                                   trees are the same for 10 orders of features, so no split hangs on a tie
+tests/expected/trees_leaves.txt   for each of these trees: the node that each row ends in, and how many nodes it passes
 tests/expected/trees_scores.txt   for each shipped table: mean test accuracy (or R2) over seeds of a tree and of a forest of
                                   100 trees, and the standard deviation of each; row i is a test row when
                                   (2654435761 i mod 2^32) < 2^30
@@ -68,6 +69,7 @@ def make_nodes():
     text += "".join(numbers(row) for row in X) + numbers(y) + numbers(t) + numbers(w)
     text += "# each case: criterion, max_depth, min_samples_split, min_samples_leaf, min_impurity_decrease, weighted,\n"
     text += "# nodes; the importances; then per node feature (-2: leaf), threshold, left, right, shares or mean\n"
+    leaves = "# per case of trees_nodes.txt: the leaf of each row; the length of each row's path\n"
     for criterion, depth, split, leaf, decrease, weighted in CASES:
         trees = []
         for seed in range(N_SEEDS):
@@ -88,11 +90,14 @@ def make_nodes():
             values = values / values.sum(axis=1, keepdims=True)
         text += numbers([criterion, depth, split, leaf, decrease, weighted, tree.node_count])
         text += numbers(trees[0].feature_importances_)
+        leaves += numbers(trees[0].apply(X)) + numbers(trees[0].decision_path(X).sum(axis=1))
         for i in range(tree.node_count):
             text += numbers([tree.feature[i], tree.threshold[i], tree.children_left[i], tree.children_right[i]])
             text += numbers(values[i])
     with open(os.path.join(EXPECTED, "trees_nodes.txt"), "w") as file:
         file.write(text)
+    with open(os.path.join(EXPECTED, "trees_leaves.txt"), "w") as file:
+        file.write(leaves)
 
 
 # ---- scores ----

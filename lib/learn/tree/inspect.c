@@ -12,11 +12,6 @@ static const ml__trees *trees_of(const ml_model *model)
     return ml_model_is_fitted(model) && model->kind->tensors == ml__trees_tensors ? ml__trees_of(model) : NULL;
 }
 
-static size_t size_of(const ml__trees *trees, size_t t)
-{
-    return (size_t)(trees->offset[t + 1] - trees->offset[t]);
-}
-
 static ml_status find_trees(const ml_model *model, const ml__trees **out)
 {
     ml_status st = ML_OK;
@@ -39,7 +34,7 @@ size_t ml_model_tree_count(const ml_model *model)
 
 size_t ml_model_tree_size(const ml_model *model, size_t tree)
 {
-    return tree < ml_model_tree_count(model) ? size_of(trees_of(model), tree) : 0;
+    return tree < ml_model_tree_count(model) ? ml__tree_size(trees_of(model), tree) : 0;
 }
 
 /* ---- nodes ---- */
@@ -71,8 +66,8 @@ ml_status ml_model_tree_node(const ml_model *model, size_t tree, size_t node, ml
 
     ML__TRY(find_trees(model, &trees));
     ML__CHECK(tree < trees->n_trees, ML_E_ARGUMENT, "tree %zu of %zu", tree, trees->n_trees);
-    ML__CHECK(node < size_of(trees, tree), ML_E_ARGUMENT, "node %zu of %zu in tree %zu", node, size_of(trees, tree),
-              tree);
+    ML__CHECK(node < ml__tree_size(trees, tree), ML_E_ARGUMENT, "node %zu of %zu in tree %zu", node,
+              ml__tree_size(trees, tree), tree);
     plain = ml__tree_node_at(trees, tree, node);
     result.depth = depth_of(trees, tree, node);
     if (plain.feature >= 0) {
@@ -90,7 +85,22 @@ done:
     return st;
 }
 
-/* ---- leaves ---- */
+/* ---- ways of rows ---- */
+
+int32_t ml__tree_walk(const ml__trees *trees, size_t t, const float *x, int32_t *path, size_t *length)
+{
+    ml__tree_node node = {.feature = 0};
+    uint32_t i = 0;
+
+    for (*length = 0;; i = ml__tree_child(&node, x)) {
+        if (path)
+            path[*length] = (int32_t)i;
+        ++*length;
+        node = ml__tree_node_at(trees, t, i);
+        if (node.feature < 0)
+            return (int32_t)i;
+    }
+}
 
 enum { MOST_ROWS = 256, BLOCK_VALUES = 32768 };
 
@@ -105,16 +115,6 @@ typedef struct {
     float *single; /* the same */
 } leaves;
 
-static uint32_t leaf_of(const ml__trees *trees, size_t t, const float *x)
-{
-    uint32_t i = 0;
-    ml__tree_node node;
-
-    while ((node = ml__tree_node_at(trees, t, i)).feature >= 0)
-        i = ml__tree_child(&node, x);
-    return i;
-}
-
 static ml_status find_leaves(void *argument, size_t part)
 {
     const leaves *l = argument;
@@ -122,6 +122,7 @@ static ml_status find_leaves(void *argument, size_t part)
     const size_t end = l->n_rows - first < l->part_rows ? l->n_rows : first + l->part_rows;
     double *x = l->x + part * l->block_rows * d;
     float *single = l->single + part * l->block_rows * d;
+    size_t length;
     ml_status st = ML_OK;
 
     for (size_t begin = first; begin < end; begin += l->block_rows) {
@@ -131,7 +132,7 @@ static ml_status find_leaves(void *argument, size_t part)
         ML__TRY(ml__rows_to_single(l->model, x, n, begin, single));
         for (size_t t = 0; t < n_trees; t++)
             for (size_t i = 0; i < n; i++)
-                l->out[(begin + i) * n_trees + t] = (int32_t)leaf_of(l->trees, t, single + i * d);
+                l->out[(begin + i) * n_trees + t] = ml__tree_walk(l->trees, t, single + i * d, NULL, &length);
     }
 done:
     return st;
@@ -163,7 +164,7 @@ ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *data, in
     const ml__float_state host = ml__float_begin();
     leaves l = {.model = model, .data = data, .out = out};
     ml__arena scratch;
-    size_t wanted;
+    size_t wanted = SIZE_MAX;
     ml_status st;
 
     ml__arena_init(&scratch, model ? model->context : NULL);
@@ -177,24 +178,6 @@ ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *data, in
 done:
     ml__arena_free(&scratch);
     return ml__float_end(host, st);
-}
-
-/* ---- paths ---- */
-
-/* Node numbers into `path`, unless it is NULL; returns how many. */
-static size_t walk(const ml__trees *trees, size_t t, const float *x, int32_t *path)
-{
-    size_t length = 0;
-    ml__tree_node node;
-
-    for (uint32_t i = 0;; i = ml__tree_child(&node, x)) {
-        if (path)
-            path[length] = (int32_t)i;
-        length++;
-        node = ml__tree_node_at(trees, t, i);
-        if (node.feature < 0)
-            return length;
-    }
 }
 
 ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x, size_t n_features, int32_t *nodes,
@@ -215,12 +198,12 @@ ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x
     ML__TRY(ml__check_row(model, x, n_features));
     ML__NEW(&scratch, single, n_features);
     ML__TRY(ml__rows_to_single(model, x, 1, 0, single));
-    n = walk(trees, tree, single, NULL);
+    (void)ml__tree_walk(trees, tree, single, NULL, &n);
     if (length)
         *length = n;
     if (nodes) {
         ML__CHECK(n_nodes >= n, ML_E_SHAPE, "the path has %zu nodes, there is room for %zu", n, n_nodes);
-        (void)walk(trees, tree, single, nodes);
+        (void)ml__tree_walk(trees, tree, single, nodes, &n);
     }
 done:
     ml__arena_free(&scratch);

@@ -3,7 +3,8 @@
  * From grown trees to the tensors that files hold and predictions read; see tree.h for a node's words.
  *
  * Rows of values   of reals each leaf has its own, counted from the tree's first. Of labels, equal rows are kept once in the
- *                  whole forest: most leaves hold one class only.
+ *                  whole forest: most leaves hold one class only. They are in the order in which the trees bring them, so
+ *                  a forest put together from parts of another is that one again.
  */
 #include <string.h>
 
@@ -122,16 +123,16 @@ done:
     return st;
 }
 
-/* From now on the leaves of the tree number the rows of `s`; `shared` [n_values] is workspace. */
-static ml_status share_values(shares *s, ml__tree *tree, uint32_t *shared)
+/* From now on the leaves of the tree number the rows of `s`; `number` [n_values] is workspace. */
+static ml_status share_values(shares *s, ml__tree *tree, uint32_t *number)
 {
     ml_status st = ML_OK;
 
     for (size_t v = 0; v < tree->n_values; v++)
-        ML__TRY(find_shares(s, tree->value + v * s->K, &shared[v]));
+        ML__TRY(find_shares(s, tree->value + v * s->K, &number[v]));
     for (size_t i = 0; i < tree->n_nodes; i++)
         if (tree->nodes[i].feature < 0)
-            tree->nodes[i].next = shared[tree->nodes[i].next];
+            tree->nodes[i].next = number[tree->nodes[i].next];
 done:
     return st;
 }
@@ -210,16 +211,16 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
     const uint32_t shift = ml__link_shift(f->d);
     shares s = {.arena = f->scratch, .K = K};
     size_t n_values = all.n_values, most_values = all.most_values, n_words, at = 0, at_value = 0;
-    uint32_t *order;
+    uint32_t *order, *number;
     int32_t *words;
     int64_t *offset, *first_value;
     double *value;
     ml_status st = ML_OK;
 
     if (f->task == ML__CLASSIFY) {
-        ML__NEW(f->scratch, order, all.most_values);
+        ML__NEW(f->scratch, number, all.most_values);
         for (size_t t = 0; t < n_trees; t++)
-            ML__TRY(share_values(&s, &trees[t], order));
+            ML__TRY(share_values(&s, &trees[t], number));
         n_values = most_values = s.n;
     }
     n_words = shift < 32 && all.most_nodes <= (size_t)1 << (32 - shift) && most_values <= MAX_COMPACT_VALUES

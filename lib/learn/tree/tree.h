@@ -10,7 +10,9 @@
  *     forest.c         many trees in parallel, and their parameters
  *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
- *     inspect.c        nodes for who asks
+ *     inspect.c        nodes and the ways of rows for who asks
+ *     algebra.c        forests from the trees of others
+ *     prune.c          forests cut back
  *     decision_tree.c, random_forest.c   the kinds
  *
  * Symbols   n rows, d features, K classes, T trees, m rows of a node;  i row, j feature, k class
@@ -243,5 +245,31 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned);
 /* Of a fitted model whose tensors are these. */
 const ml__trees *ml__trees_of(const ml_model *model);
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+
+/* ---- inspect.c, algebra.c, prune.c ---- */
+
+/* From the root to a leaf, which is returned; the nodes into `path`, unless it is NULL. */
+int32_t ml__tree_walk(const ml__trees *trees, size_t t, const float *x, int32_t *path, size_t *length);
+static inline size_t ml__tree_size(const ml__trees *trees, size_t t)
+{
+    return (size_t)(trees->offset[t + 1] - trees->offset[t]);
+}
+
+/* A fitted model of several trees, or ML_E_ARGUMENT, ML_E_UNSUPPORTED, ML_E_STATE. */
+ml_status ml__forest_check(const ml_model *model);
+/* Tree t as it might have been grown: same nodes, and of the rows of values those that its leaves have. */
+ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *out);
+/* A fitted forest of these trees, with the parameters and schema of `like`. Frees the arenas as ml__trees_publish(). */
+ml_status ml__forest_make(const ml_model *like, size_t n_trees, ml__tree *trees, ml__arena *arenas,
+                          const double *importances, ml_model **out);
+
+/* Rows that say what a split is worth: classes of the model (what is none of them is wrong) or values; NaN is left out. */
+typedef struct ml__prune_data {
+    const ml_dataset *data;
+    const double *y, *w; /* [n_rows] */
+} ml__prune_data;
+
+/* The forest with its weakest splits removed until it has at most max_nodes nodes. */
+ml_status ml__forest_cut(const ml_model *forest, size_t max_nodes, const ml__prune_data *rows, ml_model **out);
 
 #endif
