@@ -23,12 +23,16 @@ typedef struct ml_tree_node {
     int64_t left, right;  /**< node numbers of the children; -1: a leaf */
     int32_t feature;      /**< that is compared; -1: a leaf */
     int32_t missing_left; /**< 1: a missing value goes left; 0: right, or a leaf */
-    double threshold;     /**< rows go left when (float)x <= threshold; 0 of a leaf */
+    double threshold;     /**< rows go left when (float)x <= threshold; 0 of a leaf and of a set */
     const double
         *value;      /**< of a leaf: shares of the classes, or the value; NULL of a split. Borrowed until the next fit
                                or free */
     size_t n_values; /**< number of classes, 1 for reals; 0 of a split */
     size_t depth;    /**< splits on the way from the root: 0 for the root */
+    const uint32_t
+        *categories;     /**< of a split by categories, bit c % 32 of word c / 32: rows of category c go left; else
+                                     NULL. Borrowed until the next fit or free */
+    size_t n_categories; /**< of the feature; 0 where `categories` is NULL */
 } ml_tree_node;
 
 /** Number of trees; 0 when not fitted and for kinds that are not made of trees. @since 0.1 */

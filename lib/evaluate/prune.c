@@ -30,9 +30,11 @@ static ml_status prune(const ml_model *forest, size_t max_nodes, const ml_datase
     const size_t n = ml_dataset_n_rows(data);
     double *y, *w;
     ml__arena arena;
-    ml_status st;
+    ml_status st = ML_OK;
 
     ml__arena_init(&arena, forest->context);
+    ML__CHECK(ml_model_n_outputs(forest) == 1, ML_E_UNSUPPORTED, "the forest has %zu outputs, pruning takes one",
+              ml_model_n_outputs(forest));
     report->nodes_before = count_nodes(forest);
     ML__TRY(ml_model_score(forest, data, NULL, &report->score_before)); /* which checks that forest and data fit */
     ML__NEW(&arena, y, n);

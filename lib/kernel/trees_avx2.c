@@ -28,16 +28,11 @@
 #undef COMPARE_64
 #undef COUNT_BELOW_16
 
-#define LANES_ABOVE_f32(v, x) \
-    ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GT_OQ)))
-#define LANES_ABOVE_f64(v, x) \
-    ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GT_OQ)))
-#define LANES_FROM_f32(v, x) \
-    ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GE_OQ)))
-#define LANES_FROM_f64(v, x) \
-    ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GE_OQ)))
-#define WIDEN(bytes, v) \
-    ((v) = (v_f32)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes)))))
+#define LANES_ABOVE_f32(v, x) ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GT_OQ)))
+#define LANES_ABOVE_f64(v, x) ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GT_OQ)))
+#define LANES_FROM_f32(v, x) ((uint32_t)_mm256_movemask_ps(_mm256_cmp_ps((__m256)(v), _mm256_set1_ps(x), _CMP_GE_OQ)))
+#define LANES_FROM_f64(v, x) ((uint32_t)_mm256_movemask_pd(_mm256_cmp_pd((__m256d)(v), _mm256_set1_pd(x), _CMP_GE_OQ)))
+#define WIDEN(bytes, v) ((v) = (v_f32)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes)))))
 #define WIDEN_i32(bytes, v) ((v) = (v_i32)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(bytes))))
 #define COMPARE_64(code, cut) compare_64(code, cut)
 #define COUNT_BELOW_16(v, x) count_below_16(v, x)

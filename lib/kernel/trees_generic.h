@@ -37,10 +37,10 @@ enum {
 #define ADD_WHERE_AT_LEAST(V, sum, lanes, code, weight) ((sum) += (V)((lanes) >= (code)) & (weight))
 #define ADD_WHERE_AT_LEAST_ALL(sum, lanes, code, weight) ADD_WHERE_AT_LEAST(v_u8, sum, lanes, code, weight)
 
-#define WIDEN(bytes, v)                                \
-    do {                                               \
-        for (int lane = 0; lane < LANES_32; lane++)    \
-            (v)[lane] = (bytes)[lane];                 \
+#define WIDEN(bytes, v)                             \
+    do {                                            \
+        for (int lane = 0; lane < LANES_32; lane++) \
+            (v)[lane] = (bytes)[lane];              \
     } while (0)
 #define WIDEN_i32(bytes, v) WIDEN(bytes, v)
 

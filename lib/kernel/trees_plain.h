@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The primitives of kernel/trees_generic.h that are functions. */
 
-#define DEFINE_LANES(name, V, REAL, OP)                              \
-    static inline uint32_t name(const V *v, REAL x)                  \
-    {                                                                \
-        uint32_t bits = 0;                                           \
-                                                                     \
-        for (size_t i = 0; i < sizeof *v / sizeof x; i++)            \
-            bits |= (uint32_t)((*v)[i] OP x) << i;                   \
-        return bits;                                                 \
+#define DEFINE_LANES(name, V, REAL, OP)                   \
+    static inline uint32_t name(const V *v, REAL x)       \
+    {                                                     \
+        uint32_t bits = 0;                                \
+                                                          \
+        for (size_t i = 0; i < sizeof *v / sizeof x; i++) \
+            bits |= (uint32_t)((*v)[i] OP x) << i;        \
+        return bits;                                      \
     }
 DEFINE_LANES(lanes_above_f32, v_f32, float, >)
 DEFINE_LANES(lanes_above_f64, v_f64, double, >)

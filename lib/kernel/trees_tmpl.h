@@ -48,21 +48,21 @@ DEFINE_KEEP(f32, float, v_f32, LANES_32)
 DEFINE_KEEP(f64, double, v_f64, LANES_64)
 
 /* Gains of cuts at codes first, first + 1, …: of equals the first. */
-#define DEFINE_KEEP_BLOCK(P, REAL, V)                                                       \
-    static inline void keep_block_##P(const V *gain, uint32_t first, ml__tree_cut *best)    \
-    {                                                                                       \
-        REAL top = (REAL)best->gain;                                                        \
-        uint32_t at = ML__MAX_CODES;                                                        \
-                                                                                            \
-        for (uint32_t lanes = LANES_ABOVE_##P(*gain, top); lanes; lanes &= lanes - 1) {      \
-            const uint32_t i = (uint32_t)__builtin_ctz(lanes);                              \
-            if ((*gain)[i] > top) {                                                         \
-                top = (*gain)[i];                                                           \
-                at = first + i;                                                             \
-            }                                                                               \
-        }                                                                                   \
-        if (at < ML__MAX_CODES)                                                             \
-            *best = (ml__tree_cut){(double)top, at};                                        \
+#define DEFINE_KEEP_BLOCK(P, REAL, V)                                                    \
+    static inline void keep_block_##P(const V *gain, uint32_t first, ml__tree_cut *best) \
+    {                                                                                    \
+        REAL top = (REAL)best->gain;                                                     \
+        uint32_t at = ML__MAX_CODES;                                                     \
+                                                                                         \
+        for (uint32_t lanes = LANES_ABOVE_##P(*gain, top); lanes; lanes &= lanes - 1) {  \
+            const uint32_t i = (uint32_t)__builtin_ctz(lanes);                           \
+            if ((*gain)[i] > top) {                                                      \
+                top = (*gain)[i];                                                        \
+                at = first + i;                                                          \
+            }                                                                            \
+        }                                                                                \
+        if (at < ML__MAX_CODES)                                                          \
+            *best = (ml__tree_cut){(double)top, at};                                     \
     }
 DEFINE_KEEP_BLOCK(f32, float, v_f32)
 DEFINE_KEEP_BLOCK(f64, double, v_f64)
@@ -140,16 +140,16 @@ enum { PAIRS_LIMIT = 128 }; /* up to here every row is compared with every other
 
 /* Sums of the weights whose codes are at most the lane's: of rows begin to end, the lanes being the first `width` rows at
  * `lanes`, to sum[width]. */
-#define DEFINE_SUM_PAIRS(name, V, ADD)                                                                        \
-    static inline void name(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end,           \
-                            const uint8_t *lanes, uint8_t *sum)                                              \
-    {                                                                                                        \
-        V l, s = {0};                                                                                        \
-                                                                                                             \
-        memcpy(&l, lanes, sizeof l);                                                                         \
-        for (size_t j = begin; j < end; j++)                                                                 \
-            ADD(s, l, code[j], weight[j]);                                                                   \
-        memcpy(sum, &s, sizeof s);                                                                           \
+#define DEFINE_SUM_PAIRS(name, V, ADD)                                                            \
+    static inline void name(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, \
+                            const uint8_t *lanes, uint8_t *sum)                                   \
+    {                                                                                             \
+        V l, s = {0};                                                                             \
+                                                                                                  \
+        memcpy(&l, lanes, sizeof l);                                                              \
+        for (size_t j = begin; j < end; j++)                                                      \
+            ADD(s, l, code[j], weight[j]);                                                        \
+        memcpy(sum, &s, sizeof s);                                                                \
     }
 DEFINE_SUM_PAIRS(sum_pairs_all, v_u8, ADD_WHERE_AT_LEAST_ALL)
 #if VECTOR_BYTES > 16
@@ -161,8 +161,8 @@ DEFINE_SUM_PAIRS(sum_pairs_16, u8x16, ADD_16)
 DEFINE_SUM_PAIRS(sum_pairs_32, u8x32, ADD_32)
 #endif
 
-static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end,
-                             const uint8_t *lanes, size_t n_lanes, uint8_t *sum)
+static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, const uint8_t *lanes,
+                             size_t n_lanes, uint8_t *sum)
 {
 #if VECTOR_BYTES > 16
     if (n_lanes <= 16) {
@@ -327,9 +327,10 @@ static inline void add_class_f64(sums_f64 *s, const v_f64 *l_k, double W_k)
     s->l += *l_k;
 }
 
-static const uint16_t FROM[31] = {0,      0,      0,      0,      0,      0,      0,      0,      0,      0,      0,
-                                  0,      0,      0,      0,      0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff,
-                                  0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff};
+static const uint16_t FROM[31] = {0,      0,      0,      0,      0,      0,      0,      0,
+                                  0,      0,      0,      0,      0,      0,      0,      0xffff,
+                                  0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff,
+                                  0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff};
 
 /* The cuts of a feature with few codes. */
 enum { FEW = 16, FEW_VECTORS = FEW / FEW_LANES, FEW_32 = FEW / LANES_32 };

@@ -18,9 +18,9 @@
 #undef CHOOSE_64
 #undef MOVE_SMALL
 
-#define CHOOSE_64(from, bits, to)                                                     \
-    _mm512_storeu_si512((void *)(to), _mm512_maskz_compress_epi8((__mmask64)(bits), \
-                                                               _mm512_loadu_si512((const void *)(from))))
+#define CHOOSE_64(from, bits, to)     \
+    _mm512_storeu_si512((void *)(to), \
+                        _mm512_maskz_compress_epi8((__mmask64)(bits), _mm512_loadu_si512((const void *)(from))))
 #define MOVE_SMALL 1
 
 /* n <= 64: one permutation for all columns; the rows behind the node stay where they are. */

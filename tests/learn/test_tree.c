@@ -546,7 +546,7 @@ TEST(tree, criterion_must_fit_the_output)
     CHECK_OK(ml_model_set_text(model, "criterion", "log_loss"));
     CHECK_OK(ml_model_fit(model, labels, NULL));
     CHECK_FAILS(ml_model_fit(model, reals, NULL), ML_E_PARAMETER, "is for labels, output 't' is real");
-    CHECK_FAILS(ml_model_set_text(model, "criterion", "poisson"), ML_E_PARAMETER, "auto|gini|entropy");
+    CHECK_FAILS(ml_model_set_text(model, "criterion", "hinge"), ML_E_PARAMETER, "auto|gini|entropy");
     ml_model_free(model);
     ml_dataset_free(labels);
     ml_dataset_free(reals);

@@ -143,7 +143,7 @@ TEST(tree_files, damaged_compact_nodes_are_refused)
     with_word(&p, 0, 0, bits(NAN), "tree 1, node 0: its threshold is not finite");
     with_word(&p, 0, 0, bits(INFINITY), "tree 1, node 0: its threshold is not finite");
     with_word(&p, 0, 1, 1 << shift | 3 << 2, "tree 1, node 0: its feature is 3, of 3");
-    with_word(&p, 0, 1, *word(&p, 0, 1) | 2, "tree 1, node 0: unknown bits are set");
+    with_word(&p, 0, 1, *word(&p, 0, 1) | 2, "tree 1, node 0: its feature 0 has no categories");
     with_word(&p, 0, 1, column, "tree 1, node 0: unknown bits are set"); /* a leaf with a threshold */
     with_word(&p, 0, 1, 2 << shift | column, "node 0: its left child is 2, in breadth-first order it would be 1");
     with_word(&p, 0, 1, UINT32_MAX << shift | column, "node 0: its left child is 268435455");
@@ -166,7 +166,7 @@ TEST(tree_files, damaged_wide_nodes_are_refused)
     with_word(&p, 0, 0, bits(-INFINITY), "tree 1, node 0: its threshold is not finite");
     with_word(&p, 0, 1, 3 << 2, "tree 1, node 0: its feature is 3, of 3");
     with_word(&p, 0, 1, UINT32_MAX & ~3u, "tree 1, node 0: its feature is 1073741823, of 3");
-    with_word(&p, 0, 1, *word(&p, 0, 1) | 2, "tree 1, node 0: unknown bits are set");
+    with_word(&p, 0, 1, *word(&p, 0, 1) | 2, "tree 1, node 0: its feature 0 has no categories");
     with_word(&p, 0, 2, 0, "tree 1, node 0: unknown bits are set");
     with_word(&p, 0, 2, 3, "node 0: its left child is 3, in breadth-first order it would be 1");
     with_word(&p, 0, 2, UINT32_MAX, "node 0: its left child is 4294967295");
@@ -233,9 +233,11 @@ TEST(tree_files, damaged_offsets_and_values_are_refused)
     REFUSED(first_value[1], -1, "its values are row -1 + ");
     REFUSED(first_value[1], 1000, "its values are row 1000 + ");
     REFUSED(first_value[1], INT64_MIN, "its values are row -9223372036854775808 + ");
-    REFUSED(value[3], -0.125, "tensor 'trees.value', row 1: the share of class 0 is -0.125, negative");
+    REFUSED(value[3], -0.125,
+            "tensor 'trees.value', row 1: the share of class 0 of output 'class' is -0.125, negative");
     REFUSED(value[0], NAN, "tensor 'trees.value'");
-    REFUSED(value[0], value[0] + 0.5, "tensor 'trees.value', row 0: the shares of the classes sum to 1.5");
+    REFUSED(value[0], value[0] + 0.5,
+            "tensor 'trees.value', row 0: the shares of the classes of output 'class' sum to 1.5");
     patient_free(&p);
 }
 #undef REFUSED

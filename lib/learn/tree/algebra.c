@@ -18,6 +18,32 @@ enum { MOST_TREES = 1000000 }; /* as n_estimators */
 
 /* ---- apart ---- */
 
+ml_status ml__tree_own_sets(ml__arena *arena, const ml__trees *trees, const uint32_t *sets, ml__tree *tree)
+{
+    size_t first = SIZE_MAX, end = 0;
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < tree->n_nodes; i++) {
+        const ml__tree_node *node = &tree->nodes[i];
+
+        if (!node->is_set)
+            continue;
+        first = node->set < first ? node->set : first;
+        if (node->set + ml__set_words(trees->features[node->feature].n_categories) > end)
+            end = node->set + ml__set_words(trees->features[node->feature].n_categories);
+    }
+    if (!end)
+        return ML_OK;
+    tree->n_set_words = end - first;
+    ML__NEW(arena, tree->sets, tree->n_set_words);
+    memcpy(tree->sets, sets + first, tree->n_set_words * sizeof *sets);
+    for (size_t i = 0; i < tree->n_nodes; i++)
+        if (tree->nodes[i].is_set)
+            tree->nodes[i].set -= (uint32_t)first;
+done:
+    return st;
+}
+
 ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *out)
 {
     const size_t n = ml__tree_size(trees, t), n_leaves = (n + 1) / 2, K = trees->K;
@@ -44,6 +70,7 @@ ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, m
             memcpy(out->value + out->n_values++ * K, value + (keys[k] >> 32) * K, K * sizeof *value);
         out->nodes[(uint32_t)keys[k]].next = (uint32_t)(out->n_values - 1);
     }
+    ML__TRY(ml__tree_own_sets(arena, trees, trees->sets, out));
 done:
     ml__arena_free(&scratch);
     return st;

@@ -44,37 +44,16 @@ done:
     return st;
 }
 
-/* Bits of a double in the order of the numbers. */
-static uint64_t ordered_double(double x)
-{
-    const double value = x == 0 ? 0 : x; /* -0 too */
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
-}
-
-/* By the lower half of the bits, then by the upper one. Targets become numbers in [-1, 1]: (t - centre) / 2^exponent. */
+/* Targets become numbers in [-1, 1]: (t - centre) / 2^exponent. */
 static ml_status order_by_target(ml__arena *scratch, const double *t, size_t n, ml__bins *bins)
 {
     uint64_t *keys, *other;
-    uint32_t *by_low;
     ml_status st = ML_OK;
 
     ML__NEW(scratch, keys, n);
     ML__NEW(scratch, other, n);
-    ML__NEW(scratch, by_low, n);
     ML__NEW(scratch, bins->t, n);
-    for (size_t i = 0; i < n; i++)
-        keys[i] = ordered_double(t[i]) << 32 | i;
-    ml__sort_keys(keys, other, n, 32);
-    for (size_t i = 0; i < n; i++) {
-        by_low[i] = (uint32_t)keys[i];
-        other[i] = (ordered_double(t[by_low[i]]) >> 32) << 32 | i;
-    }
-    ml__sort_keys(other, keys, n, 32);
-    for (size_t i = 0; i < n; i++)
-        bins->row[i] = by_low[(uint32_t)other[i]];
+    ml__order_reals(t, n, bins->row, keys, other);
     bins->centre = t[bins->row[0]] / 2 + t[bins->row[n - 1]] / 2;
     (void)frexp(t[bins->row[n - 1]] / 2 - t[bins->row[0]] / 2, &bins->exponent);
     for (size_t i = 0; i < n; i++)

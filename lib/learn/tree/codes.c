@@ -64,14 +64,43 @@ void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits)
         memcpy(keys, from, n * sizeof *keys);
 }
 
-/* A number that is ordered as the floats are. */
+/* A number that is ordered as the floats are; NaN comes last. */
 static uint32_t ordered(float x)
 {
     const float value = x == 0 ? 0 : x; /* -0 too */
     uint32_t bits;
 
+    if (isnan(x))
+        return UINT32_MAX;
     memcpy(&bits, &value, sizeof bits);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+/* Bits of a double in the order of the numbers. */
+static uint64_t ordered_double(double x)
+{
+    const double value = x == 0 ? 0 : x; /* -0 too */
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 63 ? ~bits : bits | (uint64_t)1 << 63;
+}
+
+/* By the lower half of the bits, then by the upper one. */
+void ml__order_reals(const double *t, size_t n, uint32_t *row, uint64_t *keys, uint64_t *other)
+{
+    for (size_t i = 0; i < n; i++)
+        keys[i] = ordered_double(t[i]) << 32 | i;
+    ml__sort_keys(keys, other, n, 32);
+    for (size_t i = 0; i < n; i++) {
+        row[i] = (uint32_t)keys[i];
+        other[i] = (ordered_double(t[row[i]]) >> 32) << 32 | i;
+    }
+    ml__sort_keys(other, keys, n, 32);
+    for (size_t i = 0; i < n; i++)
+        keys[i] = row[(uint32_t)other[i]];
+    for (size_t i = 0; i < n; i++)
+        row[i] = (uint32_t)keys[i];
 }
 
 typedef struct {
@@ -101,6 +130,7 @@ static ml_status code_feature(void *argument, size_t j)
             rank++;
         code[(uint32_t)keys[i]] = rank;
     }
+    c->codes->missing[j] = keys[n - 1] >> 32 == UINT32_MAX ? rank : UINT32_MAX;
     for (c->codes->n_bits[j] = 0; rank; rank >>= 1)
         c->codes->n_bits[j]++;
 done:
@@ -117,6 +147,7 @@ ml_status ml__codes_of(ml__arena *arena, const float *X, size_t n, size_t d, ml_
     ML__CHECK(n <= (size_t)1 << 30, ML_E_LIMIT, "%zu rows, trees take at most 2^30", n);
     ML__NEW(arena, out->code, n * d);
     ML__NEW(arena, out->n_bits, d);
+    ML__NEW(arena, out->missing, d);
     ML__TRY(ml__parallel_for_cost(arena->context, d, 13 * (double)n, code_feature, &c));
 done:
     return st;

@@ -16,10 +16,10 @@
 #include "learn/tree/tree.h"
 
 enum {
-    GATHER_FACTOR = 8,   /* gathering a code costs as much as moving so many bytes */
-    SMALL_WEIGHT = 14,   /* bits of a node's weight, for sums in 32 bits */
-    SMALL_SUM_BITS = 30, /* of the sums of products of a small node */
-    MOST_BITS = 40,      /* of a target */
+    GATHER_FACTOR = 8,     /* gathering a code costs as much as moving so many bytes */
+    SMALL_WEIGHT = 14,     /* bits of a node's weight, for sums in 32 bits */
+    SMALL_SUM_BITS = 30,   /* of the sums of products of a small node */
+    MOST_BITS = 40,        /* of a target */
     LEAST_EXPONENT = -900, /* a node whose targets differ less is split as if they were equal */
     FIRST_CAPACITY = 256
 };
@@ -39,12 +39,12 @@ struct ml__column_grower {
     bool gathers;
     /* the bag, node after node */
     size_t m, stride, n_columns;
-    uint8_t *columns;       /* [n_columns x stride] codes of the features, unless they are gathered; then the next two */
+    uint8_t *columns; /* [n_columns x stride] codes of the features, unless they are gathered; then the next two */
     uint8_t *weight, *label; /* columns too; label NULL for two classes and for reals */
-    uint32_t *ids;          /* [m] numbers of the rows, for reals and for gathering; else NULL */
+    uint32_t *ids;           /* [m] numbers of the rows, for reals and for gathering; else NULL */
     /* workspace */
-    uint8_t *count;       /* [n] */
-    uint64_t *mask;       /* bits of rows */
+    uint8_t *count; /* [n] */
+    uint64_t *mask; /* bits of rows */
     uint8_t *spare, *gathered;
     uint32_t *spare_ids, *order, *class_left, *class_weight, *class_end, *features, *swapped;
     int32_t *products, *weights;
@@ -261,8 +261,8 @@ static void describe_targets(ml__column_grower *g, const open_node *node, ml__tr
     if (node->n <= ML__SMALL_TARGETS && n_bits <= SMALL_WEIGHT) {
         *scale = ldexp(1, SMALL_SUM_BITS - (int)n_bits - exponent);
         rows->products = g->products;
-        rows->S = g->kernels->tree_products(node->n, ids, g->bins->t, rows->weight, centre, *scale, g->products,
-                                            g->weights);
+        rows->S =
+            g->kernels->tree_products(node->n, ids, g->bins->t, rows->weight, centre, *scale, g->products, g->weights);
     } else {
         target_bits = 61 - 2 * (int)n_bits;
         *scale = ldexp(1, (target_bits < MOST_BITS ? target_bits : MOST_BITS) - exponent);
@@ -498,11 +498,13 @@ static ml_status split(ml__column_grower *g, const open_node *node, size_t featu
     const uint32_t next = g->kernels->tree_next(node->n, code, cut), left_node = (uint32_t)g->n_nodes;
     const size_t n_left = g->kernels->tree_compare(node->n, code, cut, g->mask);
     const size_t n_first_left = count_bits(g->mask, node->n_first);
-    const open_node left = {left_node,   node->depth + 1, node->begin,
-                            n_left,      n_first_left,    ml__seed_mix(node->key, 0)};
-    const open_node right = {left_node + 1,    node->depth + 1,
-                             node->begin + n_left, node->n - n_left,
-                             node->n_first - n_first_left, ml__seed_mix(node->key, 1)};
+    const open_node left = {left_node, node->depth + 1, node->begin, n_left, n_first_left, ml__seed_mix(node->key, 0)};
+    const open_node right = {left_node + 1,
+                             node->depth + 1,
+                             node->begin + n_left,
+                             node->n - n_left,
+                             node->n_first - n_first_left,
+                             ml__seed_mix(node->key, 1)};
     ml_status st;
 
     move_rows(g, node);

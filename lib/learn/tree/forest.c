@@ -14,7 +14,8 @@
 #include "learn/tree/tree.h"
 
 enum {
-    BATCH_TREES = 16,          /* work for several threads, yet soon over when the monitor says stop */
+    BATCH_TREES = 16,         /* work for several threads, yet soon over when the monitor says stop */
+    MAX_CATEGORIES = 1 << 24, /* single precision holds their numbers */
     MAX_COLUMN_ROWS = 1 << 26 /* squares of weights are whole numbers in double */
 };
 
@@ -23,7 +24,8 @@ const ml__tensor_rule ml__trees_tensors[] = {
     {"trees.nodes", ML_INT32, "t*", ML__ANY},
     {"trees.offset", ML_INT64, "s", ML__ANY},
     {"trees.first_value", ML_INT64, "u", ML__ANY},
-    {"trees.value", ML_FLOAT64, "vK", ML__FINITE},
+    {"trees.value", ML_FLOAT64, "v*", ML__FINITE},
+    {"trees.sets", ML_INT32, "*", ML__OPTIONAL},
     {NULL, 0, NULL, 0},
 };
 
@@ -31,19 +33,45 @@ const ml__tensor_rule ml__trees_tensors[] = {
 
 static ml_status choose_criterion(const ml__fit *f, const ml__tree_params *p, ml__tree_data *data)
 {
-    const bool for_reals = p->criterion == ML__SQUARED_ERROR;
+    static const char *const NAMES[] = {"auto",          "gini",         "entropy",        "log_loss",
+                                        "squared_error", "friedman_mse", "absolute_error", "poisson"};
+    const bool for_reals = p->criterion >= ML__SQUARED_ERROR;
 
     if (p->criterion == ML__CRITERION_AUTO)
         data->criterion = data->classify ? ML__GINI : ML__SQUARED_ERROR;
     else if (for_reals == data->classify)
         return ml__fail(ML_E_PARAMETER, "%s: criterion %s is for %s, output '%s' is %s", f->model->kind->name,
-                        for_reals                  ? "squared_error"
-                        : p->criterion == ML__GINI ? "gini"
-                                                   : "entropy (log_loss)",
-                        for_reals ? "reals" : "labels", f->schema->outputs[0].name, for_reals ? "labels" : "real");
+                        NAMES[p->criterion], for_reals ? "reals" : "labels", f->schema->outputs[0].name,
+                        for_reals ? "labels" : "real");
+    else if (p->criterion == ML__FRIEDMAN_MSE && data->n_outputs == 1)
+        data->criterion = ML__SQUARED_ERROR; /* makes the same splits */
     else
         data->criterion = p->criterion == ML__LOG_LOSS ? ML__ENTROPY : p->criterion;
     return ML_OK;
+}
+
+static ml_status set_monotonic(ml__fit *f, const ml__tree_params *p, ml__tree_data *data)
+{
+    const ml__ints *cst = &p->monotonic_cst;
+    int8_t *monotonic;
+    bool any = false;
+    ml_status st = ML_OK;
+
+    ML__CHECK(cst->n <= f->d, ML_E_PARAMETER, "%s: monotonic_cst has %zu numbers for %zu features",
+              f->model->kind->name, cst->n, f->d);
+    for (size_t j = 0; j < cst->n; j++)
+        any |= cst->values[j] != 0;
+    if (!any || (data->classify && data->K == 1))
+        return ML_OK; /* nothing to be held back */
+    ML__CHECK(data->n_outputs == 1 && (!data->classify || data->K <= 2), ML_E_PARAMETER,
+              "%s: monotonic_cst is for one output of reals or two classes, here are %zu outputs with %zu %s",
+              f->model->kind->name, data->n_outputs, data->K, data->classify ? "classes" : "values");
+    ML__NEW(f->scratch, monotonic, f->d);
+    for (size_t j = 0; j < cst->n; j++)
+        monotonic[j] = (int8_t)cst->values[j];
+    data->monotonic = monotonic;
+done:
+    return st;
 }
 
 static size_t count_of(const ml__size *size, size_t n)
@@ -80,6 +108,16 @@ static void set_rules(const ml__fit *f, const ml__tree_params *p, ml__tree_data 
 
 /* ---- data ---- */
 
+/* Is any output of row i known? */
+static bool has_any(const ml__tree_data *data, size_t i)
+{
+    bool any = !data->has;
+
+    for (size_t o = 0; o < data->n_outputs && !any; o++)
+        any = data->has[o * data->n + i];
+    return any;
+}
+
 /* Weights to [0, 1] by a power of two, and the rows where they are positive. */
 static ml_status set_weights(ml__fit *f, ml__tree_data *data)
 {
@@ -97,28 +135,193 @@ static ml_status set_weights(ml__fit *f, ml__tree_data *data)
     (void)frexp(largest, &exponent);
     for (size_t i = 0; i < f->n; i++) {
         scaled[i] = ldexp(w[i], -exponent);
-        if (scaled[i] > 0)
+        if (scaled[i] > 0 && has_any(data, i))
             rows[data->n_rows++] = (uint32_t)i;
     }
     data->w = scaled;
     data->rows = rows;
+    ML__CHECK(data->n_rows, ML_E_DATA, "no row has a label and a positive weight");
+done:
+    return st;
+}
+
+/* What is missing becomes the first class, or 0, and is marked in `has`. */
+static ml_status read_labels(ml__fit *f, ml__tree_data *data, uint8_t *has, bool *complete)
+{
+    size_t *first;
+    int32_t *y;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, first, f->n_outputs + 1);
+    ML__NEW(f->scratch, y, f->n_outputs * f->n);
+    for (size_t o = 0; o < f->n_outputs; o++) {
+        first[o + 1] = first[o] + f->schema->outputs[o].n_classes;
+        ml__dataset_read_labels(f->data, o, y + o * f->n);
+        for (size_t at = o * f->n; at < (o + 1) * f->n; at++) {
+            has[at] = y[at] >= 0;
+            *complete &= has[at];
+            y[at] = (int32_t)first[o] + (has[at] ? y[at] : 0);
+        }
+    }
+    data->first = first;
+    data->y = y;
+done:
+    return st;
+}
+
+static ml_status read_targets(ml__fit *f, ml__tree_data *data, uint8_t *has, bool *complete)
+{
+    double *t;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, t, f->n_outputs * f->n);
+    for (size_t o = 0; o < f->n_outputs; o++) {
+        ml__dataset_read_targets(f->data, o, t + o * f->n);
+        for (size_t at = o * f->n; at < (o + 1) * f->n; at++) {
+            has[at] = !isnan(t[at]);
+            *complete &= has[at];
+            t[at] = has[at] ? t[at] : 0;
+        }
+    }
+    data->t = t;
+done:
+    return st;
+}
+
+/* Shares or means of all rows, for trees whose sample lacks an output. */
+static ml_status set_prior(ml__fit *f, ml__tree_data *data)
+{
+    double *prior;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, prior, data->K);
+    for (size_t o = 0; o < data->n_outputs; o++) {
+        const size_t first = data->classify ? data->first[o] : o, end = data->classify ? data->first[o + 1] : o + 1;
+        double sum = 0;
+
+        for (size_t p = 0; p < data->n_rows; p++) {
+            const size_t i = data->rows[p], at = o * data->n + i;
+            if (!data->has[at])
+                continue;
+            sum += data->w[i];
+            if (data->classify)
+                prior[data->y[at]] += data->w[i];
+            else /* a mean that cannot overflow */
+                prior[o] += data->w[i] / sum * (data->t[at] / 2 - prior[o] / 2) * 2;
+        }
+        ML__CHECK(sum > 0, ML_E_DATA, "output '%s': no row of positive weight has a label", f->schema->outputs[o].name);
+        for (size_t k = first; k < end && data->classify; k++)
+            prior[k] /= sum;
+    }
+    data->prior = prior;
+done:
+    return st;
+}
+
+static ml_status check_poisson(const ml__fit *f, const ml__tree_data *data)
+{
+    double sum = 0;
+    ml_status st = ML_OK;
+
+    for (size_t o = 0; o < data->n_outputs; o++)
+        for (size_t p = 0; p < data->n_rows; p++) {
+            const double t = data->t[o * data->n + data->rows[p]];
+
+            ML__CHECK(t >= 0, ML_E_DATA, "criterion poisson: row %zu of output '%s' is %g, negative",
+                      (size_t)data->rows[p], f->schema->outputs[o].name, t);
+            sum += t;
+        }
+    ML__CHECK(sum > 0, ML_E_DATA, "criterion poisson: the targets sum to %g, not more", sum);
+done:
+    return st;
+}
+
+/* Ranks of the targets among all rows. */
+static ml_status rank_targets(ml__fit *f, ml__tree_data *data)
+{
+    const size_t n = data->n;
+    uint64_t *keys, *other;
+    uint32_t *rank, *row;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, rank, data->n_outputs * n);
+    ML__NEW(f->scratch, row, n);
+    ML__NEW(f->scratch, keys, n);
+    ML__NEW(f->scratch, other, n);
+    for (size_t o = 0; o < data->n_outputs; o++) {
+        const double *t = data->t + o * n;
+
+        ml__order_reals(t, n, row, keys, other);
+        for (size_t i = 1; i < n; i++)
+            rank[o * n + row[i]] = rank[o * n + row[i - 1]] + (t[row[i]] != t[row[i - 1]]);
+    }
+    data->rank = rank;
+done:
+    return st;
+}
+
+static ml_status set_categories(ml__fit *f, ml__tree_data *data)
+{
+    uint32_t *n_categories;
+    bool any = false;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, n_categories, f->d);
+    for (size_t j = 0; j < f->d; j++) {
+        const size_t n = f->schema->features[j].n_categories;
+
+        ML__CHECK(!n || !data->monotonic || !data->monotonic[j], ML_E_PARAMETER,
+                  "%s: monotonic_cst of feature '%s', which is categorical", f->model->kind->name,
+                  f->schema->features[j].name);
+        ML__CHECK(n <= MAX_CATEGORIES, ML_E_LIMIT, "feature '%s' has %zu categories, trees take at most %d",
+                  f->schema->features[j].name, n, (int)MAX_CATEGORIES);
+        n_categories[j] = (uint32_t)n;
+        any |= n > 0;
+    }
+    if (any)
+        data->n_categories = n_categories;
+done:
+    return st;
+}
+
+static ml_status set_outputs(ml__fit *f, ml__tree_data *data)
+{
+    uint8_t *has;
+    bool complete = true;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, has, f->n_outputs * f->n);
+    ML__TRY(data->classify ? read_labels(f, data, has, &complete) : read_targets(f, data, has, &complete));
+    if (!complete)
+        data->has = has;
 done:
     return st;
 }
 
 static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, ml__tree_data *data)
 {
+    size_t row, feature;
     ml_status st;
 
-    *data = (ml__tree_data){.n = f->n, .d = f->d, .K = f->K ? f->K : 1, .classify = f->K, .bootstrap = bootstrap};
+    *data = (ml__tree_data){.n = f->n,
+                            .d = f->d,
+                            .K = f->K ? ml__schema_width(f->schema) : f->n_outputs,
+                            .n_outputs = f->n_outputs,
+                            .classify = f->K,
+                            .bootstrap = bootstrap,
+                            .missing = ml__dataset_find_missing(f->data, &row, &feature)};
     ML__TRY(choose_criterion(f, p, data));
     set_rules(f, p, data);
+    ML__TRY(set_monotonic(f, p, data));
+    ML__TRY(set_categories(f, data));
+    ML__TRY(set_outputs(f, data));
     ML__TRY(set_weights(f, data));
-    if (data->classify)
-        data->y = ml__fit_labels(f, 0);
-    else
-        data->t = ml__fit_targets(f);
-    ML__TRY(data->y || data->t ? ML_OK : ML_E_MEMORY);
+    if (data->has)
+        ML__TRY(set_prior(f, data));
+    if (data->criterion == ML__POISSON)
+        ML__TRY(check_poisson(f, data));
+    if (data->criterion == ML__ABSOLUTE_ERROR)
+        ML__TRY(rank_targets(f, data));
 done:
     return st;
 }
@@ -134,7 +337,8 @@ static bool all_equal(const double *w, size_t n)
 /* Can the trees be grown from byte codes? */
 static bool fits_columns(const ml__tree_data *data, int64_t max_bins)
 {
-    return max_bins >= 2 && data->n <= MAX_COLUMN_ROWS && data->K <= ML__MAX_CODES && all_equal(data->w, data->n) &&
+    return max_bins >= 2 && data->n_outputs == 1 && !data->missing && !data->monotonic && !data->n_categories &&
+           data->n <= MAX_COLUMN_ROWS && data->K <= ML__MAX_CODES && all_equal(data->w, data->n) &&
            (data->criterion == ML__GINI || data->criterion == ML__SQUARED_ERROR) && data->min_samples_leaf == 1 &&
            data->min_impurity_decrease == 0;
 }
@@ -263,8 +467,16 @@ done:
 ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap)
 {
     forest r = {.f = f, .n_trees = n_trees};
+    const ml_dataset *all = f->data;
+    ml_dataset *labelled = NULL;
     ml_status st;
 
+    if (f->n_outputs == 1)
+        ML__TRY(ml__dataset_labelled(all, &labelled));
+    if (labelled) { /* a row without its only label has nothing to tell */
+        f->data = labelled;
+        f->n = ml_dataset_n_rows(labelled);
+    }
     ML__TRY(set_data(f, params, bootstrap, &r.data));
     r.data.draw_features = in_drawn_order || r.data.max_features < f->d;
     r.data.n_draws = r.data.n_rows;
@@ -281,5 +493,8 @@ done:
         ml__column_grower_free(r.growers[i]);
     for (size_t t = 0; t < n_trees && r.arenas; t++)
         ml__arena_free(&r.arenas[t]);
+    f->data = all;
+    f->n = ml_dataset_n_rows(all);
+    ml_dataset_free(labelled);
     return st;
 }

@@ -5,9 +5,9 @@
  * Rows        a tree sees the rows of positive weight, each once; a bootstrap sample (Breiman 2001) is a count per row that
  *             multiplies its weight. A node is a run of `rows`, in ascending order; a split partitions it in place.
  * Weights     W_i = w_i 2^e rounded, e such that their sum is in [2^51, 2^52]
- * Targets     in each node q_i = W_i u_i 2^9 rounded, where u_i = (t_i - centre) / 2^exponent is in [-1, 1] and centre is
- *             halfway between the node's least and largest target: their size, offset and outliers in other nodes cost
- *             no digits. All sums of W and q are exact.
+ * Labels      that some rows lack: a leaf where no row has an output takes that output's values of the node above
+ * Monotone    what is predicted left and right of a split on such a feature is bounded by the middle of what its sides
+ *             would predict, so that no split below can bring them out of order (scikit-learn's rule)
  * Leaves      depth, rows too few, rows all of one class or target, no feature varies, or the gain, times the node's
  *             share of the weight, is below min_impurity_decrease
  * Randomness  each node has a key made from the tree's key and its path, so what a node draws depends on nothing else
@@ -20,7 +20,6 @@
 
 enum {
     WEIGHT_BITS = 52, /* doubles hold every sum of weights */
-    TARGET_BITS = 9,  /* sums of q stay within 2^61 */
     FIRST_CAPACITY = 64
 };
 
@@ -28,21 +27,22 @@ typedef struct {
     uint32_t node;
     size_t begin, end, depth; /* rows of the node */
     uint64_t key;
+    double lower, upper;     /* of what may be predicted */
+    const double *inherited; /* [K] values of the node above; NULL: no label is missing */
 } visit;
 
 typedef struct {
     const ml__tree_data *data;
     ml__arena arena;
-    int64_t *W, *q;         /* [n] */
+    int64_t *W;             /* [n] */
     uint32_t *rows, *spare; /* [m] */
     size_t m;
-    ml__node_sums all; /* of the node being visited */
-    double centre;     /* of its targets */
-    int exponent, root_exponent;
     int64_t W_tree;
+    int root_unit;           /* of gains */
+    ml__criterion criterion; /* at the node being visited */
     ml__splitter splitter;
     ml__tree tree;
-    size_t capacity, value_capacity; /* nodes, rows of values */
+    size_t capacity, value_capacity, set_capacity; /* nodes, rows of values, words of sets */
     visit *stack;
     size_t n_open;
 } grower;
@@ -86,8 +86,6 @@ static ml_status sample_rows(grower *g, uint64_t key)
 
     ML__NEW(&g->arena, count, data->n);
     ML__NEW(&g->arena, g->W, data->n);
-    if (!data->classify)
-        ML__NEW(&g->arena, g->q, data->n);
     ML__NEW(&g->arena, g->rows, data->n);
     count_draws(data, key, count);
     weigh_rows(g, count);
@@ -98,22 +96,14 @@ done:
 static ml_status make_workspace(grower *g)
 {
     const ml__tree_data *data = g->data;
-    ml__splitter *s = &g->splitter;
     const size_t longest = data->max_depth < g->m ? data->max_depth : g->m;
-    ml_status st = ML_OK;
+    ml_status st;
 
-    *s = (ml__splitter){.data = data, .W = g->W, .q = g->q};
+    ML__TRY(ml__criterion_create(&g->arena, data, g->W, g->m, &g->criterion));
+    ML__TRY(ml__splitter_create(&g->arena, data, &g->criterion, g->m, &g->splitter));
     ML__NEW(&g->arena, g->spare, g->m);
-    ML__NEW(&g->arena, g->all.c, data->K);
     ML__NEW(&g->arena, g->tree.importance, data->d);
     ML__NEW(&g->arena, g->stack, longest + 2); /* at most one brother waits on each level */
-    ML__NEW(&g->arena, s->keys, g->m);
-    ML__NEW(&g->arena, s->other, g->m);
-    ML__NEW(&g->arena, s->features, data->d);
-    ML__NEW(&g->arena, s->swapped, data->d);
-    ML__NEW(&g->arena, s->left.c, data->K);
-    for (size_t j = 0; j < data->d; j++)
-        s->features[j] = (uint32_t)j;
 done:
     return st;
 }
@@ -160,54 +150,26 @@ done:
     return st;
 }
 
-static void push(grower *g, uint32_t node, size_t begin, size_t end, size_t depth, uint64_t key)
+static void push(grower *g, visit v)
 {
-    g->stack[g->n_open++] = (visit){node, begin, end, depth, key};
+    g->stack[g->n_open++] = v;
 }
 
 /* ---- one node ---- */
 
-/* Sums over its rows; true when they all have the same output. */
-static bool sum_classes(grower *g, const uint32_t *rows, size_t m)
+/* Within the bounds of a monotone tree: of reals the value, of two classes the share of the second. */
+static void clip(const ml__tree_data *data, const visit *v, double *value)
 {
-    ml__node_sums *all = &g->all;
+    double *bounded = value + data->K - 1;
 
-    all->W = 0;
-    memset(all->c, 0, g->data->K * sizeof *all->c);
-    for (size_t p = 0; p < m; p++) {
-        all->W += g->W[rows[p]];
-        all->c[g->data->y[rows[p]]] += g->W[rows[p]];
-    }
-    return all->c[g->data->y[rows[0]]] == all->W;
+    *bounded = fmin(fmax(*bounded, v->lower), v->upper);
+    if (data->classify)
+        value[0] = 1 - *bounded;
 }
 
-static bool sum_targets(grower *g, const uint32_t *rows, size_t m)
-{
-    const double *t = g->data->t;
-    ml__node_sums *all = &g->all;
-    double least = t[rows[0]], largest = least;
-
-    for (size_t p = 1; p < m; p++) {
-        least = fmin(least, t[rows[p]]);
-        largest = fmax(largest, t[rows[p]]);
-    }
-    g->centre = least / 2 + largest / 2;
-    (void)frexp(largest / 2 - least / 2, &g->exponent);
-    all->W = all->q = 0;
-    for (size_t p = 0; p < m; p++) {
-        const uint32_t i = rows[p];
-        const double u = ldexp(t[i] - g->centre, -g->exponent);
-        g->q[i] = llrint((double)g->W[i] * u * (1 << TARGET_BITS));
-        all->W += g->W[i];
-        all->q += g->q[i];
-    }
-    return least == largest;
-}
-
-static ml_status make_leaf(grower *g, const visit *v, bool same)
+static ml_status make_leaf(grower *g, const visit *v)
 {
     const ml__tree_data *data = g->data;
-    const ml__node_sums *all = &g->all;
     ml__tree larger = g->tree;
     double *value;
     ml_status st = ML_OK;
@@ -219,13 +181,9 @@ static ml_status make_leaf(grower *g, const visit *v, bool same)
     }
     g->tree.nodes[v->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->tree.n_values};
     value = g->tree.value + g->tree.n_values++ * data->K;
-    if (data->classify)
-        for (size_t k = 0; k < data->K; k++)
-            value[k] = (double)all->c[k] / (double)all->W;
-    else if (same)
-        *value = data->t[g->rows[v->begin]];
-    else
-        *value = g->centre + ldexp((double)all->q / (double)all->W, g->exponent - TARGET_BITS);
+    ml__criterion_value(&g->criterion, v->inherited, value);
+    if (data->monotonic)
+        clip(data, v, value);
 done:
     return st;
 }
@@ -233,19 +191,48 @@ done:
 /* What the split removes of the impurity, weighted by the node's share of all rows, in the units of the data. */
 static double decrease(const grower *g, double gain)
 {
-    const double share = gain / (double)g->W_tree;
+    return ldexp(gain / (double)g->W_tree, ml__criterion_unit(&g->criterion));
+}
 
-    return g->data->classify ? share : ldexp(share, 2 * (g->exponent - TARGET_BITS));
+/* The set of a split behind those there are. */
+static ml_status add_set(grower *g, const ml__split *split)
+{
+    const size_t n_words = ml__set_words(g->data->n_categories[split->feature]);
+    uint32_t *sets;
+    ml_status st = ML_OK;
+
+    if (g->tree.n_set_words + n_words > g->set_capacity) {
+        g->set_capacity = 2 * g->set_capacity + n_words + FIRST_CAPACITY;
+        ML__NEW(&g->arena, sets, g->set_capacity);
+        if (g->tree.n_set_words)
+            memcpy(sets, g->tree.sets, g->tree.n_set_words * sizeof *sets);
+        g->tree.sets = sets;
+    }
+    memcpy(g->tree.sets + g->tree.n_set_words, g->splitter.set, n_words * sizeof *g->tree.sets);
+    g->tree.n_set_words += n_words;
+done:
+    return st;
+}
+
+static bool goes_left(const grower *g, const ml__split *split, uint32_t row)
+{
+    const ml__tree_data *data = g->data;
+    const uint32_t code = data->codes.code[(size_t)split->feature * data->n + row];
+
+    if (code == data->codes.missing[split->feature])
+        return split->missing_left;
+    if (split->is_set)
+        return ml__in_set(g->splitter.set, (uint32_t)data->X[(size_t)row * data->d + split->feature]);
+    return code <= split->code;
 }
 
 /* Rows that go left come first, both parts in ascending order; returns where the right part begins. */
 static size_t partition(grower *g, const visit *v, const ml__split *split)
 {
-    const uint32_t *code = g->data->codes.code + (size_t)split->feature * g->data->n;
     size_t n_left = 0, n_right = 0;
 
     for (size_t p = v->begin; p < v->end; p++)
-        if (code[g->rows[p]] <= split->code)
+        if (goes_left(g, split, g->rows[p]))
             g->rows[v->begin + n_left++] = g->rows[p];
         else
             g->spare[n_right++] = g->rows[p];
@@ -253,19 +240,50 @@ static size_t partition(grower *g, const visit *v, const ml__split *split)
     return v->begin + n_left;
 }
 
+/* Bounds below a split on a feature that predictions have to follow. */
+static void bound(const ml__tree_data *data, const ml__split *split, visit *left, visit *right)
+{
+    const int direction = data->monotonic[split->feature];
+
+    if (direction > 0)
+        left->upper = right->lower = split->middle;
+    else if (direction < 0)
+        left->lower = right->upper = split->middle;
+}
+
 static ml_status split_node(grower *g, const visit *v, const ml__split *split)
 {
     const size_t middle = partition(g, v, split);
-    const uint32_t left = (uint32_t)g->tree.n_nodes;
+    visit left = *v, right = *v;
+    double *value = NULL;
     ml_status st;
 
+    left.node = (uint32_t)g->tree.n_nodes;
+    right.node = left.node + 1;
+    left.end = right.begin = middle;
+    left.depth = right.depth = v->depth + 1;
+    left.key = ml__seed_mix(v->key, 0);
+    right.key = ml__seed_mix(v->key, 1);
+    if (g->data->monotonic)
+        bound(g->data, split, &left, &right);
+    if (g->data->has) {
+        ML__NEW(&g->arena, value, g->data->K);
+        ml__criterion_value(&g->criterion, v->inherited, value);
+        left.inherited = right.inherited = value;
+    }
     ML__TRY(add_nodes(g, 2));
-    g->tree.nodes[v->node] =
-        (ml__tree_node){.feature = (int32_t)split->feature, .next = left, .threshold = split->threshold};
+    g->tree.nodes[v->node] = (ml__tree_node){.feature = (int32_t)split->feature,
+                                             .next = left.node,
+                                             .threshold = split->threshold,
+                                             .is_set = split->is_set,
+                                             .set = split->is_set ? (uint32_t)g->tree.n_set_words : 0,
+                                             .missing_left = split->missing_left};
+    if (split->is_set)
+        ML__TRY(add_set(g, split));
     /* gains of all nodes in the units of the root, whose range is the largest */
-    g->tree.importance[split->feature] += ldexp(split->gain, 2 * (g->exponent - g->root_exponent));
-    push(g, left + 1, middle, v->end, v->depth + 1, ml__seed_mix(v->key, 1));
-    push(g, left, v->begin, middle, v->depth + 1, ml__seed_mix(v->key, 0));
+    g->tree.importance[split->feature] += ldexp(split->gain, ml__criterion_unit(&g->criterion) - g->root_unit);
+    push(g, right);
+    push(g, left);
 done:
     return st;
 }
@@ -275,16 +293,18 @@ static ml_status visit_node(grower *g, const visit *v)
     const ml__tree_data *data = g->data;
     const uint32_t *rows = g->rows + v->begin;
     const size_t m = v->end - v->begin;
-    const bool same = data->classify ? sum_classes(g, rows, m) : sum_targets(g, rows, m);
+    const bool same = ml__criterion_set(&g->criterion, rows, m);
     ml__split split;
 
     if (!v->node)
-        g->root_exponent = g->exponent;
+        g->root_unit = ml__criterion_unit(&g->criterion);
     if (same || v->depth >= data->max_depth || m < data->min_samples_split || m / 2 < data->min_samples_leaf)
-        return make_leaf(g, v, same);
-    split = ml__best_split(&g->splitter, rows, m, &g->all, v->key);
+        return make_leaf(g, v);
+    g->splitter.lower = v->lower;
+    g->splitter.upper = v->upper;
+    split = ml__best_split(&g->splitter, rows, m, v->key);
     if (split.gain < 0 || decrease(g, split.gain) + DBL_EPSILON < data->min_impurity_decrease)
-        return make_leaf(g, v, false);
+        return make_leaf(g, v);
     return split_node(g, v, &split);
 }
 
@@ -299,13 +319,19 @@ ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t ke
     ML__TRY(sample_rows(&g, key));
     ML__TRY(make_workspace(&g));
     ML__TRY(add_nodes(&g, 1));
-    push(&g, 0, 0, g.m, 0, ml__seed_mix(key, 1));
+    push(&g,
+         (visit){
+             .end = g.m, .key = ml__seed_mix(key, 1), .lower = -INFINITY, .upper = INFINITY, .inherited = data->prior});
     while (g.n_open) {
         const visit v = g.stack[--g.n_open];
         ML__TRY(visit_node(&g, &v));
     }
     ML__TRY(copy_nodes(arena, g.tree.n_nodes, &g.tree, out));
     ML__TRY(copy_values(arena, data->K, g.tree.n_values, &g.tree, out));
+    out->n_set_words = g.tree.n_set_words;
+    ML__NEW(arena, out->sets, g.tree.n_set_words);
+    if (g.tree.n_set_words)
+        memcpy(out->sets, g.tree.sets, g.tree.n_set_words * sizeof *out->sets);
     ML__NEW(arena, out->importance, data->d);
     memcpy(out->importance, g.tree.importance, data->d * sizeof *out->importance);
 done:

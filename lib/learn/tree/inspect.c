@@ -76,6 +76,10 @@ ml_status ml_model_tree_node(const ml_model *model, size_t tree, size_t node, ml
         result.feature = plain.feature;
         result.missing_left = plain.missing_left;
         result.threshold = plain.threshold;
+        if (plain.is_set) {
+            result.categories = trees->sets + plain.set;
+            result.n_categories = trees->features[plain.feature].n_categories;
+        }
     } else {
         result.value = trees->value + ((size_t)trees->first_value[tree] + plain.next) * trees->K;
         result.n_values = trees->K;
@@ -92,7 +96,7 @@ int32_t ml__tree_walk(const ml__trees *trees, size_t t, const float *x, int32_t 
     ml__tree_node node = {.feature = 0};
     uint32_t i = 0;
 
-    for (*length = 0;; i = ml__tree_child(&node, x)) {
+    for (*length = 0;; i = ml__tree_child(trees, &node, x)) {
         if (path)
             path[*length] = (int32_t)i;
         ++*length;

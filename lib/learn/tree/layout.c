@@ -49,7 +49,9 @@ ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i)
         return (ml__tree_node){.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
     return (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
                            .next = left,
-                           .threshold = float_of(w[0]),
+                           .threshold = column & ML__IS_SET ? 0 : float_of(w[0]),
+                           .is_set = column & ML__IS_SET,
+                           .set = column & ML__IS_SET ? w[0] : 0,
                            .missing_left = column & ML__MISSING_LEFT};
 }
 
@@ -142,11 +144,12 @@ done:
 static void write_node(uint32_t *w, size_t n_words, uint32_t shift, size_t i, const ml__tree_node *node, uint32_t left)
 {
     const bool leaf = node->feature < 0;
-    const uint32_t column = leaf ? 0 : (uint32_t)node->feature << ML__FLAG_BITS | node->missing_left;
+    const uint32_t flags = (node->is_set ? ML__IS_SET : 0) | (node->missing_left ? ML__MISSING_LEFT : 0);
+    const uint32_t column = leaf ? 0 : (uint32_t)node->feature << ML__FLAG_BITS | flags;
 
     if (leaf)
         left = (uint32_t)i;
-    w[0] = leaf ? LEAF_NAN : bits_of(node->threshold);
+    w[0] = leaf ? LEAF_NAN : node->is_set ? node->set : bits_of(node->threshold);
     if (n_words == ML__COMPACT_WORDS) {
         w[0] |= leaf ? node->next : 0;
         w[1] = left << shift | column;
@@ -189,7 +192,7 @@ static void write_tree(const ml__tree *tree, size_t n_words, uint32_t shift, uin
 /* ---- all trees ---- */
 
 typedef struct {
-    size_t n_nodes, most_nodes, n_values, most_values;
+    size_t n_nodes, most_nodes, n_values, most_values, n_set_words;
 } totals;
 
 static totals count(const ml__tree *trees, size_t n_trees)
@@ -199,10 +202,34 @@ static totals count(const ml__tree *trees, size_t n_trees)
     for (size_t t = 0; t < n_trees; t++) {
         all.n_nodes += trees[t].n_nodes;
         all.n_values += trees[t].n_values;
+        all.n_set_words += trees[t].n_set_words;
         all.most_nodes = trees[t].n_nodes > all.most_nodes ? trees[t].n_nodes : all.most_nodes;
         all.most_values = trees[t].n_values > all.most_values ? trees[t].n_values : all.most_values;
     }
     return all;
+}
+
+/* The sets of all trees in one table; their nodes follow. */
+static ml_status publish_sets(ml__fit *f, size_t n_words, size_t n_trees, ml__tree *trees)
+{
+    int32_t *sets;
+    size_t at = 0;
+    ml_status st = ML_OK;
+
+    if (!n_words)
+        return ML_OK;
+    ML__CHECK(n_words <= UINT32_MAX, ML_E_LIMIT, "sets of categories take %zu words, nodes can number 2^32", n_words);
+    ML__PUBLISH(f, sets, "trees.sets", ML_INT32, n_words);
+    for (size_t t = 0; t < n_trees; t++) {
+        for (size_t i = 0; i < trees[t].n_nodes; i++)
+            if (trees[t].nodes[i].is_set)
+                trees[t].nodes[i].set += (uint32_t)at;
+        if (trees[t].n_set_words)
+            memcpy(sets + at, trees[t].sets, trees[t].n_set_words * sizeof *sets);
+        at += trees[t].n_set_words;
+    }
+done:
+    return st;
 }
 
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas)
@@ -227,6 +254,7 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
                   ? ML__COMPACT_WORDS
                   : ML__WIDE_WORDS;
     ML__NEW(f->scratch, order, all.most_nodes);
+    ML__TRY(publish_sets(f, all.n_set_words, n_trees, trees));
     ML__PUBLISH(f, words, "trees.nodes", ML_INT32, all.n_nodes, n_words);
     ML__PUBLISH(f, offset, "trees.offset", ML_INT64, n_trees + 1);
     ML__PUBLISH(f, first_value, "trees.first_value", ML_INT64, n_trees);

@@ -277,6 +277,7 @@ static ml_status copy_rest(const pruning *p, const limb *l, const double *v, ml_
             next += 2;
         }
     }
+    ML__TRY(ml__tree_own_sets(arena, p->trees, l->tree.sets, out));
 done:
     return st;
 }

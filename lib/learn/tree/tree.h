@@ -4,7 +4,8 @@
  *
  *     bins.c           feature values to codes of a byte, once per fit
  *     columns.c        one tree from such codes: what most forests are grown by
- *     codes.c          feature values to ranks, once per fit; sorting by rank
+ *     codes.c          values to ranks, once per fit; sorting by rank
+ *     criterion.c      what a split is worth and what a node predicts
  *     split.c          the best split of a node among ranks
  *     grow.c           one tree from ranks, with every rule there is
  *     forest.c         many trees in parallel, and their parameters
@@ -15,7 +16,8 @@
  *     prune.c          forests cut back
  *     decision_tree.c, random_forest.c   the kinds
  *
- * Symbols   n rows, d features, K classes, T trees, m rows of a node;  i row, j feature, k class
+ * Symbols   n rows, d features, O outputs, T trees, m rows of a node;  i row, j feature, o output, k class
+ *           K values of a leaf: classes of all outputs, or one per real output
  *           W weight as an integer, in units that depend on the tree: sums are exact and their order does not matter
  *           q weight times centred target, an integer for the same reason, in units that depend on the node
  */
@@ -29,7 +31,16 @@ enum { ML__TREE_MAX_DEPTH = 4096 };
 
 /* ---- parameters ---- */
 
-enum { ML__CRITERION_AUTO, ML__GINI, ML__ENTROPY, ML__LOG_LOSS, ML__SQUARED_ERROR };
+enum {
+    ML__CRITERION_AUTO,
+    ML__GINI,
+    ML__ENTROPY,
+    ML__LOG_LOSS,
+    ML__SQUARED_ERROR,
+    ML__FRIEDMAN_MSE,
+    ML__ABSOLUTE_ERROR,
+    ML__POISSON
+};
 enum { ML__FEATURES_ALL, ML__FEATURES_SQRT, ML__FEATURES_LOG2, ML__FEATURES_AUTO };
 
 /* The first member of the parameters of both kinds, so that the rows below serve both tables. */
@@ -37,11 +48,13 @@ typedef struct ml__tree_params {
     int64_t criterion, max_depth;
     ml__size min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
+    ml__ints monotonic_cst;
     int64_t max_bins, random_state;
 } ml__tree_params;
 
 #define ML__TREE_PARAMS(max_features_default, max_features_choices, max_bins_default)                               \
-    ML__CHOICE(ml__tree_params, criterion, "auto", "auto|gini|entropy|log_loss|squared_error",                      \
+    ML__CHOICE(ml__tree_params, criterion, "auto",                                                                  \
+               "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                      \
                "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),        \
         ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),    \
         ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                    \
@@ -52,17 +65,20 @@ typedef struct ml__tree_params {
                  "features looked at per node, drawn anew for each; more until one is not constant"),               \
         ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                     \
                  "a split that gains less, weighted by the node's share of all rows, is not made"),                 \
+        ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                              \
+                 "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),  \
         ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                     \
                 "features with more values are cut into so many parts of about equally many rows; 0: never"),       \
         ML__RANDOM_STATE(ml__tree_params)
 
 /* ---- codes.c ---- */
 
-/* Ranks of the values of each feature among its distinct values; -0 equals 0. */
+/* Ranks of the values of each feature among its distinct values; -0 equals 0, what is missing comes last. */
 typedef struct ml__codes {
     size_t n, d;
-    uint32_t *code;   /* [d x n], feature by feature */
-    uint32_t *n_bits; /* [d], that the largest code of the feature has; 0: a constant feature */
+    uint32_t *code;    /* [d x n], feature by feature */
+    uint32_t *n_bits;  /* [d], that the largest code of the feature has; 0: a constant feature */
+    uint32_t *missing; /* [d] the code of a missing value; UINT32_MAX: none is missing */
 } ml__codes;
 
 ml_status ml__codes_of(ml__arena *arena, const float *X, size_t n, size_t d, ml__codes *out);
@@ -70,26 +86,35 @@ ml_status ml__codes_of(ml__arena *arena, const float *X, size_t n, size_t d, ml_
 /* Sort keys[n] by bits 32 to 32 + n_bits - 1; equal ones keep their order. `other` is workspace [n]. The lower halves
  * must ascend in the beginning. */
 void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits);
+/* row [n]: the rows by ascending t[i], equal ones by number; `keys` and `other` are workspace [n]. */
+void ml__order_reals(const double *t, size_t n, uint32_t *row, uint64_t *keys, uint64_t *other);
 
 /* ---- what a tree is grown from ---- */
 
 /* The same for all trees of a fit. */
 typedef struct ml__tree_data {
-    size_t n, d, K; /* K = 1 for reals */
+    size_t n, d, K, n_outputs;
     bool classify;
+    bool missing;   /* is any value of the features? */
     const float *X; /* [n x d]; NULL where there are byte codes */
     ml__codes codes;
-    const int32_t *y;     /* [n] classes */
-    const double *t;      /* [n] targets */
-    const double *w;      /* [n] weights in [0, 1] */
-    const uint32_t *rows; /* [n_rows] with positive weight */
+    const uint32_t *n_categories; /* [d], 0: numbers; NULL: all are */
+    const int32_t *y;             /* [O x n] columns of a leaf's values that the classes stand in */
+    const double *t;              /* [O x n] targets */
+    const uint8_t *has;           /* [O x n] is there a label or target? NULL: all are */
+    const double *prior;          /* [K] shares or means of all rows; NULL as `has` */
+    const size_t *first;          /* [O + 1] column of the first class of an output */
+    const uint32_t *rank;         /* [O x n] of the targets among all of their output; absolute_error only */
+    const double *w;              /* [n] weights in [0, 1] */
+    const uint32_t *rows;         /* [n_rows] with positive weight and a label */
     size_t n_rows;
     /* rules */
-    int64_t criterion; /* ML__GINI, ML__ENTROPY or ML__SQUARED_ERROR */
+    int64_t criterion; /* neither ML__CRITERION_AUTO nor ML__LOG_LOSS */
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;
     double min_impurity_decrease;
+    const int8_t *monotonic; /* [d] 1: predictions ascend with the feature, -1: they descend, 0: free; NULL: all are */
     bool bootstrap;
-    size_t n_draws; /* of a bootstrap */
+    size_t n_draws;     /* of a bootstrap */
     bool draw_features; /* search them in an order drawn for each node */
 } ml__tree_data;
 
@@ -97,16 +122,31 @@ typedef struct ml__tree_data {
 typedef struct ml__tree_node {
     int32_t feature;   /* -1: a leaf */
     uint32_t next;     /* the left child, the right one is next + 1; of a leaf: its row of values */
-    float threshold;   /* x <= threshold goes left */
+    float threshold;   /* x <= threshold goes left, */
+    bool is_set;       /* or what is in a set of categories */
+    uint32_t set;      /* its first word */
     bool missing_left; /* a missing value goes left, else right */
 } ml__tree_node;
+
+/* Sets of categories: bit k % 32 of word k / 32 tells whether category k goes left. */
+static inline size_t ml__set_words(size_t n_categories)
+{
+    return (n_categories + 31) / 32;
+}
+
+static inline bool ml__in_set(const uint32_t *set, uint32_t category)
+{
+    return set[category / 32] >> category % 32 & 1;
+}
 
 /* One tree as it is grown; node 0 is the root, children have higher numbers than their parent. */
 typedef struct ml__tree {
     size_t n_nodes, n_values;
     ml__tree_node *nodes; /* [n_nodes] */
-    double *value;        /* [n_values x K] of the leaves: shares of the classes, or the mean */
+    double *value;        /* [n_values x K] of the leaves: shares of the classes, or the mean or median */
     double *importance;   /* [d] what the splits on each feature gained */
+    size_t n_set_words;
+    uint32_t *sets; /* [n_set_words] */
 } ml__tree;
 
 /* Grow the tree of this key; the result is in `arena`. */
@@ -124,9 +164,9 @@ typedef struct ml__bins {
     double *t;           /* [n] ascending targets in [-1, 1]: (target - centre) / 2^exponent; or NULL */
     double centre;
     int exponent;
-    uint8_t *code;          /* [d x stride] */
-    uint32_t *n_codes;      /* [d] */
-    float *cuts;            /* [d x 256] between code c and c + 1; +inf behind the last */
+    uint8_t *code;           /* [d x stride] */
+    uint32_t *n_codes;       /* [d] */
+    float *cuts;             /* [d x 256] between code c and c + 1; +inf behind the last */
     float *lowest, *highest; /* [d x 256] values of a code */
 } ml__bins;
 
@@ -150,6 +190,83 @@ void ml__column_grower_free(ml__column_grower *grower);
 /* Grow the tree of this key; the result is in `arena`. */
 ml_status ml__columns_grow(ml__column_grower *grower, ml__arena *arena, uint64_t key, ml__tree *out);
 
+/* ---- criterion.c ---- */
+
+/* Sums over the rows of a node, or of one side of it. */
+typedef struct ml__sums {
+    int64_t *W; /* [O] of the rows that have this output */
+    int64_t *q; /* [O] reals */
+    int64_t *c; /* [K] labels: weight of each class */
+} ml__sums;
+
+typedef struct ml__ranks ml__ranks;
+
+/* The rows of a node, and of them those that a split would send left. */
+typedef struct ml__criterion {
+    const ml__tree_data *data;
+    const int64_t *W; /* [O x n], or [n] for all outputs */
+    size_t W_stride;  /* from output to output of W */
+    int64_t *q;       /* [O x n] reals: of the rows of the node */
+    ml__sums all, left;
+    double *centre, *least, *largest; /* [O] of the node's targets */
+    int *exponent;                    /* [O] */
+    int common_exponent;              /* of gains */
+    ml__ranks *ranks;                 /* [O] for absolute_error */
+} ml__criterion;
+
+/* For a tree of m rows with these weights. */
+ml_status ml__criterion_create(ml__arena *arena, const ml__tree_data *data, const int64_t *W, size_t m,
+                               ml__criterion *c);
+/* Go to a node; nothing is left yet. True when no output varies in it. */
+bool ml__criterion_set(ml__criterion *c, const uint32_t *rows, size_t m);
+void ml__criterion_clear_left(ml__criterion *c);
+void ml__criterion_rank_left(ml__criterion *c, uint32_t row);
+/* What the split removes of the impurity, times weights, in units of 2^ml__criterion_unit(); -1: it is not allowed. */
+double ml__criterion_gain(const ml__criterion *c);
+int ml__criterion_unit(const ml__criterion *c);
+
+static inline double ml__gini_gain(size_t K, const int64_t *c, const int64_t *l_k, double W, double l, double r)
+{
+    double sum = 0;
+
+    for (size_t k = 0; k < K; k++) {
+        const double difference = (double)l_k[k] * r - (double)(c[k] - l_k[k]) * l;
+        sum += difference * difference;
+    }
+    return sum / (l * r * W);
+}
+
+static inline double ml__squared_error_gain(int64_t S, int64_t S_l, double W, double l, double r)
+{
+    const double difference = (double)S_l * r - (double)(S - S_l) * l;
+
+    return difference * difference / (l * r * W);
+}
+/* The node's row of values; `inherited` [K] gives those of outputs that no row has. */
+void ml__criterion_value(const ml__criterion *c, const double *inherited, double *value);
+/* What a side predicts: its mean or median, or the share of the last class. */
+double ml__criterion_side_value(const ml__criterion *c, bool left);
+/* Of the n rows in the lower halves of the keys, what categories are ordered by: the mean of output o, or the share of the
+ * second of two classes, or of the node's largest class. */
+double ml__criterion_score(const ml__criterion *c, size_t o, const uint64_t *keys, size_t n);
+
+static inline void ml__criterion_move_left(ml__criterion *c, uint32_t row)
+{
+    const size_t n = c->data->n, n_outputs = c->data->n_outputs;
+
+    for (size_t o = 0; o < n_outputs; o++) {
+        const int64_t W = c->W[o * c->W_stride + row];
+
+        c->left.W[o] += W;
+        if (c->data->classify)
+            c->left.c[c->data->y[o * n + row]] += W;
+        else
+            c->left.q[o] += c->q[o * n + row];
+    }
+    if (c->ranks)
+        ml__criterion_rank_left(c, row);
+}
+
 /* ---- split.c ---- */
 
 /* Feature number i of the order that `key` gives a node, by Fisher & Yates; `features` [d] is the identity before the first
@@ -157,31 +274,35 @@ ml_status ml__columns_grow(ml__column_grower *grower, ml__arena *arena, uint64_t
 uint32_t ml__draw_feature(uint32_t *features, uint32_t *swapped, size_t d, size_t i, uint64_t key);
 void ml__undo_draws(uint32_t *features, const uint32_t *swapped, size_t n_drawn);
 
-/* Sums over the rows of a node, or of one side of it. */
-typedef struct ml__node_sums {
-    int64_t W;
-    int64_t q;  /* reals */
-    int64_t *c; /* [K] labels: weight of each class */
-} ml__node_sums;
-
 /* A tree under construction, as far as the search for a split needs it. */
 typedef struct ml__splitter {
     const ml__tree_data *data;
-    const int64_t *W, *q;         /* [n] of this tree; q of the rows of the node */
-    uint64_t *keys, *other;       /* [n] code << 32 | row */
-    uint32_t *features, *swapped; /* [d] the identity between calls; see draw_feature() */
-    ml__node_sums left;           /* workspace */
+    ml__criterion *criterion; /* at the node */
+    double lower, upper;      /* of what may be predicted below it */
+    /* categorical features only */
+    uint64_t *by_code;                  /* [m] keys by code */
+    uint32_t *begin, *order;            /* [m + 1] first key of each category; [m] the categories by score */
+    double *score;                      /* [m] */
+    uint64_t *order_keys, *order_other; /* [m] workspace */
+    uint32_t *set;                      /* of the best split, if it has one */
+    uint64_t *keys, *other;             /* [n] code << 32 | row */
+    uint32_t *features, *swapped;       /* [d] the identity between calls; see draw_feature() */
 } ml__splitter;
 
 typedef struct ml__split {
-    double gain;            /* times the node's weight, in the tree's units; -1: none found */
-    uint32_t feature, code; /* rows up to this code go left */
+    double gain;            /* as ml__criterion_gain(); -1: none found */
+    uint32_t feature, code; /* rows up to this code go left, */
+    bool missing_left;      /* and those without a value if this is set */
     float threshold;
+    bool is_set;   /* instead, the categories in the splitter's set go left */
+    double middle; /* between what the sides predict; monotone trees only */
 } ml__split;
 
-/* The split of rows[m] with the largest gain, ties to the feature searched first, then the lowest threshold. `all` are
- * the sums of the node, `key` the node's. */
-ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, const ml__node_sums *all, uint64_t key);
+/* For trees of m rows. */
+ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, size_t m,
+                              ml__splitter *s);
+/* The split of rows[m], where the criterion stands, with the largest gain; `key` is the node's. */
+ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key);
 /* The largest float that is not above the mean of a and b: a <= t < b for a < b. */
 float ml__threshold_between(float a, float b);
 
@@ -191,10 +312,11 @@ float ml__threshold_between(float a, float b);
  * Fitted trees, as files hold them and predictions read them. A node is two words:
  *
  *     what    bits of the threshold; of a leaf a NaN whose lower 22 bits are its row of values
- *     link    left child << shift | feature << 2 | missing goes left; of a leaf its own number << shift
+ *     link    left child << shift | feature << 2 | is a set << 1 | missing goes left; of a leaf its own number << shift
  *
- * so that "left + (x > threshold)" leads from node to node and leaves a leaf where it is. Trees for which 22 or
- * 32 - shift bits are too few have nodes of four words: what, feature << 2 | missing goes left, left, row of values. The
+ * so that "left + (x > threshold)" leads from node to node and leaves a leaf where it is. A split by categories has a flag
+ * in its link, and in place of the threshold the number of the first word of its set. Trees for which 22 or
+ * 32 - shift bits are too few have nodes of four words: what, the link without the child, left, row of values. The
  * nodes of a tree are in breadth-first order, so that the upper levels share cache lines, and so is every file.
  */
 typedef struct ml__trees {
@@ -205,7 +327,10 @@ typedef struct ml__trees {
     const int64_t *offset;      /* [n_trees + 1] first node of each tree */
     const int64_t *first_value; /* [n_trees] rows of values are counted from here */
     const double *value;        /* [values x K] */
-    const uint32_t *depth;      /* [n_trees] */
+    const uint32_t *sets;       /* [n_set_words] */
+    size_t n_set_words;
+    const ml__feature *features; /* [d] */
+    const uint32_t *depth;       /* [n_trees] */
 } ml__trees;
 
 enum {
@@ -213,6 +338,7 @@ enum {
     ML__WIDE_WORDS = 4,
     ML__VALUE_MASK = (1 << 22) - 1,
     ML__MISSING_LEFT = 1,
+    ML__IS_SET = 2,
     ML__FLAG_BITS = 2 /* below a feature's number: its bits are the offset of a float */
 };
 
@@ -222,13 +348,7 @@ bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i);
 /* Node i of tree t. */
 ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
 /* Where a row goes from a split. */
-static inline uint32_t ml__tree_child(const ml__tree_node *node, const float *x)
-{
-    const float value = x[node->feature];
-
-    return node->next + (isnan(value) ? !node->missing_left : value > node->threshold);
-}
-
+uint32_t ml__tree_child(const ml__trees *trees, const ml__tree_node *node, const float *x);
 /* Put the trees into f->learned and free them one by one. */
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
 
@@ -257,6 +377,8 @@ static inline size_t ml__tree_size(const ml__trees *trees, size_t t)
 
 /* A fitted model of several trees, or ML_E_ARGUMENT, ML_E_UNSUPPORTED, ML_E_STATE. */
 ml_status ml__forest_check(const ml_model *model);
+/* Give the tree a table of its own for the sets of its nodes, which are somewhere in `sets`; their order stays. */
+ml_status ml__tree_own_sets(ml__arena *arena, const ml__trees *trees, const uint32_t *sets, ml__tree *tree);
 /* Tree t as it might have been grown: same nodes, and of the rows of values those that its leaves have. */
 ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *out);
 /* A fitted forest of these trees, with the parameters and schema of `like`. Frees the arenas as ml__trees_publish(). */

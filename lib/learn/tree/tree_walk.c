@@ -4,9 +4,9 @@
  *
  * Of a tree are required: nodes are in breadth-first order, so the children of a split are the next two that no split has
  * claimed, and every node but the root is claimed (all are reached and none twice); a split's feature exists and its
- * threshold is finite; a leaf's words are as layout.c writes them and its row of values exists; no path is longer than
- * ML__TREE_MAX_DEPTH; shares of classes are not negative and sum to 1. A walk is bounded by the depth found here, so it
- * ends whatever it reads.
+ * threshold is finite, or its set of categories exists; a leaf's words are as layout.c writes them and its row of values
+ * exists; no path is longer than ML__TREE_MAX_DEPTH; shares of classes are not negative and those of an output sum to 1. A
+ * walk is bounded by the depth found here, so it ends whatever it reads.
  *
  * Prediction   mean over the trees, in their order, of the value of the leaf that the row falls into
  *
@@ -53,13 +53,34 @@ done:
     return st;
 }
 
+/* A set of a categorical feature: it exists, and no bit stands for a category that does not. */
+static ml_status check_set(const ml__trees *trees, const ml__tree_node *node, size_t i, size_t t)
+{
+    const size_t n_categories = trees->features[node->feature].n_categories, n_words = ml__set_words(n_categories);
+    ml_status st = ML_OK;
+
+    ML__CHECK(n_categories, ML_E_FORMAT, "tree %zu, node %zu: its feature %d has no categories", t, i,
+              (int)node->feature);
+    ML__CHECK(node->set < trees->n_set_words && trees->n_set_words - node->set >= n_words, ML_E_FORMAT,
+              "tree %zu, node %zu: its set is words %u to %llu, of %zu", t, i, (unsigned)node->set,
+              (unsigned long long)node->set + n_words - 1, trees->n_set_words);
+    ML__CHECK(n_categories % 32 == 0 || !(trees->sets[node->set + n_words - 1] >> n_categories % 32), ML_E_FORMAT,
+              "tree %zu, node %zu: its set has more than the %zu categories of feature %d", t, i, n_categories,
+              (int)node->feature);
+done:
+    return st;
+}
+
 /* A split of tree `t`, of whose nodes the first *n_claimed are the root or children of earlier splits. */
-static ml_status check_split(const ml__tree_node *node, size_t i, size_t n_nodes, size_t d, size_t t, size_t *n_claimed)
+static ml_status check_split(const ml__trees *trees, const ml__tree_node *node, size_t i, size_t n_nodes, size_t t,
+                             size_t *n_claimed)
 {
     ml_status st = ML_OK;
 
-    ML__CHECK((size_t)node->feature < d, ML_E_FORMAT, "tree %zu, node %zu: its feature is %d, of %zu", t, i,
-              (int)node->feature, d);
+    ML__CHECK((size_t)node->feature < trees->d, ML_E_FORMAT, "tree %zu, node %zu: its feature is %d, of %zu", t, i,
+              (int)node->feature, trees->d);
+    if (node->is_set)
+        ML__TRY(check_set(trees, node, i, t));
     ML__CHECK(isfinite(node->threshold), ML_E_FORMAT, "tree %zu, node %zu: its threshold is not finite", t, i);
     ML__CHECK(node->next == *n_claimed, ML_E_FORMAT,
               "tree %zu, node %zu: its left child is %u, in breadth-first order it would be %zu", t, i,
@@ -89,7 +110,7 @@ static ml_status check_tree(const ml__trees *trees, size_t t, size_t n_values, u
         }
         ML__CHECK(ml__tree_words_are_plain(trees, t, i), ML_E_FORMAT, "tree %zu, node %zu: unknown bits are set", t, i);
         if (node.feature >= 0)
-            ML__TRY(check_split(&node, i, n_nodes, trees->d, t, &n_claimed));
+            ML__TRY(check_split(trees, &node, i, n_nodes, t, &n_claimed));
         else
             ML__CHECK(trees->first_value[t] >= 0 && (uint64_t)trees->first_value[t] < n_values &&
                           node.next < n_values - (uint64_t)trees->first_value[t],
@@ -100,25 +121,33 @@ done:
     return st;
 }
 
-/* Rows of shares: not negative, sum 1. Which of them are of one class only is written down. */
-static ml_status check_shares(const double *share, size_t n_values, size_t K, int32_t *sole)
+/* Rows of shares: of each output not negative, sum 1. Which rows are of one class only is written down. */
+static ml_status check_shares(const double *share, size_t n_values, const ml__schema *schema, int32_t *sole)
 {
     for (size_t i = 0; i < n_values; i++) {
-        double sum = 0;
-
         sole[i] = -1;
-        for (size_t k = 0; k < K; k++) {
-            if (!(share[i * K + k] >= 0))
-                return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the share of class %zu is %g, negative", i,
-                                k, share[i * K + k]);
-            sum += share[i * K + k];
-            if (share[i * K + k] == 1)
-                sole[i] = (int32_t)k;
+        for (size_t o = 0; o < schema->n_outputs; o++) {
+            const size_t K = schema->outputs[o].n_classes;
+            double sum = 0;
+
+            for (size_t k = 0; k < K; k++) {
+                if (!(share[k] >= 0))
+                    return ml__fail(
+                        ML_E_FORMAT,
+                        "tensor 'trees.value', row %zu: the share of class %zu of output '%s' is %g, negative", i, k,
+                        schema->outputs[o].name, share[k]);
+                sum += share[k];
+                if (share[k] == 1)
+                    sole[i] = (int32_t)k;
+            }
+            if (!(fabs(sum - 1) <= SHARE_TOLERANCE))
+                return ml__fail(ML_E_FORMAT,
+                                "tensor 'trees.value', row %zu: the shares of the classes of output '%s' sum to %g", i,
+                                schema->outputs[o].name, sum);
+            if (sum != 1 || schema->n_outputs > 1)
+                sole[i] = -1;
+            share += K;
         }
-        if (!(fabs(sum - 1) <= SHARE_TOLERANCE))
-            return ml__fail(ML_E_FORMAT, "tensor 'trees.value', row %zu: the shares of the classes sum to %g", i, sum);
-        if (sum != 1)
-            sole[i] = -1;
     }
     return ML_OK;
 }
@@ -129,7 +158,9 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
     const ml__named_tensor *first_value = ml__learned_find(learned, "trees.first_value");
     const ml__named_tensor *value = ml__learned_find(learned, "trees.value");
     const ml__named_tensor *nodes = ml__learned_find(learned, "trees.nodes");
+    const ml__named_tensor *sets = ml__learned_find(learned, "trees.sets");
     const size_t n_values = (size_t)value->shape[0], d = learned->schema.n_features;
+    const size_t K = learned->task == ML__CLASSIFY ? ml__schema_width(&learned->schema) : learned->schema.n_outputs;
     uint32_t *depth;
     int32_t *sole;
     state *s;
@@ -139,16 +170,21 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
     ML__NEW(&learned->arena, s, 1);
     s->trees = (ml__trees){.n_trees = offset->shape[0] ? (size_t)offset->shape[0] - 1 : 0,
                            .d = d,
-                           .K = (size_t)value->shape[1],
+                           .K = K,
                            .n_words = (size_t)nodes->shape[1],
                            .shift = ml__link_shift(d),
                            .words = nodes->data,
                            .offset = offset->data,
                            .first_value = first_value->data,
-                           .value = value->data};
+                           .value = value->data,
+                           .sets = sets ? sets->data : NULL,
+                           .n_set_words = sets ? (size_t)sets->shape[0] : 0,
+                           .features = learned->schema.features};
     ML__CHECK((s->trees.n_words == ML__COMPACT_WORDS && s->trees.shift < 32) || s->trees.n_words == ML__WIDE_WORDS,
               ML_E_FORMAT, "tensor 'trees.nodes' has %zu words per node, expected %d or %d", s->trees.n_words,
               (int)ML__COMPACT_WORDS, (int)ML__WIDE_WORDS);
+    ML__CHECK(value->shape[1] == K, ML_E_FORMAT, "tensor 'trees.value' has %llu columns, expected %zu",
+              (unsigned long long)value->shape[1], K);
     ML__TRY(check_offsets(&s->trees, nodes->shape[0]));
     ML__CHECK(first_value->shape[0] == s->trees.n_trees, ML_E_FORMAT,
               "tensor 'trees.first_value' has %llu elements for %zu trees", (unsigned long long)first_value->shape[0],
@@ -159,7 +195,7 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
         ML__TRY(check_tree(&s->trees, t, n_values, &depth[t]));
     if (learned->task == ML__CLASSIFY) {
         ML__NEW(&learned->arena, sole, n_values);
-        ML__TRY(check_shares(s->trees.value, n_values, s->trees.K, sole));
+        ML__TRY(check_shares(s->trees.value, n_values, &learned->schema, sole));
         s->sole = sole;
     }
     learned->state = s;
@@ -174,6 +210,19 @@ const ml__trees *ml__trees_of(const ml_model *model)
 
 /* ---- walks ---- */
 
+/* A number that is no category is as good as missing. */
+static bool goes_right(const ml__trees *trees, const ml__tree_node *node, float x)
+{
+    if (node->is_set && x >= 0 && x < (float)trees->features[node->feature].n_categories && x == floorf(x))
+        return !ml__in_set(trees->sets + node->set, (uint32_t)x);
+    return isnan(x) || node->is_set ? !node->missing_left : x > node->threshold;
+}
+
+uint32_t ml__tree_child(const ml__trees *trees, const ml__tree_node *node, const float *x)
+{
+    return node->next + goes_right(trees, node, x[node->feature]);
+}
+
 /* Any nodes, any values. */
 static uint32_t walk_one(const ml__trees *trees, size_t t, const float *x)
 {
@@ -184,7 +233,7 @@ static uint32_t walk_one(const ml__trees *trees, size_t t, const float *x)
 
         if (node.feature < 0)
             break;
-        i = ml__tree_child(&node, x);
+        i = ml__tree_child(trees, &node, x);
     }
     return ml__tree_node_at(trees, t, i).next;
 }
@@ -210,40 +259,56 @@ static inline uint32_t step(const uint32_t *tree, const float *x, uint32_t at, u
 /* Walk over at most `depth` levels. The lanes are variables of their own: an array would not stay in registers. TREE(k)
  * is the tree of lane k. */
 #define STEP(k, TREE) a##k = step(TREE(k), l->x[k], a##k, shift, mask)
-#define DEFINE_WALK(name, TREE)                                                                                     \
-    static void name(lanes *l, uint32_t depth, uint32_t shift)                                                     \
-    {                                                                                                               \
-        const uint32_t mask = (((uint32_t)1 << shift) - 1) & ~(uint32_t)((1 << ML__FLAG_BITS) - 1);                 \
-        uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0, a7 = 0;                                    \
-        uint32_t a8 = 0, a9 = 0, a10 = 0, a11 = 0, a12 = 0, a13 = 0, a14 = 0, a15 = 0;                              \
-        uint32_t level = 0, until = FIRST_LEVELS, before = 0;                                                           \
-        const uint32_t *tree = l->tree[0];                                                                          \
-                                                                                                                    \
-        (void)tree;                                                                                                 \
-        do {                                                                                                        \
-            until = until < depth ? until : depth;                                                                  \
-            for (; level < until; level++) {                                                                        \
-                before = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15; \
-                STEP(0, TREE);                                                                                      \
-                STEP(1, TREE);                                                                                      \
-                STEP(2, TREE);                                                                                      \
-                STEP(3, TREE);                                                                                      \
-                STEP(4, TREE);                                                                                      \
-                STEP(5, TREE);                                                                                      \
-                STEP(6, TREE);                                                                                      \
-                STEP(7, TREE);                                                                                      \
-                STEP(8, TREE);                                                                                      \
-                STEP(9, TREE);                                                                                      \
-                STEP(10, TREE);                                                                                     \
-                STEP(11, TREE);                                                                                     \
-                STEP(12, TREE);                                                                                     \
-                STEP(13, TREE);                                                                                     \
-                STEP(14, TREE);                                                                                     \
-                STEP(15, TREE);                                                                                     \
-            }                                                                                                       \
-            until += NEXT_LEVELS;                                                                                   \
-        } while (before != a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15 && level < depth); \
-        l->at[0] = a0; l->at[1] = a1; l->at[2] = a2; l->at[3] = a3; l->at[4] = a4; l->at[5] = a5; l->at[6] = a6; l->at[7] = a7; l->at[8] = a8; l->at[9] = a9; l->at[10] = a10; l->at[11] = a11; l->at[12] = a12; l->at[13] = a13; l->at[14] = a14; l->at[15] = a15; \
+#define DEFINE_WALK(name, TREE)                                                                                   \
+    static void name(lanes *l, uint32_t depth, uint32_t shift)                                                    \
+    {                                                                                                             \
+        const uint32_t mask = (((uint32_t)1 << shift) - 1) & ~(uint32_t)((1 << ML__FLAG_BITS) - 1);               \
+        uint32_t a0 = 0, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0, a6 = 0, a7 = 0;                                  \
+        uint32_t a8 = 0, a9 = 0, a10 = 0, a11 = 0, a12 = 0, a13 = 0, a14 = 0, a15 = 0;                            \
+        uint32_t level = 0, until = FIRST_LEVELS, before = 0;                                                     \
+        const uint32_t *tree = l->tree[0];                                                                        \
+                                                                                                                  \
+        (void)tree;                                                                                               \
+        do {                                                                                                      \
+            until = until < depth ? until : depth;                                                                \
+            for (; level < until; level++) {                                                                      \
+                before = a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15;     \
+                STEP(0, TREE);                                                                                    \
+                STEP(1, TREE);                                                                                    \
+                STEP(2, TREE);                                                                                    \
+                STEP(3, TREE);                                                                                    \
+                STEP(4, TREE);                                                                                    \
+                STEP(5, TREE);                                                                                    \
+                STEP(6, TREE);                                                                                    \
+                STEP(7, TREE);                                                                                    \
+                STEP(8, TREE);                                                                                    \
+                STEP(9, TREE);                                                                                    \
+                STEP(10, TREE);                                                                                   \
+                STEP(11, TREE);                                                                                   \
+                STEP(12, TREE);                                                                                   \
+                STEP(13, TREE);                                                                                   \
+                STEP(14, TREE);                                                                                   \
+                STEP(15, TREE);                                                                                   \
+            }                                                                                                     \
+            until += NEXT_LEVELS;                                                                                 \
+        } while (before != a0 + a1 + a2 + a3 + a4 + a5 + a6 + a7 + a8 + a9 + a10 + a11 + a12 + a13 + a14 + a15 && \
+                 level < depth);                                                                                  \
+        l->at[0] = a0;                                                                                            \
+        l->at[1] = a1;                                                                                            \
+        l->at[2] = a2;                                                                                            \
+        l->at[3] = a3;                                                                                            \
+        l->at[4] = a4;                                                                                            \
+        l->at[5] = a5;                                                                                            \
+        l->at[6] = a6;                                                                                            \
+        l->at[7] = a7;                                                                                            \
+        l->at[8] = a8;                                                                                            \
+        l->at[9] = a9;                                                                                            \
+        l->at[10] = a10;                                                                                          \
+        l->at[11] = a11;                                                                                          \
+        l->at[12] = a12;                                                                                          \
+        l->at[13] = a13;                                                                                          \
+        l->at[14] = a14;                                                                                          \
+        l->at[15] = a15;                                                                                          \
     }
 
 #define SAME_TREE(k) tree
@@ -334,7 +399,7 @@ ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *o
     (void)scratch;
     for (size_t at = 0; at < x->n * K; at++)
         out[at] = 0;
-    if (s->trees.n_words != ML__COMPACT_WORDS || any_missing(x))
+    if (s->trees.n_words != ML__COMPACT_WORDS || s->trees.n_set_words || any_missing(x))
         add_any(s, x, out);
     else if (x->n >= LANES)
         for (size_t t = 0; t < n_trees; t++)
