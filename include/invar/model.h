@@ -240,6 +240,19 @@ ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *dat
 /** The same for ML_SCORE_SAMPLES: log-densities. @since 0.1 */
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 
+/** Rounds of a fitted model that learns in stages, such as adaboost; 0 for the others and when not fitted. @since 0.1 */
+ML_API size_t ml_model_stage_count(const ml_model *model);
+/**
+ * What the model would predict had its fit ended after 1, 2, … rounds: for choosing their number, or for learning curves.
+ *
+ * @param what  ML_PREDICT, and for labels ML_PREDICT_PROBA or ML_DECISION; the last stage is what these calls give
+ * @param out   ml_model_stage_count() blocks of n_rows x width, the first stage first
+ * @param n     size of `out` in elements
+ * @return as ml_model_predict(); ML_E_UNSUPPORTED also for a kind without stages. Threads as there. @since 0.1
+ */
+ML_API ml_status ml_model_staged_predict(const ml_model *model, const ml_dataset *data, int32_t what, double *out,
+                                         size_t n);
+
 /** Bytes of scratch memory that ml_model_predict_row() needs; 0 when not fitted. @since 0.1 */
 ML_API size_t ml_model_scratch_size(const ml_model *model);
 

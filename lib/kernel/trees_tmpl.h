@@ -803,6 +803,53 @@ int64_t PUBLIC(tree_pack)(size_t n, const uint32_t *ids, const double *t, const 
     return sum;
 }
 
+/* ---- weights of any size ---- */
+
+/* What each side has of a class: sum over the classes of (l_k r - r_k l)^2. */
+static inline void add_class(const v_i64 *l_k, int64_t W_k, const v_f64 *l, const v_f64 *r, v_f64 *sum)
+{
+    const v_i64 r_k = W_k - *l_k;
+    const v_f64 difference = __builtin_convertvector(*l_k, v_f64) * *r - __builtin_convertvector(r_k, v_f64) * *l;
+
+    *sum += difference * difference;
+}
+
+void PUBLIC(tree_cut_table)(size_t K, size_t stride, const uint64_t *table, const uint64_t *class_weight,
+                            ml__tree_cut *best)
+{
+    int64_t before[ML__MAX_CODES], W = 0; /* weight of each class at lower codes */
+    v_i64 carry = {0};
+
+    for (size_t k = 0; k < K; k++) {
+        W += (int64_t)class_weight[k];
+        before[k] = 0;
+    }
+    for (size_t first = 0; first < stride; first += LANES_64) {
+        v_i64 left = {0}, l_k, last;
+        v_f64 l, r, gain = {0};
+
+        for (size_t k = 0; k < K; k++) {
+            memcpy(&l_k, table + k * stride + first, sizeof l_k);
+            left += l_k;
+        }
+        prefix_i64(&left, &carry);
+        l = __builtin_convertvector(left, v_f64);
+        r = __builtin_convertvector(W - left, v_f64);
+        last = left;
+        for (size_t k = 0; k + 1 < K; k++) {
+            v_i64 sum = before[k] - (v_i64){0};
+            memcpy(&l_k, table + k * stride + first, sizeof l_k);
+            prefix_i64(&l_k, &sum);
+            before[k] = sum[0];
+            last -= l_k;
+            add_class(&l_k, (int64_t)class_weight[k], &l, &r, &gain);
+        }
+        add_class(&last, (int64_t)class_weight[K - 1], &l, &r, &gain);
+        gain = gain / (l * r);
+        keep_block_f64(&gain, (uint32_t)first, best);
+    }
+}
+
 /* ---- columns ---- */
 
 /* In two steps of 16: how many sixteens of cuts lie wholly below, and how many cuts of the next. */

@@ -22,6 +22,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernel/kernel.h"
@@ -42,8 +43,10 @@ static double norm2(const double *x, size_t n, size_t stride)
 {
     double largest = 0, sum = 0;
 
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, fabs(x[i * stride]));
+    for (size_t i = 0; i < n; i++) {
+        const double size = fabs(x[i * stride]);
+        largest = size > largest ? size : largest;
+    }
     if (!(largest > 0) || isinf(largest))
         return largest;
     for (size_t i = 0; i < n; i++) {
@@ -53,12 +56,23 @@ static double norm2(const double *x, size_t n, size_t stride)
     return largest * sqrt(sum);
 }
 
+/* x 2^-exponent, element by element; a product rounds as ldexp does, but the factor must exist. */
+static void divide_column(const problem *p, size_t j, int exponent)
+{
+    const bool has_factor = exponent > DBL_MIN_EXP && exponent < DBL_MAX_EXP - 1;
+    const double factor = has_factor ? ldexp(1, -exponent) : 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        double *x = &p->A[i * p->d + j];
+        *x = has_factor ? *x * factor : ldexp(*x, -exponent);
+    }
+}
+
 static void scale_columns(const problem *p)
 {
     for (size_t j = 0; j < p->d; j++) {
         (void)frexp(norm2(p->A + j, p->n, p->d), &p->exponent[j]);
-        for (size_t i = 0; i < p->n; i++)
-            p->A[i * p->d + j] = ldexp(p->A[i * p->d + j], -p->exponent[j]);
+        divide_column(p, j, p->exponent[j]);
     }
 }
 

@@ -287,6 +287,19 @@ static void fill(ml__fit *f, const ml_model *model, int32_t task, uint64_t seed)
     f->seed_above = seed;
 }
 
+/* What the fit will fill; the caller owns it. */
+static ml_status create_learned(ml__fit *f, ml__learned **out)
+{
+    ml_status st;
+
+    ML__TRY(ml__learned_create(f->context, out));
+    f->learned = *out;
+    f->learned->task = f->task;
+    ML__TRY(ml__schema_copy(&f->learned->arena, f->schema, &f->learned->schema));
+done:
+    return st;
+}
+
 ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
                           uint64_t seed, ml__learned **out)
 {
@@ -312,10 +325,7 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
     if (task == ML__CLASSIFY && f.K == 1)
         ml__log(f.context, ML_LOG_WARNING, "%s: output '%s' has one class only, '%s': every prediction will be it",
                 run->path, f.schema->outputs[0].name, f.schema->outputs[0].classes[0]);
-    ML__TRY(ml__learned_create(model->context, &learned));
-    ML__TRY(ml__schema_copy(&learned->arena, f.schema, &learned->schema));
-    learned->task = task;
-    f.learned = learned;
+    ML__TRY(create_learned(&f, &learned));
     ML__TRY(model->kind->fit(&f));
     ML__TRY(ml__learned_validate(model, learned, true));
     *out = learned;
@@ -353,6 +363,38 @@ ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, u
                          ml_model **fitted)
 {
     return ml__fit_member_validated(f, member, name, label, data, NULL, fitted);
+}
+
+ml_status ml__fit_check_member(ml__fit *f, const ml_model *member, const char *name)
+{
+    int32_t task;
+    const ml_status st = check_data(member, f->data, &task);
+
+    return st == ML_OK ? st : ml__blame(st, "%s: ", name);
+}
+
+ml_status ml__fit_member_by(ml__fit *f, const ml_model *member, ml_status (*publish)(ml__fit *f, void *argument),
+                            void *argument, ml_model **fitted)
+{
+    ml__arena scratch;
+    ml__fit g = {.data = f->data, .scratch = &scratch, .run = f->run};
+    ml_model *copy = NULL;
+    ml_status st;
+
+    ml__arena_init(&scratch, f->context);
+    ML__TRY(ml__model_blank_copy(member, &copy));
+    fill(&g, copy, f->task, f->seed);
+    ML__TRY(create_learned(&g, &copy->learned));
+    ML__TRY(publish(&g, argument));
+    ML__TRY(ml__learned_validate(copy, copy->learned, true));
+done:
+    if (st != ML_OK) {
+        ml_model_free(copy);
+        copy = NULL;
+    }
+    *fitted = copy;
+    ml__arena_free(&scratch);
+    return st;
 }
 
 ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight)

@@ -103,6 +103,11 @@ struct ml__kind {
     ml__predictor decision;      /* n x sum of classes */
     ml__predictor transform;     /* n x width(model, ML_TRANSFORM) */
     ml__predictor score_samples; /* n */
+    /* Optional, of what is learned in stages: how many there were; and what the other predictors, ML_PREDICT of labels
+     * too, say after each: n x width for the first, then `stride` doubles further for the next. */
+    size_t (*n_stages)(const ml_model *model);
+    ml_status (*staged)(const ml_model *model, int32_t what, const ml__block *x, double *out, size_t stride,
+                        ml__scratch scratch);
     /* Bytes of scratch any predictor needs for n rows; NULL: none. */
     size_t (*scratch)(const ml_model *model, size_t n);
     /* Width of a call, 0 when not offered; NULL: from the schema. Needed for `transform` and for components. */
@@ -270,6 +275,11 @@ ml_status ml__fit_member(ml__fit *f, const ml_model *member, const char *name, u
 /* The same with data for early stopping, or NULL. */
 ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const char *name, uint64_t label,
                                    const ml_dataset *data, const ml_dataset *validation, ml_model **fitted);
+/* For composites that learn a member faster than its own fit would: the checks of such a fit, once, then any number of
+ * fitted copies. `publish` does what the kind's fit does: it puts tensors into its fit's `learned`. */
+ml_status ml__fit_check_member(ml__fit *f, const ml_model *member, const char *name);
+ml_status ml__fit_member_by(ml__fit *f, const ml_model *member, ml_status (*publish)(ml__fit *f, void *argument),
+                            void *argument, ml_model **fitted);
 /* Make a fitted model a fitted member of this fit's result; takes it over also on failure. */
 ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight);
 
@@ -283,6 +293,11 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
  * are called through it. Input is taken as valid: width offered, values finite where the kind asks for it. */
 ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, size_t n, double *out,
                        ml__scratch scratch);
+/* The same for a kind that works in single precision; `what` is one that it offers. */
+ml_status ml__evaluate_single(const ml_model *model, int32_t what, const float *x, size_t n, double *out,
+                              ml__scratch scratch);
+/* n rows for it. Values that single precision cannot hold are refused; infinities cannot occur. */
+ml_status ml__to_single(const ml_model *model, const double *x, size_t n, float *out);
 /* Scratch for that, for the dearest of all calls. */
 size_t ml__evaluate_scratch(const ml_model *model, size_t n);
 /* Of the member that needs most: composites call one at a time. */

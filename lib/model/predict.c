@@ -10,9 +10,9 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS = 256,   /* at most, where the kind does not want more */
-    BLOCK_VALUES = 128, /* times the rows of a full block: features and outputs of 256 rows stay within 256 KiB */
-    STACK_SCRATCH = 8192  /* smaller workspaces live on the stack */
+    BLOCK_ROWS = 256,    /* at most, where the kind does not want more */
+    BLOCK_VALUES = 128,  /* times the rows of a full block: features and outputs of 256 rows stay within 256 KiB */
+    STACK_SCRATCH = 8192 /* smaller workspaces live on the stack */
 };
 
 /* ---- scratch ---- */
@@ -120,8 +120,7 @@ static void choose_classes(const ml_model *model, const double *proba, size_t n,
     }
 }
 
-/* Values that single precision cannot hold are refused; infinities cannot occur. */
-static ml_status to_single(const ml_model *model, const double *x, size_t n, float *out)
+ml_status ml__to_single(const ml_model *model, const double *x, size_t n, float *out)
 {
     const size_t d = model->learned->schema.n_features;
 
@@ -134,35 +133,48 @@ static ml_status to_single(const ml_model *model, const double *x, size_t n, flo
     return ML_OK;
 }
 
-ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, size_t n, double *out, ml__scratch scratch)
+static ml_status evaluate_block(const ml_model *model, int32_t what, const ml__block *x, double *out,
+                                ml__scratch scratch)
 {
     const ml__predictor predictor = predictor_of(model, what);
-    ml__block block = {.n = n, .d = model->learned->schema.n_features, .f64 = x};
     const bool choose = what == ML_PREDICT && model->learned->task != ML__REGRESS;
     double *values = out;
     ml_status st;
 
-    if (!predictor)
-        return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s", model->kind->name, call_name(what));
-    if (model->kind->real == ML_FLOAT32) {
-        float *single = ml__scratch_take(&scratch, n * block.d, sizeof *single);
-        if (!single)
-            return ML_E_MEMORY;
-        st = to_single(model, x, n, single);
-        if (st != ML_OK)
-            return st;
-        block.f32 = single;
-        block.f64 = NULL;
-    }
     if (choose) {
-        values = ml__scratch_take(&scratch, n * ml_model_width(model, ML_PREDICT_PROBA), sizeof *values);
+        values = ml__scratch_take(&scratch, x->n * ml_model_width(model, ML_PREDICT_PROBA), sizeof *values);
         if (!values)
             return ML_E_MEMORY;
     }
-    st = predictor(model, &block, values, scratch);
+    st = predictor(model, x, values, scratch);
     if (st == ML_OK && choose)
-        choose_classes(model, values, n, out);
+        choose_classes(model, values, x->n, out);
     return st;
+}
+
+ml_status ml__evaluate_single(const ml_model *model, int32_t what, const float *x, size_t n, double *out,
+                              ml__scratch scratch)
+{
+    const ml__block block = {.n = n, .d = model->learned->schema.n_features, .f32 = x};
+
+    return evaluate_block(model, what, &block, out, scratch);
+}
+
+ml_status ml__evaluate(const ml_model *model, int32_t what, const double *x, size_t n, double *out, ml__scratch scratch)
+{
+    const ml__block block = {.n = n, .d = model->learned->schema.n_features, .f64 = x};
+    float *single;
+    ml_status st;
+
+    if (!predictor_of(model, what))
+        return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s", model->kind->name, call_name(what));
+    if (model->kind->real != ML_FLOAT32)
+        return evaluate_block(model, what, &block, out, scratch);
+    single = ml__scratch_take(&scratch, n * block.d, sizeof *single);
+    if (!single)
+        return ML_E_MEMORY;
+    st = ml__to_single(model, x, n, single);
+    return st == ML_OK ? ml__evaluate_single(model, what, single, n, out, scratch) : st;
 }
 
 size_t ml__evaluate_scratch(const ml_model *model, size_t n)
@@ -194,6 +206,7 @@ typedef struct application {
     const ml_dataset *data;
     double *out;
     int32_t what;
+    bool staged; /* after each stage: as many times n_rows x width */
     bool missing_allowed;
     size_t n_rows, width, rows_per_block, blocks_per_part;
     char *workspace; /* n_parts pieces: a block of rows, then scratch */
@@ -230,7 +243,16 @@ ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, s
 {
     const ml_status st = ml__model_accepts(model) & ML__MISSING ? ML_OK : check_missing(model, x, n, first_row);
 
-    return st == ML_OK ? to_single(model, x, n, out) : st;
+    return st == ML_OK ? ml__to_single(model, x, n, out) : st;
+}
+
+static ml_status evaluate_rows(const application *a, const double *x, size_t n, double *out, ml__scratch scratch)
+{
+    const ml__block block = {.n = n, .d = a->model->learned->schema.n_features, .f64 = x};
+
+    if (a->staged)
+        return a->model->kind->staged(a->model, a->what, &block, out, a->n_rows * a->width, scratch);
+    return ml__evaluate(a->model, a->what, x, n, out, scratch);
 }
 
 static ml_status apply_part(void *argument, size_t part)
@@ -250,7 +272,7 @@ static ml_status apply_part(void *argument, size_t part)
         if (!a->missing_allowed)
             st = check_missing(a->model, x, n, i);
         if (st == ML_OK)
-            st = ml__evaluate(a->model, a->what, x, n, a->out + i * a->width, scratch);
+            st = evaluate_rows(a, x, n, a->out + i * a->width, scratch);
     }
     return st;
 }
@@ -309,30 +331,65 @@ static ml_status check_ready(const ml_model *model, int32_t what)
     return ML_OK;
 }
 
-ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n)
+static size_t stages_of(const ml_model *model)
 {
-    const ml__float_state host = ml__float_begin();
-    application a = {.model = model, .data = data, .out = out, .what = what};
-    size_t wanted;
-    ml_status st;
+    return model->kind->n_stages ? model->kind->n_stages(model) : 0;
+}
 
-    if (!model || !data || !out)
-        return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !data ? "data" : "out");
-    ML__TRY(check_ready(model, what));
-    ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(data)));
-    a.n_rows = ml_dataset_n_rows(data);
-    a.width = ml_model_width(model, what);
-    ML__CHECK(ml__size_mul(a.n_rows, a.width, &wanted) && wanted == n, ML_E_SHAPE,
-              "out has %zu elements, %s of %zu rows gives %zu each", n, call_name(what), a.n_rows, a.width);
-    a.missing_allowed = ml__model_accepts(model) & ML__MISSING;
-    a.rows_per_block = block_rows(model, a.width);
-    if (a.n_rows < a.rows_per_block)
-        a.rows_per_block = a.n_rows;
-    a.part_bytes = ml__scratch_bytes(a.rows_per_block * model->learned->schema.n_features, sizeof(double)) +
-                   ml__evaluate_scratch(model, a.rows_per_block) + 64;
-    ML__TRY(apply_parts(&a));
+static ml_status check_size(const application *a, size_t n)
+{
+    const size_t n_stages = a->staged ? stages_of(a->model) : 1;
+    size_t wanted;
+    ml_status st = ML_OK;
+
+    ML__CHECK(n_stages, ML_E_UNSUPPORTED, "%s does not learn in stages", a->model->kind->name);
+    ML__CHECK(ml__size_mul(a->n_rows, a->width, &wanted) && ml__size_mul(wanted, n_stages, &wanted) && wanted == n,
+              ML_E_SHAPE, "out has %zu elements, %s of %zu rows gives %zu each%s", n, call_name(a->what), a->n_rows,
+              a->width, a->staged ? " and stage" : "");
+done:
+    return st;
+}
+
+static ml_status apply(application *a, size_t n)
+{
+    const ml_model *model = a->model;
+    const ml__float_state host = ml__float_begin();
+    ml_status st = ML_OK;
+
+    ML__CHECK(model && a->data && a->out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !a->data ? "data" : "out");
+    ML__TRY(check_ready(model, a->what));
+    ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(a->data)));
+    a->n_rows = ml_dataset_n_rows(a->data);
+    a->width = ml_model_width(model, a->what);
+    ML__TRY(check_size(a, n));
+    a->missing_allowed = ml__model_accepts(model) & ML__MISSING;
+    a->rows_per_block = block_rows(model, a->width);
+    if (a->n_rows < a->rows_per_block)
+        a->rows_per_block = a->n_rows;
+    a->part_bytes = ml__scratch_bytes(a->rows_per_block * model->learned->schema.n_features, sizeof(double)) +
+                    ml__evaluate_scratch(model, a->rows_per_block) + 64;
+    ML__TRY(apply_parts(a));
 done:
     return ml__float_end(host, st);
+}
+
+ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n)
+{
+    application a = {.model = model, .data = data, .out = out, .what = what};
+
+    return apply(&a, n);
+}
+
+ml_status ml_model_staged_predict(const ml_model *model, const ml_dataset *data, int32_t what, double *out, size_t n)
+{
+    application a = {.model = model, .data = data, .out = out, .what = what, .staged = true};
+
+    return apply(&a, n);
+}
+
+size_t ml_model_stage_count(const ml_model *model)
+{
+    return model && model->learned ? stages_of(model) : 0;
 }
 
 ml_status ml_model_predict(const ml_model *model, const ml_dataset *data, double *out, size_t n)

@@ -4,30 +4,23 @@
 
 /* ---- SAMME against scikit-learn ---- */
 
-/* Training error after each round, from the weights and the members: what the votes of the first t rounds say. */
+/* Training error after each round. */
 static void training_errors(const ml_model *model, const ml_dataset *data, const double *y, double *out)
 {
-    const size_t n = ml_dataset_n_rows(data), K = ml_model_n_classes(model, 0), T = ml_model_member_count(model);
-    const double *alpha = toy_tensor(model, "estimator_weights").data;
-    double *votes = calloc(n * K, sizeof *votes);
+    const size_t n = ml_dataset_n_rows(data), T = ml_model_stage_count(model);
+    double *h = malloc(T * n * sizeof *h);
 
+    CHECK_OK(ml_model_staged_predict(model, data, ML_PREDICT, h, T * n));
     for (size_t t = 0; t < T; t++) {
-        double *h = toy_predictions(ml_model_member(model, t), data);
         out[t] = 0;
-        for (size_t i = 0; i < n; i++) {
-            size_t best = 0;
-            votes[i * K + (size_t)h[i]] += alpha[t];
-            for (size_t k = 1; k < K; k++)
-                if (votes[i * K + k] > votes[i * K + best])
-                    best = k;
-            out[t] += ((double)best != y[i]) / (double)n;
-        }
-        free(h);
+        for (size_t i = 0; i < n; i++)
+            out[t] += (h[t * n + i] != y[i]) / (double)n;
     }
-    free(votes);
+    free(h);
 }
 
-static void check_samme_set(const double *x, size_t n, size_t d, const double **at)
+static void check_samme_set(const double *x, size_t n, size_t d, const char *const *settings, double tolerance,
+                            const double **at)
 {
     const double *set = *at, *y = set + 4, *w = y + n, *errors = w + n;
     const size_t K = (size_t)set[0], T = (size_t)set[1];
@@ -44,20 +37,23 @@ static void check_samme_set(const double *x, size_t n, size_t d, const double **
         CHECK_OK(ml_dataset_set_weights(data, w, n));
     CHECK_OK(ml_model_set_int(model, "n_estimators", (int64_t)T));
     CHECK_OK(ml_model_set_real(model, "learning_rate", set[2]));
+    CHECK_OK(ml_model_add_member(model, "tree", toy_model(NULL, "decision_tree")));
+    for (; *settings; settings += 2)
+        CHECK_OK(ml_model_set_text(model, settings[0], settings[1]));
     CHECK_OK(ml_model_fit(model, data, NULL));
     CHECK(ml_model_member_count(model) == T);
     training_errors(model, data, y, staged);
     for (size_t t = 0; t < T; t++) {
-        CHECK_CLOSE(((const double *)toy_tensor(model, "estimator_errors").data)[t], errors[t], 1e-12);
-        CHECK_CLOSE(((const double *)toy_tensor(model, "estimator_weights").data)[t], weights[t], 1e-12);
-        CHECK_CLOSE(staged[t], curve[t], 1e-12);
+        CHECK_CLOSE(((const double *)toy_tensor(model, "estimator_errors").data)[t], errors[t], tolerance);
+        CHECK_CLOSE(((const double *)toy_tensor(model, "estimator_weights").data)[t], weights[t], tolerance);
+        CHECK_CLOSE(staged[t], curve[t], tolerance);
     }
     CHECK_OK(ml_model_decision(model, data, got, n * K));
     for (size_t i = 0; i < 20 * K; i++)
-        CHECK_CLOSE(got[i], decision[i], 1e-12);
+        CHECK_CLOSE(got[i], decision[i], tolerance);
     CHECK_OK(ml_model_predict_proba(model, data, got, n * K));
     for (size_t i = 0; i < 20 * K; i++)
-        CHECK_CLOSE(got[i], proba[i], 1e-12);
+        CHECK_CLOSE(got[i], proba[i], tolerance);
     *at = proba + 20 * K;
     free(labels);
     free(got);
@@ -66,17 +62,41 @@ static void check_samme_set(const double *x, size_t n, size_t d, const double **
     ml_dataset_free(data);
 }
 
-TEST(adaboost, samme_is_that_of_scikit_learn)
+static void check_samme_file(const char *name, const char *const *const *settings, double tolerance)
 {
     size_t n_numbers;
-    double *numbers = test_read_numbers(test_expected_path("adaboost_samme.txt"), &n_numbers);
+    double *numbers = test_read_numbers(test_expected_path(name), &n_numbers);
     const size_t n = (size_t)numbers[0], d = (size_t)numbers[1];
     const double *x = numbers + 3, *next = x + n * d;
 
     for (size_t s = 0; s < (size_t)numbers[2]; s++)
-        check_samme_set(x, n, d, &next);
+        check_samme_set(x, n, d, settings[s], tolerance, &next);
     CHECK(next == numbers + n_numbers);
     free(numbers);
+}
+
+/* With 180 values at most, codes are exact. */
+TEST(adaboost, samme_is_that_of_scikit_learn)
+{
+    const char *const *const coded = TOY_SETTINGS("algorithm", "samme", "tree__max_depth", "1", "max_bins", "255");
+    const char *const *const ranked = TOY_SETTINGS("algorithm", "samme", "tree__max_depth", "1", "max_bins", "0");
+
+    check_samme_file("adaboost_samme.txt", (const char *const *const[]){coded, coded, coded}, 1e-12);
+    check_samme_file("adaboost_samme.txt", (const char *const *const[]){ranked, ranked, ranked}, 1e-12);
+}
+
+/* A tree rounds weights to 2^-52 of their sum, of which logarithms of small shares make more. */
+TEST(adaboost, samme_r_is_that_of_scikit_learn)
+{
+    for (int coded = 0; coded < 2; coded++) {
+        const char *const max_bins = coded ? "255" : "0";
+        const char *const *const stump =
+            TOY_SETTINGS("algorithm", "samme_r", "tree__max_depth", "1", "max_bins", max_bins);
+        const char *const *const tree =
+            TOY_SETTINGS("algorithm", "samme_r", "tree__max_depth", "2", "max_bins", max_bins);
+
+        check_samme_file("adaboost_samme_r.txt", (const char *const *const[]){stump, tree, stump}, 1e-10);
+    }
 }
 
 /* ---- R2 against scikit-learn, on the same draws ---- */
@@ -455,6 +475,17 @@ TEST(adaboost, damaged_tensors_are_refused)
     REFUSED(theirs->schema.n_features, 2, "member 1 has 2 features, expected 3");
     REFUSED(theirs->schema.outputs[0].n_classes, 2, "member 1 has other classes");
 #undef REFUSED
+    {
+        ml_dataset *reals = toy_data(NULL, false);
+        ml_model *regressor = toy_fitted(NULL, "adaboost", reals, TOY_SETTINGS("n_estimators", "3"));
+        const uint64_t shape[] = {1};
+
+        CHECK(ml__learned_add(regressor->learned, "votes_by_probability", ML_INT32, 1, shape));
+        CHECK_FAILS(ml__learned_validate(regressor, regressor->learned, false), ML_E_FORMAT,
+                    "'votes_by_probability' is for labels");
+        ml_model_free(regressor);
+        ml_dataset_free(reals);
+    }
     alpha[0] = alpha[1] = 1.7e308;
     CHECK_FAILS(ml__learned_validate(model, learned, false), ML_E_FORMAT, "the sum is not finite");
     ml_model_free(model);
@@ -463,9 +494,11 @@ TEST(adaboost, damaged_tensors_are_refused)
 
 TEST(adaboost, saved_and_loaded_it_predicts_the_same_bits)
 {
-    for (int labels = 0; labels < 2; labels++) {
-        ml_dataset *data = toy_data(NULL, labels);
-        ml_model *model = toy_fitted(NULL, "adaboost", data, TOY_SETTINGS("n_estimators", "12")), *loaded;
+    for (int kind = 0; kind < 3; kind++) { /* R2, SAMME, SAMME.R */
+        ml_dataset *data = toy_data(NULL, kind > 0);
+        ml_model *model = toy_fitted(NULL, "adaboost", data,
+                                     TOY_SETTINGS("n_estimators", "12", "algorithm", kind == 2 ? "samme_r" : "samme")),
+                 *loaded;
         size_t n_bytes;
         void *bytes = test_saved(model, &n_bytes);
         double *a = toy_predictions(model, data), *b;
@@ -487,18 +520,27 @@ TEST(adaboost, saved_and_loaded_it_predicts_the_same_bits)
 TEST(adaboost, any_number_of_threads_gives_the_same_bytes)
 {
     toy_check_threads("adaboost", true, NULL);
+    toy_check_threads("adaboost", true, TOY_SETTINGS("max_bins", "0"));
+    toy_check_threads("adaboost", true, TOY_SETTINGS("algorithm", "samme_r"));
+    toy_check_threads("adaboost", true, TOY_SETTINGS("algorithm", "samme_r", "max_bins", "0"));
     toy_check_threads("adaboost", false, NULL);
 }
 
 TEST(adaboost, every_failing_allocation_is_reported)
 {
-    CHECK(toy_check_memory(1, "adaboost", true, TOY_SETTINGS("n_estimators", "3"), false) >= 50);
+    CHECK(toy_check_memory(1, "adaboost", true, TOY_SETTINGS("n_estimators", "3"), false) >= 20);
+    CHECK(toy_check_memory(1, "adaboost", true, TOY_SETTINGS("n_estimators", "3", "max_bins", "0"), false) >= 50);
+    CHECK(toy_check_memory(1, "adaboost", true, TOY_SETTINGS("n_estimators", "3", "algorithm", "samme_r"), false) >=
+          20);
+    CHECK(toy_check_memory(1, "adaboost", true,
+                           TOY_SETTINGS("n_estimators", "3", "algorithm", "samme_r", "max_bins", "0"), false) >= 50);
     CHECK(toy_check_memory(1, "adaboost", false, TOY_SETTINGS("n_estimators", "3"), true) >= 50);
 }
 
-/* Each round ticks once for the tree in it and once for itself. */
+/* Each round ticks once for itself and, when it is the base's own fit, once for the tree in it. */
 TEST(adaboost, cancel_leaves_the_model_unchanged)
 {
-    CHECK(toy_check_cancel("adaboost", true, TOY_SETTINGS("n_estimators", "5")) == 10);
+    CHECK(toy_check_cancel("adaboost", true, TOY_SETTINGS("n_estimators", "5")) == 5);
+    CHECK(toy_check_cancel("adaboost", true, TOY_SETTINGS("n_estimators", "5", "max_bins", "0")) == 10);
     CHECK(toy_check_cancel("adaboost", false, TOY_SETTINGS("n_estimators", "5")) == 10);
 }

@@ -5,6 +5,7 @@
 tests/expected/adaboost_samme.txt  scikit-learn's AdaBoostClassifier(algorithm="SAMME") on stumps: errors and weights of
                                    the rounds, training error after each round, decision and shares of some rows; the
                                    same for 10 orders of features, so no split hangs on a tie
+tests/expected/adaboost_samme_r.txt  the same for algorithm="SAMME.R", on stumps and on trees of depth 2
 tests/expected/adaboost_r2.txt     scikit-learn's AdaBoostRegressor (R2, Drucker 1997) on the rows that the library draws:
                                    its random numbers (Philox4x32-10) are computed here
 """
@@ -25,24 +26,24 @@ def numbers(values):
 # ---- SAMME ----
 
 
-def samme(X, y, n_rounds, rate, weights, seed):
+def samme(X, y, n_rounds, rate, weights, seed, algorithm="SAMME", depth=1):
     model = AdaBoostClassifier(
-        DecisionTreeClassifier(max_depth=1, random_state=seed),
+        DecisionTreeClassifier(max_depth=depth, random_state=seed),
         n_estimators=n_rounds,
         learning_rate=rate,
-        algorithm="SAMME",
+        algorithm=algorithm,
         random_state=seed,
     )
     return model.fit(X, y, sample_weight=weights)
 
 
-def two_columns(decision):
-    """One row of class 1 against class 0 as votes of both."""
-    return decision if decision.ndim == 2 else np.column_stack([(1 - decision) / 2, (1 + decision) / 2])
+def two_columns(decision, algorithm):
+    """One row of class 1 against class 0 as votes of both, which sum to 1, or for SAMME.R to 0."""
+    total = int(algorithm == "SAMME")
+    return decision if decision.ndim == 2 else np.column_stack([(total - decision) / 2, (total + decision) / 2])
 
 
-def make_samme():
-    np.seterr(divide="ignore")  # scikit-learn takes the logarithm of weights that are 0
+def samme_data():
     rng = np.random.RandomState(11)
     n, d = 180, 4
     X = np.round(rng.normal(size=(n, d)) * 1024) / 1024
@@ -53,22 +54,38 @@ def make_samme():
         ("noisy", (noisy > 0.1).astype(int), 60, 1.0, None),
         ("noisy, 4 classes, weights", np.digitize(noisy, [-1, 0, 1]), 60, 0.5, rng.randint(0, 9, size=n) / 4),
     ]
+    return X, sets
+
+
+def write_samme(name, X, sets, algorithm, depths):
+    n, d = X.shape
     text = "# n, d, number of sets; X\n" + numbers([n, d, len(sets)]) + "".join(numbers(row) for row in X)
-    for name, y, n_rounds, rate, weights in sets:
-        models = [samme(X, y, n_rounds, rate, weights, seed) for seed in range(10)]
+    for (title, y, n_rounds, rate, weights), depth in zip(sets, depths):
+        models = [samme(X, y, n_rounds, rate, weights, seed, algorithm, depth) for seed in range(10)]
         for other in models[1:]:
-            assert np.array_equal(models[0].estimator_errors_, other.estimator_errors_), name
+            assert np.allclose(models[0].estimator_errors_, other.estimator_errors_, rtol=0, atol=1e-13), title
         model = models[0]
         rounds = len(model.estimators_)
         curve = [np.mean(prediction != y) for prediction in model.staged_predict(X)]
-        text += f"# {name}: classes, rounds, learning rate, weighted; labels; weights; errors, weights, training error\n"
+        text += f"# {title}: classes, rounds, learning rate, weighted; labels; weights; errors, weights, training error\n"
         text += "# after each round; decision and shares of the first 20 rows\n"
         text += numbers([y.max() + 1, rounds, rate, weights is not None])
         text += numbers(y) + numbers(np.ones(n) if weights is None else weights)
         text += numbers(model.estimator_errors_[:rounds]) + numbers(model.estimator_weights_[:rounds]) + numbers(curve)
-        text += numbers(two_columns(model.decision_function(X[:20]))) + numbers(model.predict_proba(X[:20]))
-    with open(os.path.join(EXPECTED, "adaboost_samme.txt"), "w") as file:
+        text += numbers(two_columns(model.decision_function(X[:20]), algorithm)) + numbers(model.predict_proba(X[:20]))
+    with open(os.path.join(EXPECTED, name), "w") as file:
         file.write(text)
+
+
+def make_samme():
+    np.seterr(divide="ignore")  # scikit-learn takes the logarithm of weights that are 0
+    X, sets = samme_data()
+    write_samme("adaboost_samme.txt", X, sets, "SAMME", [1, 1, 1])
+    # labels with noise everywhere: the logarithms of shares of pure leaves would leave nothing to compare
+    rng = np.random.RandomState(3)
+    flip = [np.where(rng.uniform(size=len(y)) < 0.2, rng.randint(0, y.max() + 1, size=len(y)), y) for _, y, _, _, _ in sets]
+    sets = [(set[0], y, 10, set[3], set[4]) for set, y in zip(sets, flip)]
+    write_samme("adaboost_samme_r.txt", X, sets, "SAMME.R", [1, 2, 1])
 
 
 # ---- the library's random numbers ----

@@ -4,9 +4,6 @@
  *
  * Each tree is a task of its own with a key made from the fit's seed and its number, so neither threads nor batches show
  * in the result. Between batches the monitor is told of each tree and the deadline is looked at.
- *
- * Importance of a feature: what the splits on it gained, as shares of the tree's total; the mean over the trees that have
- * a split, as shares again (Breiman 2001; scikit-learn's feature_importances_). All 0 when no tree has a split.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -434,35 +431,7 @@ done:
     return st;
 }
 
-/* ---- tensors ---- */
-
-static double sum_of(const double *v, size_t n)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        sum += v[i];
-    return sum;
-}
-
-static ml_status publish_importances(const forest *r)
-{
-    const size_t d = r->data.d;
-    double *importances, sum;
-    ml_status st = ML_OK;
-
-    ML__PUBLISH(r->f, importances, "feature_importances", ML_FLOAT64, d);
-    for (size_t t = 0; t < r->n_grown; t++) {
-        sum = sum_of(r->trees[t].importance, d);
-        for (size_t j = 0; j < d && sum > 0; j++)
-            importances[j] += r->trees[t].importance[j] / sum;
-    }
-    sum = sum_of(importances, d);
-    for (size_t j = 0; j < d && sum > 0; j++)
-        importances[j] /= sum;
-done:
-    return st;
-}
+/* ---- fit ---- */
 
 ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap)
 {
@@ -486,7 +455,7 @@ ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_tree
     for (size_t t = 0; t < n_trees; t++)
         ml__arena_init(&r.arenas[t], f->context);
     ML__TRY(grow_trees(&r));
-    ML__TRY(publish_importances(&r));
+    ML__TRY(ml__importances_publish(f, r.trees, r.n_grown));
     ML__TRY(ml__trees_publish(f, r.data.K, r.n_grown, r.trees, r.arenas));
 done:
     for (size_t i = 0; i < r.n_growers && r.growers; i++)

@@ -5,6 +5,9 @@
  * Rows of values   of reals each leaf has its own, counted from the tree's first. Of labels, equal rows are kept once in the
  *                  whole forest: most leaves hold one class only. They are in the order in which the trees bring them, so
  *                  a forest put together from parts of another is that one again.
+ * Importance       of a feature: what the splits on it gained, as shares of the tree's total; the mean over the trees that
+ *                  have a split, as shares again (Breiman 2001; scikit-learn's feature_importances_). All 0 when no tree
+ *                  has a split.
  */
 #include <string.h>
 
@@ -232,6 +235,33 @@ done:
     return st;
 }
 
+static double sum_of(const double *v, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += v[i];
+    return sum;
+}
+
+ml_status ml__importances_publish(ml__fit *f, const ml__tree *trees, size_t n_trees)
+{
+    double *importances, sum;
+    ml_status st = ML_OK;
+
+    ML__PUBLISH(f, importances, "feature_importances", ML_FLOAT64, f->d);
+    for (size_t t = 0; t < n_trees; t++) {
+        sum = sum_of(trees[t].importance, f->d);
+        for (size_t j = 0; j < f->d && sum > 0; j++)
+            importances[j] += trees[t].importance[j] / sum;
+    }
+    sum = sum_of(importances, f->d);
+    for (size_t j = 0; j < f->d && sum > 0; j++)
+        importances[j] /= sum;
+done:
+    return st;
+}
+
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas)
 {
     const totals all = count(trees, n_trees);
@@ -242,7 +272,7 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
     int32_t *words;
     int64_t *offset, *first_value;
     double *value;
-    ml_status st = ML_OK;
+    ml_status st;
 
     if (f->task == ML__CLASSIFY) {
         ML__NEW(f->scratch, number, all.most_values);

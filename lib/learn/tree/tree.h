@@ -349,6 +349,8 @@ bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i);
 ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
 /* Where a row goes from a split. */
 uint32_t ml__tree_child(const ml__trees *trees, const ml__tree_node *node, const float *x);
+/* Put the importances of the features into f->learned. */
+ml_status ml__importances_publish(ml__fit *f, const ml__tree *trees, size_t n_trees);
 /* Put the trees into f->learned and free them one by one. */
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
 
