@@ -21,6 +21,7 @@ enum {
     SMALL_SUM_BITS = 30,   /* of the sums of products of a small node */
     MOST_BITS = 40,        /* of a target */
     LEAST_EXPONENT = -900, /* a node whose targets differ less is split as if they were equal */
+    LONG_CLASSES = 16, /* rows of a class, on average, from which on they are long */
     FIRST_CAPACITY = 256
 };
 
@@ -210,6 +211,29 @@ static void fill_bag(ml__column_grower *g)
 
 /* ---- what the features of a node have in common ---- */
 
+/* In large nodes a class has many rows: look for its end only. */
+static void describe_long_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
+{
+    const uint8_t *label = g->label + node->begin;
+
+    rows->label = label;
+    rows->W = rows->heaviest_class = 0;
+    rows->sum_squares = 0;
+    rows->n_classes_here = 0;
+    for (size_t i = 0, end; i < node->n; i = end) {
+        uint32_t weight;
+
+        for (end = i + 1; end < node->n && label[end] == label[i];)
+            end++;
+        weight = (uint32_t)g->kernels->tree_sum(end - i, rows->weight + i);
+        g->class_weight[label[i]] = weight;
+        g->class_end[rows->n_classes_here++] = (uint32_t)end;
+        rows->W += weight;
+        rows->heaviest_class = weight > rows->heaviest_class ? weight : rows->heaviest_class;
+        rows->sum_squares += (uint64_t)weight * weight;
+    }
+}
+
 /* Without a branch: in small nodes a new class comes with every other row. */
 static void describe_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
 {
@@ -278,7 +302,7 @@ static void describe(ml__column_grower *g, const open_node *node, ml__tree_rows 
     rows->weight = g->weight + node->begin;
     *scale = 1;
     if (g->label) {
-        describe_classes(g, node, rows);
+        (node->n < LONG_CLASSES * g->data->K ? describe_classes : describe_long_classes)(g, node, rows);
         return;
     }
     rows->W = (uint32_t)g->kernels->tree_sum(node->n, rows->weight);

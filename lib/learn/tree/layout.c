@@ -14,6 +14,7 @@
 #include "learn/tree/tree.h"
 
 enum { MAX_COMPACT_VALUES = ML__VALUE_MASK + 1 };
+static const double NODE_NANOSECONDS = 5; /* to write one */
 static const uint32_t LEAF_NAN = 0x7fc00000u;
 
 uint32_t ml__link_shift(size_t d)
@@ -128,16 +129,13 @@ done:
     return st;
 }
 
-/* From now on the leaves of the tree number the rows of `s`; `number` [n_values] is workspace. */
-static ml_status share_values(shares *s, ml__tree *tree, uint32_t *number)
+/* Numbers of the tree's rows of values in `s`. */
+static ml_status share_values(shares *s, const ml__tree *tree, uint32_t *number)
 {
     ml_status st = ML_OK;
 
     for (size_t v = 0; v < tree->n_values; v++)
         ML__TRY(find_shares(s, tree->value + v * s->K, &number[v]));
-    for (size_t i = 0; i < tree->n_nodes; i++)
-        if (tree->nodes[i].feature < 0)
-            tree->nodes[i].next = number[tree->nodes[i].next];
 done:
     return st;
 }
@@ -175,19 +173,23 @@ bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i)
     return true;
 }
 
-/* Breadth first: `order` [n_nodes] is the queue, which also says where each node goes. */
-static void write_tree(const ml__tree *tree, size_t n_words, uint32_t shift, uint32_t *order, uint32_t *words)
+/* Breadth first: `order` [n_nodes] is the queue, which also says where each node goes. `number`: of the rows of values, or
+ * NULL when they stay as they are. */
+static void write_tree(const ml__tree *tree, const uint32_t *number, size_t n_words, uint32_t shift, uint32_t *order,
+                       uint32_t *words)
 {
     uint32_t n = 1;
 
     order[0] = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const ml__tree_node *node = &tree->nodes[order[i]];
+        ml__tree_node node = tree->nodes[order[i]];
 
-        write_node(words + (size_t)i * n_words, n_words, shift, i, node, n);
-        if (node->feature >= 0) {
-            order[n++] = node->next;
-            order[n++] = node->next + 1;
+        if (node.feature < 0 && number)
+            node.next = number[node.next];
+        write_node(words + (size_t)i * n_words, n_words, shift, i, &node, n);
+        if (node.feature >= 0) {
+            order[n++] = node.next;
+            order[n++] = node.next + 1;
         }
     }
 }
@@ -262,46 +264,84 @@ done:
     return st;
 }
 
+/* What is written, tree by tree. */
+typedef struct {
+    ml__tree *trees;
+    ml__arena *arenas;
+    size_t K, n_words;
+    uint32_t shift;
+    uint32_t **number; /* [n_trees] of labels: numbers of the rows of values; else NULL */
+    uint32_t *words;
+    const int64_t *offset, *first_value;
+    double *value; /* of reals */
+} writing;
+
+/* Frees the tree. */
+static ml_status write_one(void *argument, size_t t)
+{
+    const writing *w = argument;
+    const ml__tree *tree = &w->trees[t];
+    uint32_t *order;
+    ml_status st = ML_OK;
+
+    ML__NEW(&w->arenas[t], order, tree->n_nodes);
+    write_tree(tree, w->number ? w->number[t] : NULL, w->n_words, w->shift, order,
+               w->words + (size_t)w->offset[t] * w->n_words);
+    if (!w->number)
+        memcpy(w->value + (size_t)w->first_value[t] * w->K, tree->value, tree->n_values * w->K * sizeof *w->value);
+    ml__arena_free(&w->arenas[t]);
+done:
+    return st;
+}
+
+/* The rows of values of labels, each once. */
+static ml_status share_all(ml__fit *f, size_t n_trees, shares *s, writing *w)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, w->number, n_trees);
+    for (size_t t = 0; t < n_trees; t++) {
+        ML__NEW(f->scratch, w->number[t], w->trees[t].n_values);
+        ML__TRY(share_values(s, &w->trees[t], w->number[t]));
+    }
+done:
+    return st;
+}
+
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas)
 {
     const totals all = count(trees, n_trees);
-    const uint32_t shift = ml__link_shift(f->d);
     shares s = {.arena = f->scratch, .K = K};
-    size_t n_values = all.n_values, most_values = all.most_values, n_words, at = 0, at_value = 0;
-    uint32_t *order, *number;
+    writing w = {.trees = trees, .arenas = arenas, .K = K, .shift = ml__link_shift(f->d)};
+    size_t n_values = all.n_values, most_values = all.most_values;
     int32_t *words;
     int64_t *offset, *first_value;
-    double *value;
     ml_status st;
 
     if (f->task == ML__CLASSIFY) {
-        ML__NEW(f->scratch, number, all.most_values);
-        for (size_t t = 0; t < n_trees; t++)
-            ML__TRY(share_values(&s, &trees[t], number));
+        ML__TRY(share_all(f, n_trees, &s, &w));
         n_values = most_values = s.n;
     }
-    n_words = shift < 32 && all.most_nodes <= (size_t)1 << (32 - shift) && most_values <= MAX_COMPACT_VALUES
-                  ? ML__COMPACT_WORDS
-                  : ML__WIDE_WORDS;
-    ML__NEW(f->scratch, order, all.most_nodes);
+    w.n_words = w.shift < 32 && all.most_nodes <= (size_t)1 << (32 - w.shift) && most_values <= MAX_COMPACT_VALUES
+                    ? ML__COMPACT_WORDS
+                    : ML__WIDE_WORDS;
     ML__TRY(publish_sets(f, all.n_set_words, n_trees, trees));
-    ML__PUBLISH(f, words, "trees.nodes", ML_INT32, all.n_nodes, n_words);
+    ML__PUBLISH(f, words, "trees.nodes", ML_INT32, all.n_nodes, w.n_words);
     ML__PUBLISH(f, offset, "trees.offset", ML_INT64, n_trees + 1);
     ML__PUBLISH(f, first_value, "trees.first_value", ML_INT64, n_trees);
-    ML__PUBLISH(f, value, "trees.value", ML_FLOAT64, n_values, K);
+    ML__PUBLISH(f, w.value, "trees.value", ML_FLOAT64, n_values, K);
     if (f->task == ML__CLASSIFY)
-        memcpy(value, s.rows, n_values * K * sizeof *value);
+        memcpy(w.value, s.rows, n_values * K * sizeof *w.value);
+    w.words = (uint32_t *)words;
+    w.offset = offset;
+    w.first_value = first_value;
     for (size_t t = 0; t < n_trees; t++) {
-        write_tree(&trees[t], n_words, shift, order, (uint32_t *)words + at * n_words);
-        at += trees[t].n_nodes;
-        offset[t + 1] = (int64_t)at;
-        if (f->task != ML__CLASSIFY) {
-            memcpy(value + at_value * K, trees[t].value, trees[t].n_values * K * sizeof *value);
-            first_value[t] = (int64_t)at_value;
-            at_value += trees[t].n_values;
-        }
-        ml__arena_free(&arenas[t]);
+        offset[t + 1] = offset[t] + (int64_t)trees[t].n_nodes;
+        if (f->task != ML__CLASSIFY && t + 1 < n_trees)
+            first_value[t + 1] = first_value[t] + (int64_t)trees[t].n_values;
     }
+    ML__TRY(ml__parallel_for_cost(f->context, n_trees, NODE_NANOSECONDS * (double)all.n_nodes / (double)n_trees,
+                                  write_one, &w));
 done:
     return st;
 }

@@ -24,6 +24,7 @@ enum {
     NEXT_LEVELS = 4   /* and between two such questions */
 };
 static const double SHARE_TOLERANCE = 1e-6;
+static const double NODE_NANOSECONDS = 5; /* to check one */
 
 typedef struct {
     ml__trees trees;
@@ -121,6 +122,19 @@ done:
     return st;
 }
 
+typedef struct {
+    const ml__trees *trees;
+    size_t n_values;
+    uint32_t *depth; /* [n_trees] */
+} checking;
+
+static ml_status check_one(void *argument, size_t t)
+{
+    const checking *c = argument;
+
+    return check_tree(c->trees, t, c->n_values, &c->depth[t]);
+}
+
 /* Rows of shares: of each output not negative, sum 1. Which rows are of one class only is written down. */
 static ml_status check_shares(const double *share, size_t n_values, const ml__schema *schema, int32_t *sole)
 {
@@ -191,8 +205,9 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
               s->trees.n_trees);
     ML__NEW(&learned->arena, depth, s->trees.n_trees);
     s->trees.depth = depth;
-    for (size_t t = 0; t < s->trees.n_trees; t++)
-        ML__TRY(check_tree(&s->trees, t, n_values, &depth[t]));
+    ML__TRY(ml__parallel_for_cost(learned->context, s->trees.n_trees,
+                                  NODE_NANOSECONDS * (double)nodes->shape[0] / (double)s->trees.n_trees, check_one,
+                                  &(checking){&s->trees, n_values, depth}));
     if (learned->task == ML__CLASSIFY) {
         ML__NEW(&learned->arena, sole, n_values);
         ML__TRY(check_shares(s->trees.value, n_values, &learned->schema, sole));
