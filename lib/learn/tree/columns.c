@@ -399,11 +399,11 @@ static double decrease_of_pair(const ml__column_grower *g, const open_node *node
     return a * b / (a + b) * square;
 }
 
-/* What the split removes of the impurity, times the node's weight. */
+/* What the split removes of the impurity, times the node's weight; rounding does not make it negative. */
 static double decrease(const ml__column_grower *g, const ml__tree_rows *rows, double gain, double scale)
 {
     if (g->label)
-        return gain - (double)rows->sum_squares / rows->W;
+        return fmax(gain - (double)rows->sum_squares / rows->W, 0);
     return g->data->classify ? 2 * gain / rows->W : gain / rows->W / scale / scale;
 }
 
