@@ -54,7 +54,7 @@ typedef struct ml__tree_cut {
 
 /* One prototype per operation; OP(name) the declarator. */
 #define ML__TREE_OPS(OP)                                                                                                     \
-    /* code[i] = how many of the 255 ascending cuts (the unused ones +inf) are below x[i]; NaN gives 0 */                    \
+    /* code[i] = how many of 256 ascending cuts (the unused ones and the last +inf) are below x[i]; NaN gives 0 */           \
     void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                        \
     /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                                 \
     size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                                    \

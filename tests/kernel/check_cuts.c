@@ -392,6 +392,68 @@ static void check_rows(const ml__kernels *const *tables, size_t n_tables, cut_op
     }
 }
 
+/* ---- tables of weights ---- */
+
+/* Weights up to 2^46: of 65536 cells at most, their sum stays below 2^62. Some cells are empty. */
+static void fill_weights(size_t K, size_t stride, uint64_t *weights, uint64_t *class_weight, uint64_t *state)
+{
+    for (size_t k = 0; k < K; k++) {
+        class_weight[k] = 0;
+        for (size_t c = 0; c < stride; c++) {
+            const uint64_t random = check_random(state);
+            weights[k * stride + c] = random % 3 ? (random >> 8) >> (random >> 2) % 56 >> 10 : 0;
+            class_weight[k] += weights[k * stride + c];
+        }
+    }
+}
+
+static void best_of_table(size_t K, size_t stride, const uint64_t *weights, const uint64_t *class_weight,
+                          ml__tree_cut *best)
+{
+    uint64_t l_k[ML__MAX_CODES] = {0}, l = 0, W = 0;
+
+    for (size_t k = 0; k < K; k++)
+        W += class_weight[k];
+    for (size_t c = 0; c < stride; c++) {
+        double sum = 0, gain;
+
+        for (size_t k = 0; k < K; k++) {
+            l_k[k] += weights[k * stride + c];
+            l += weights[k * stride + c];
+        }
+        for (size_t k = 0; k < K; k++) {
+            const double left = (double)(int64_t)l_k[k], right = (double)(int64_t)(class_weight[k] - l_k[k]);
+            const double difference = left * (double)(int64_t)(W - l) - right * (double)(int64_t)l;
+            sum += difference * difference;
+        }
+        gain = sum / ((double)(int64_t)l * (double)(int64_t)(W - l));
+        if (gain > best->gain)
+            *best = (ml__tree_cut){gain, (uint32_t)c};
+    }
+}
+
+static void check_weights(const ml__kernels *const *tables, size_t n_tables, size_t K, size_t stride, uint64_t *state)
+{
+    uint64_t *weights = check_fenced(0, K * stride, sizeof *weights);
+    uint64_t *class_weight = check_fenced(1, K, sizeof *class_weight);
+
+    fill_weights(K, stride, weights, class_weight, state);
+    for (size_t t = 0; t < n_tables; t++) {
+        ml__tree_cut best = {.gain = -1}, want = {.gain = -1};
+
+        check_begin("%s tree_cut_table of %zu classes, %zu codes", tables[t]->name, K, stride);
+        best_of_table(K, stride, weights, class_weight, &want);
+        tables[t]->tree.tree_cut_table(K, stride, weights, class_weight, &best);
+        check_that(best.gain == want.gain && best.code == want.code, "gain %.17g at %u, not %.17g at %u", best.gain,
+                   best.code, want.gain, want.code);
+        want.code = best.code = UNTOUCHED;
+        tables[t]->tree.tree_cut_table(K, stride, weights, class_weight, &best);
+        check_that(best.code == UNTOUCHED, "an equal gain took the place of the best");
+        check_fences();
+        check_end();
+    }
+}
+
 void check_cuts(const ml__kernels *const *tables, size_t n_tables)
 {
     static const size_t LARGE[] = {511, 512, 1000, 2047, 2048, 2049, 4096, 8191, 20000, 60000};
@@ -411,4 +473,7 @@ void check_cuts(const ml__kernels *const *tables, size_t n_tables)
         for (int round = 0; round < 3; round++)
             for (cut_op op = TWO; op <= TARGETS; op++)
                 check_rows(tables, n_tables, op, LARGE[i], &state);
+    for (size_t i = 0; i < sizeof LABELS / sizeof LABELS[0]; i++)
+        for (size_t stride = 8; stride <= ML__MAX_CODES; stride += 8)
+            check_weights(tables, n_tables, LABELS[i], stride, &state);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_CUTS = 255, BEHIND = ML__COLUMN_PADDING - 1 /* bytes behind a column that may be read */ };
+enum { N_CUTS = 256, BEHIND = ML__COLUMN_PADDING - 1 /* bytes behind a column that may be read */ };
 
 /* Beyond the lengths that are all tried. */
 static const size_t LARGE[] = {383, 384, 511, 512, 513, 1000, 4095, 4096, 4097, 20001};
