@@ -57,6 +57,7 @@ static inline uint64_t compare_64(const uint8_t *code, uint8_t cut)
 }
 
 #define PUBLIC(name) ML__AVX2_TREE(name)
+#include "kernel/trees_columns_tmpl.h"
 #include "kernel/trees_tmpl.h"
 
 #ifdef __clang__

@@ -16,6 +16,7 @@
 #include "kernel/trees_bmi2.h"
 
 #define PUBLIC(name) ML__AVX512_TREE(name)
+#include "kernel/trees_columns_tmpl.h"
 #include "kernel/trees_tmpl.h"
 
 #ifdef __clang__

@@ -5,4 +5,5 @@
 #include "kernel/trees_plain.h"
 
 #define PUBLIC(name) ML__PORTABLE_TREE(name)
+#include "kernel/trees_columns_tmpl.h"
 #include "kernel/trees_tmpl.h"

@@ -42,6 +42,7 @@ static inline void move_small(size_t n, size_t n_columns, uint8_t *columns, size
 }
 
 #define PUBLIC(name) ML__VBMI2_TREE(name)
+#include "kernel/trees_columns_tmpl.h"
 #include "kernel/trees_tmpl.h"
 
 #ifdef __clang__
