@@ -269,6 +269,8 @@ static ml_status check_task(const ml_model *model, const ml__learned *learned)
     const bool right = learned->task == ML__UNSUPERVISED || (learned->task == ML__CLASSIFY && labels) ||
                        (learned->task == ML__REGRESS && schema->n_outputs && !labels);
 
+    if (!model->kind->tasks_of && !(model->kind->tasks & (uint32_t)learned->task))
+        return ml__fail(ML_E_FORMAT, "%s: its task is none that it can learn", model->kind->name);
     if (!right)
         return ml__fail(ML_E_FORMAT, "%s: its task does not fit its outputs", model->kind->name);
     if (!schema->n_features)

@@ -446,10 +446,9 @@ ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double
     alignas(64) char small[STACK_SCRATCH];
     ml__scratch s = {scratch, scratch_nbytes};
     size_t needed;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    if (!model || !x || !out)
-        return ml__fail(ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
+    ML__CHECK(model && x && out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
     ML__TRY(check_ready(model, what));
     ML__CHECK(n_out == ml_model_width(model, what), ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out,
               call_name(what), ml_model_width(model, what));

@@ -215,3 +215,37 @@ TEST(columns, rows_are_predicted_alike_alone_and_among_others)
         free_case(&c);
     }
 }
+
+/* One target far away, or all of them far from 0: the others keep their digits. */
+TEST(columns, targets_of_any_size_keep_their_digits)
+{
+    static const double FAR[] = {1e17, -1e30, 1e300, 12};
+    enum { N = 11 };
+
+    for (size_t f = 0; f < sizeof FAR / sizeof FAR[0]; f++) {
+        double x[N], t[N], *values;
+        ml_dataset *data;
+        ml_model *model;
+
+        for (size_t i = 0; i < N; i++) {
+            x[i] = (double)i;
+            t[i] = i + 1 < N ? 1e-3 * (double)(i / 2) : FAR[f]; /* leaves of equal targets, and of unequal ones below */
+        }
+        data = toy_reals(NULL, x, N, 1, t);
+        model = toy_fitted(NULL, "random_forest", data,
+                           TOY_SETTINGS("n_estimators", "1", "bootstrap", "false", "max_bins", "255"));
+        values = toy_predictions(model, data);
+        for (size_t i = 0; i < N; i++)
+            CHECK(values[i] == t[i]);
+        free(values);
+        ml_model_free(model);
+        model = toy_fitted(
+            NULL, "random_forest", data,
+            TOY_SETTINGS("n_estimators", "1", "bootstrap", "false", "max_bins", "255", "min_samples_split", "11"));
+        values = toy_predictions(model, data);
+        CHECK(fabs(values[0] - 2e-3) <= 1e-15 && values[N - 1] == FAR[f]); /* the mean of the ten */
+        free(values);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}

@@ -291,6 +291,24 @@ TEST(tree_categories, forests_use_them_with_any_number_of_threads)
         free(bytes[i]);
 }
 
+/* Stumps by a set of categories vote as their members predict. */
+TEST(tree_categories, boosted_stumps_vote_by_sets)
+{
+    ml_dataset *data = many_categories(NULL, true, 1);
+    ml_model *model = toy_fitted(NULL, "adaboost", data, TOY_SETTINGS("n_estimators", "6"));
+    const size_t T = ml_model_stage_count(model);
+    double *staged = malloc(T * N_ROWS * sizeof *staged), *last = toy_predictions(model, data);
+
+    CHECK(T > 1 && ml_model_member_count(model) == T);
+    CHECK_OK(ml_model_staged_predict(model, data, ML_PREDICT, staged, T * N_ROWS));
+    CHECK_SAME_BYTES(staged + (T - 1) * N_ROWS, N_ROWS * sizeof *last, last, N_ROWS * sizeof *last);
+    CHECK(toy_score(model, data) > 0.8);
+    free(staged);
+    free(last);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
 /* Merged in order, the trees of a forest are the forest again, sets and all; the nodes show them. */
 TEST(tree_categories, sets_go_with_their_trees)
 {

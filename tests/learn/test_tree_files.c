@@ -331,6 +331,19 @@ TEST(tree_files, too_deep_a_tree_is_refused)
     ml_dataset_free(data);
 }
 
+TEST(tree_files, a_tree_without_a_task_is_refused)
+{
+    for (int labels = 0; labels < 2; labels++) {
+        patient p = compact_patient(labels);
+        const int32_t task = p.learned->task;
+
+        p.learned->task = ML__UNSUPERVISED;
+        check_refused(p.model, p.learned, "its task is none that it can learn");
+        p.learned->task = task;
+        patient_free(&p);
+    }
+}
+
 TEST(tree_files, saved_and_loaded_it_predicts_the_same_bits)
 {
     ml_dataset *data = toy_data(NULL, true);

@@ -23,7 +23,7 @@ enum {
     MAX_TABLE_BYTES = 1 << 28, /* of all features */
     SUM_BITS = 52              /* of the weights at first */
 };
-static const double LARGEST_SUM = 0x1p60;
+static const double LARGEST_SUM = 0x1p60, SMALLEST_SUM = 0x1p-900; /* what brings it to 2^52 is finite */
 
 bool ml__coded_serves(const ml__fit *f, const ml__tree_params *base, size_t max_bins)
 {
@@ -203,7 +203,7 @@ ml_status ml__coded_reweight(ml__coded *c, double factor, bool *are_finite)
         c->row_factor ? c->sum_ahead : (double)(int64_t)(c->W - c->wrong) + (double)(int64_t)c->wrong * factor;
     ml_status st = ML_OK;
 
-    *are_finite = isfinite(sum) && sum > 0;
+    *are_finite = isfinite(sum) && sum >= SMALLEST_SUM;
     if (!*are_finite)
         goto done;
     c->factor = factor;
@@ -330,7 +330,8 @@ double ml__coded_factors(const ml__coded *c, const uint64_t *class_weight, const
         logs += factor[k] = log(fmax(share[k], DBL_EPSILON));
     for (size_t k = 0; k < c->K; k++) {
         factor[k] = exp(-c->power * (factor[k] - (logs - factor[k]) / ((double)c->K - 1)));
-        sum += (double)(int64_t)class_weight[k] * factor[k];
+        if (class_weight[k]) /* the factor of others may be infinite */
+            sum += (double)(int64_t)class_weight[k] * factor[k];
     }
     return sum;
 }

@@ -46,7 +46,8 @@ static bool are_stumps(const ml__members *members)
 {
     for (size_t t = 0; t < members->n; t++) {
         const ml_model *model = members->items[t].model;
-        if (model->kind != &ml__decision_tree || ml__trees_of(model)->offset[1] > 3)
+        if (model->kind != &ml__decision_tree || ml__trees_of(model)->offset[1] > 3 ||
+            ml__tree_node_at(ml__trees_of(model), 0, 0).is_set)
             return false;
     }
     return true;

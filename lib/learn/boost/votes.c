@@ -101,6 +101,8 @@ ml_status ml__boost_prepare(const ml_model *model, ml__learned *learned)
     ml_status st = ML_OK;
 
     (void)model;
+    ML__CHECK(learned->schema.n_outputs == 1, ML_E_FORMAT, "adaboost: %zu outputs, expected 1",
+              learned->schema.n_outputs);
     ML__NEW(&learned->arena, s, 1);
     s->T = (size_t)weights->shape[0];
     s->K = learned->schema.outputs[0].n_classes;
@@ -110,8 +112,6 @@ ml_status ml__boost_prepare(const ml_model *model, ml__learned *learned)
     s->by_probability = ml__learned_find(learned, "votes_by_probability");
     ML__CHECK(!s->by_probability || learned->task == ML__CLASSIFY, ML_E_FORMAT,
               "tensor 'votes_by_probability' is for labels");
-    ML__CHECK(learned->schema.n_outputs == 1, ML_E_FORMAT, "adaboost: %zu outputs, expected 1",
-              learned->schema.n_outputs);
     s->are_trees = true;
     for (size_t t = 0; t < s->T; t++) {
         ML__TRY(check_member(learned, &learned->members.items[t], t));

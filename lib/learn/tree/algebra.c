@@ -48,7 +48,7 @@ ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, m
 {
     const size_t n = ml__tree_size(trees, t), n_leaves = (n + 1) / 2, K = trees->K;
     const double *value = trees->value + (size_t)trees->first_value[t] * K;
-    size_t n_keys = 0;
+    size_t n_keys = 0, n_values = 0;
     uint64_t *keys, *other;
     ml__arena scratch;
     ml_status st = ML_OK;
@@ -56,7 +56,6 @@ ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, m
     ml__arena_init(&scratch, arena->context);
     *out = (ml__tree){.n_nodes = n};
     ML__NEW(arena, out->nodes, n);
-    ML__NEW(arena, out->value, n_leaves * K);
     ML__NEW(&scratch, keys, n_leaves);
     ML__NEW(&scratch, other, n_leaves);
     for (size_t i = 0; i < n; i++) {
@@ -65,6 +64,9 @@ ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, m
             keys[n_keys++] = (uint64_t)out->nodes[i].next << 32 | i;
     }
     ml__sort_keys(keys, other, n_leaves, 32);
+    for (size_t k = 0; k < n_leaves; k++)
+        n_values += !k || keys[k] >> 32 != keys[k - 1] >> 32;
+    ML__NEW(arena, out->value, n_values * K);
     for (size_t k = 0; k < n_leaves; k++) {
         if (!k || keys[k] >> 32 != keys[k - 1] >> 32)
             memcpy(out->value + out->n_values++ * K, value + (keys[k] >> 32) * K, K * sizeof *value);

@@ -44,7 +44,7 @@ done:
     return st;
 }
 
-/* Targets become numbers in [-1, 1]: (t - centre) / 2^exponent. */
+/* Targets become numbers in [-1, 1], t / 2^exponent: exactly, but for those that sink below the least number. */
 static ml_status order_by_target(ml__arena *scratch, const double *t, size_t n, ml__bins *bins)
 {
     uint64_t *keys, *other;
@@ -54,10 +54,9 @@ static ml_status order_by_target(ml__arena *scratch, const double *t, size_t n, 
     ML__NEW(scratch, other, n);
     ML__NEW(scratch, bins->t, n);
     ml__order_reals(t, n, bins->row, keys, other);
-    bins->centre = t[bins->row[0]] / 2 + t[bins->row[n - 1]] / 2;
-    (void)frexp(t[bins->row[n - 1]] / 2 - t[bins->row[0]] / 2, &bins->exponent);
+    (void)frexp(fmax(fabs(t[bins->row[0]]), fabs(t[bins->row[n - 1]])), &bins->exponent);
     for (size_t i = 0; i < n; i++)
-        bins->t[i] = ldexp(t[bins->row[i]] - bins->centre, -bins->exponent);
+        bins->t[i] = ldexp(t[bins->row[i]], -bins->exponent);
 done:
     return st;
 }

@@ -21,7 +21,7 @@ enum {
     SMALL_SUM_BITS = 30,   /* of the sums of products of a small node */
     MOST_BITS = 40,        /* of a target */
     LEAST_EXPONENT = -900, /* a node whose targets differ less is split as if they were equal */
-    LONG_CLASSES = 16, /* rows of a class, on average, from which on they are long */
+    LONG_CLASSES = 16,     /* rows of a class, on average, from which on they are long */
     FIRST_CAPACITY = 256
 };
 
@@ -426,15 +426,16 @@ static double mean_target(const ml__column_grower *g, const open_node *node)
     const double *t = g->bins->t;
     const uint32_t *ids = g->ids + node->begin;
     const uint8_t *weight = g->weight + node->begin;
+    const double least = t[ids[0]];
     double sum = 0, W = 0;
 
-    if (t[ids[0]] == t[ids[node->n - 1]])
+    if (least == t[ids[node->n - 1]])
         return g->data->t[g->bins->row[ids[0]]];
     for (size_t i = 0; i < node->n; i++) {
-        sum += t[ids[i]] * weight[i];
+        sum += (t[ids[i]] - least) * weight[i];
         W += weight[i];
     }
-    return g->bins->centre + ldexp(sum / W, g->bins->exponent);
+    return ldexp(least + sum / W, g->bins->exponent);
 }
 
 static void class_shares(const ml__column_grower *g, const open_node *node, double *share)

@@ -161,8 +161,7 @@ typedef struct ml__bins {
     uint32_t *row;       /* [n] of the data */
     uint8_t *label;      /* [n] or NULL */
     size_t n_first;      /* rows of class 0 */
-    double *t;           /* [n] ascending targets in [-1, 1]: (target - centre) / 2^exponent; or NULL */
-    double centre;
+    double *t;           /* [n] ascending targets in [-1, 1]: target / 2^exponent; or NULL */
     int exponent;
     uint8_t *code;           /* [d x stride] */
     uint32_t *n_codes;       /* [d] */

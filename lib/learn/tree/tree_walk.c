@@ -139,6 +139,8 @@ static ml_status check_one(void *argument, size_t t)
 static ml_status check_shares(const double *share, size_t n_values, const ml__schema *schema, int32_t *sole)
 {
     for (size_t i = 0; i < n_values; i++) {
+        size_t n_shares = 0;
+
         sole[i] = -1;
         for (size_t o = 0; o < schema->n_outputs; o++) {
             const size_t K = schema->outputs[o].n_classes;
@@ -151,6 +153,7 @@ static ml_status check_shares(const double *share, size_t n_values, const ml__sc
                         "tensor 'trees.value', row %zu: the share of class %zu of output '%s' is %g, negative", i, k,
                         schema->outputs[o].name, share[k]);
                 sum += share[k];
+                n_shares += share[k] > 0;
                 if (share[k] == 1)
                     sole[i] = (int32_t)k;
             }
@@ -158,10 +161,10 @@ static ml_status check_shares(const double *share, size_t n_values, const ml__sc
                 return ml__fail(ML_E_FORMAT,
                                 "tensor 'trees.value', row %zu: the shares of the classes of output '%s' sum to %g", i,
                                 schema->outputs[o].name, sum);
-            if (sum != 1 || schema->n_outputs > 1)
-                sole[i] = -1;
             share += K;
         }
+        if (n_shares > 1)
+            sole[i] = -1;
     }
     return ML_OK;
 }
