@@ -38,7 +38,8 @@ enum {
     ML_PARAM_BOOL = 3,   /**< 0 or 1; as text false or true */
     ML_PARAM_CHOICE = 4, /**< one of the texts in `choices` */
     ML_PARAM_INTS = 5,   /**< comma-separated whole numbers, "64,32" */
-    ML_PARAM_SIZE = 6    /**< a choice, a whole number (a count) or a real (a fraction) */
+    ML_PARAM_SIZE = 6,   /**< a choice, a whole number (a count) or a real (a fraction) */
+    ML_PARAM_WEIGHTS = 7 /**< a choice, or weights of classes by name or index: "no:1,yes:5"; the others get 1 */
 };
 
 typedef struct ml_param_info {
@@ -160,7 +161,9 @@ enum {
     ML_STOP_CONVERGED = 2, /**< the kind's tolerance was reached */
     ML_STOP_MAX_ITER = 3,  /**< the iteration limit came first */
     ML_STOP_EARLY = 4,     /**< no improvement on held-out data, or a boosting round that could not help */
-    ML_STOP_DEADLINE = 5   /**< time ran out */
+    ML_STOP_DEADLINE = 5,  /**< time ran out */
+    ML_STOP_MEMORY = 6 /**< the context's memory limit was reached: a forest has the trees that it had room for. Which
+                                these are may differ from fit to fit when there are several threads */
 };
 
 /**

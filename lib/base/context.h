@@ -14,7 +14,8 @@ struct ml_context {
     ml_context_options options;
     atomic_size_t n_references;
     atomic_uint_fast64_t n_bytes, n_bytes_peak;
-    ml__pool *pool; /* threads of our own, started on demand; NULL for serial or a host executor */
+    atomic_uint_fast64_t n_refused; /* blocks, for the memory limit */
+    ml__pool *pool;                 /* threads of our own, started on demand; NULL for serial or a host executor */
 };
 
 void ml__context_retain(ml_context *context);

@@ -85,6 +85,7 @@ static bool reserve(ml_context *context, size_t n_bytes)
 
     do {
         if (limit && (used > limit || n_bytes > limit - used)) {
+            atomic_fetch_add(&context->n_refused, 1);
             ml__fail(ML_E_MEMORY, "memory limit of %llu bytes: %llu are in use, %zu more were asked for",
                      (unsigned long long)limit, (unsigned long long)used, n_bytes);
             return false;

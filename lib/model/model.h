@@ -220,7 +220,7 @@ size_t ml__run_enter(ml__run *run, const char *name);
 void ml__run_leave(ml__run *run, size_t length);
 
 struct ml__fit {
-    const ml_model *model; /* parameters and member templates */
+    const ml_model *model; /* parameters and member templates; what it learned before when it is fitted again */
     const void *params;
     ml_context *context;
     const ml_dataset *data;       /* rows without label already left out, see ML__MISSING_LABELS */

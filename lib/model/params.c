@@ -45,11 +45,12 @@ static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
                                         "true or false",
                                         "one of",
                                         "a comma-separated list of whole numbers",
-                                        "a whole number"};
+                                        "a whole number",
+                                        "a table name:weight,name:weight or one of"};
     char range[96] = "";
 
-    if (p->type == ML_PARAM_CHOICE) {
-        ml__format(out, LIST_BYTES, "one of %s", p->choices);
+    if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_WEIGHTS) {
+        ml__format(out, LIST_BYTES, "%s %s", NOUNS[p->type], p->choices);
         return out;
     }
     if (p->type != ML_PARAM_BOOL)
@@ -204,6 +205,46 @@ static ml_status set_list(const char *kind, const ml__param *p, void *params, co
     return ML_OK;
 }
 
+bool ml__weights_next(const char **list, const char **name, size_t *name_length, double *weight)
+{
+    const char *entry = *list, *colon = NULL;
+    const size_t length = strcspn(entry, ",");
+
+    for (const char *c = entry; c < entry + length; c++)
+        if (*c == ':')
+            colon = c;
+    if (!colon || colon == entry ||
+        ml__parse_real(colon + 1, (size_t)(entry + length - colon - 1), weight) != ML__NUMBER_OK ||
+        !(*weight >= 0 && isfinite(*weight)))
+        return false;
+    *name = entry;
+    *name_length = (size_t)(colon - entry);
+    *list = entry + length + (entry[length] == ',');
+    return true;
+}
+
+static ml_status set_weights(const char *kind, const ml__param *p, void *params, const char *text, int64_t choice)
+{
+    const char *list = text, *name;
+    size_t n;
+    double weight;
+    ml__weights weights = {.form = choice};
+
+    if (choice < 0) {
+        while (ml__weights_next(&list, &name, &n, &weight))
+            ;
+        if (*list || !*text)
+            return wrong_value(kind, p, text);
+        if (strlen(text) >= sizeof weights.table)
+            return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %zu characters, got %zu", kind, p->name,
+                            sizeof weights.table - 1, strlen(text));
+        weights.form = ML__WEIGHTS_TABLE;
+        memcpy(weights.table, text, strlen(text) + 1);
+    }
+    *(ml__weights *)field(p, params) = weights;
+    return ML_OK;
+}
+
 static ml_status set_text(const char *kind, const ml__param *p, void *params, const char *text)
 {
     const size_t n = strlen(text);
@@ -213,6 +254,8 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
 
     if (p->type == ML_PARAM_INTS)
         return set_list(kind, p, params, text);
+    if (p->type == ML_PARAM_WEIGHTS)
+        return set_weights(kind, p, params, text, choice);
     if (p->type == ML_PARAM_CHOICE || (p->type == ML_PARAM_SIZE && choice >= 0)) {
         if (choice < 0)
             return wrong_value(kind, p, text);
@@ -285,6 +328,14 @@ static void print_size(const ml__param *p, const ml__size *size, ml__text *out)
         print_real(size->fraction, out);
 }
 
+static void print_weights(const ml__param *p, const ml__weights *weights, ml__text *out)
+{
+    if (weights->form == ML__WEIGHTS_TABLE)
+        ml__text_add(out, "%s", weights->table);
+    else
+        print_choice(p, weights->form, out);
+}
+
 void ml__param_print(const ml__param *param, const void *params, ml__text *out)
 {
     const void *at = (const char *)params + param->offset;
@@ -305,6 +356,9 @@ void ml__param_print(const ml__param *param, const void *params, ml__text *out)
         break;
     case ML_PARAM_SIZE:
         print_size(param, at, out);
+        break;
+    case ML_PARAM_WEIGHTS:
+        print_weights(param, at, out);
         break;
     default:
         for (size_t i = 0; i < list->n; i++)

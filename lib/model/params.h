@@ -3,13 +3,15 @@
  * Parameters: one table per kind drives setting, validation, defaults, documentation, files and bindings.
  *
  * A kind's parameters are a plain struct that can be copied with memcpy; the table says where each field lies. Field
- * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; SIZE ml__size.
+ * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; SIZE ml__size; WEIGHTS
+ * ml__weights.
  */
 #ifndef ML__MODEL_PARAMS_H
 #define ML__MODEL_PARAMS_H
 
 #include <invar/model.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "base/text.h"
 
@@ -25,6 +27,13 @@ typedef struct ml__size {
     int64_t count; /* the count, or the position in `choices` */
     double fraction;
 } ml__size;
+
+/* Weights of classes: a choice, or a table "name:weight,name:weight". */
+enum { ML__WEIGHTS_TABLE = -1, ML__WEIGHTS_BYTES = 512 };
+typedef struct ml__weights {
+    int64_t form; /* position in `choices`, or ML__WEIGHTS_TABLE */
+    char table[ML__WEIGHTS_BYTES];
+} ml__weights;
 
 typedef struct ml__param {
     const char *name;
@@ -69,6 +78,10 @@ typedef struct ml__param {
     {                                                                         \
 #field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc \
     }
+#define ML__WEIGHTS_OF_CLASSES(S, field, value, choices, doc)                         \
+    {                                                                                 \
+#field, ML_PARAM_WEIGHTS, offsetof(S, field), value, 0, 0, 0, 0, choices, doc \
+    }
 /* Every kind that draws random numbers has this one; f->seed is made from it. */
 #define ML__RANDOM_STATE(S) \
     ML__INT(S, random_state, "0", ML__RANGE(0, 9007199254740992.0), "seed of every random choice")
@@ -86,6 +99,9 @@ ml_status ml__params_set_int(const char *kind, const ml__param *table, void *par
 ml_status ml__params_set_real(const char *kind, const ml__param *table, void *params, const char *name, double value);
 ml_status ml__params_set_text(const char *kind, const ml__param *table, void *params, const char *name,
                               const char *value);
+/* The next entry of a table of weights, *list is moved behind it; false at its end and where it is not well-formed (then
+ * **list is not 0). Weights are finite and not negative; a name may contain colons, but no comma. */
+bool ml__weights_next(const char **list, const char **name, size_t *name_length, double *weight);
 /* Appends the value as ml_model_set_text() would take it. */
 void ml__param_print(const ml__param *param, const void *params, ml__text *out);
 

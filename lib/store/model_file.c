@@ -19,7 +19,7 @@ static const struct {
 } TASKS[] = {{ML__CLASSIFY, "classify"}, {ML__REGRESS, "regress"}, {ML__UNSUPERVISED, "unsupervised"}};
 enum { N_TASKS = sizeof TASKS / sizeof *TASKS };
 
-static const char *const STOPS[] = {NULL, "complete", "converged", "max_iter", "early", "deadline"};
+static const char *const STOPS[] = {NULL, "complete", "converged", "max_iter", "early", "deadline", "memory"};
 enum { N_STOPS = sizeof STOPS / sizeof *STOPS };
 
 const char *ml__task_name(int32_t task)

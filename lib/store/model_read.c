@@ -318,7 +318,7 @@ static ml_status read_stop(const loader *l, const ml__json_node *node, int32_t *
     *stop_reason = ml__stop_from_name(node->value.text);
     if (*stop_reason)
         return ML_OK;
-    return refuse(l, node, "a stop reason is 'complete', 'converged', 'max_iter', 'early' or 'deadline'");
+    return refuse(l, node, "a stop reason is 'complete', 'converged', 'max_iter', 'early', 'deadline' or 'memory'");
 }
 
 static ml_status read_learned(loader *l, const ml__json_node *node, ml_model *model, const ml__schema *parent)

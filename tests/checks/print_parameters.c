@@ -5,19 +5,21 @@
 
 static const char *type_name(int32_t type)
 {
-    static const char *const NAMES[] = {"", "int", "real", "bool", "choice", "ints", "size"};
+    static const char *const NAMES[] = {"", "int", "real", "bool", "choice", "ints", "size", "weights"};
 
-    return type >= ML_PARAM_INT && type <= ML_PARAM_SIZE ? NAMES[type] : "?";
+    return type >= ML_PARAM_INT && type <= ML_PARAM_WEIGHTS ? NAMES[type] : "?";
 }
 
 static void print_range(const ml_param_info *p)
 {
-    if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_SIZE)
+    if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_SIZE || p->type == ML_PARAM_WEIGHTS)
         for (const char *c = p->choices; *c; c++)
             printf(*c == '|' ? ", " : "%c", *c);
     if (p->type == ML_PARAM_SIZE)
         printf("%scount ", p->choices[0] ? ", or " : "");
-    if (p->type != ML_PARAM_CHOICE && p->type != ML_PARAM_BOOL)
+    if (p->type == ML_PARAM_WEIGHTS)
+        printf(", or name:weight,name:weight");
+    else if (p->type != ML_PARAM_CHOICE && p->type != ML_PARAM_BOOL)
         printf("%c%.16g, %.16g%c", p->min_open ? '(' : '[', p->min, p->max, p->max_open ? ')' : ']');
     if (p->type == ML_PARAM_SIZE)
         printf(", or fraction (0, 1]");

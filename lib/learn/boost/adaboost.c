@@ -189,6 +189,7 @@ done:
 static ml_status start(boosting *b)
 {
     const double *w = ml__fit_weights(b->f);
+    bool coded = false;
     ml_status st = w ? ML_OK : ML_E_MEMORY;
 
     ML__TRY(st);
@@ -196,10 +197,9 @@ static ml_status start(boosting *b)
     ML__NEW(b->f->scratch, b->alpha, (size_t)b->p->n_estimators);
     ML__TRY(choose_base(b));
     b->by_probability = b->K && b->p->algorithm == SAMME_R;
-    if (b->base->kind == &ml__decision_tree && ml__coded_serves(b->f, b->base->params, (size_t)b->p->max_bins))
-        ML__TRY(start_coded(b, w));
-    else
-        ML__TRY(start_general(b, w));
+    if (b->base->kind == &ml__decision_tree)
+        ML__TRY(ml__coded_serves(b->f, b->base, (size_t)b->p->max_bins, &coded));
+    ML__TRY(coded ? start_coded(b, w) : start_general(b, w));
 done:
     return st;
 }

@@ -25,23 +25,37 @@ enum {
 };
 static const double LARGEST_SUM = 0x1p60, SMALLEST_SUM = 0x1p-900; /* what brings it to 2^52 is finite */
 
-bool ml__coded_serves(const ml__fit *f, const ml__tree_params *base, size_t max_bins)
+/* Are all parameters of the tree as they are by default, but for depth and seed? Gini is what "auto" means for labels. */
+static ml_status check_plain(const ml_model *tree, bool *plain)
+{
+    *plain = true;
+    for (const ml__param *p = tree->kind->params; p->name && *plain; p++) {
+        const bool may_differ = !strcmp(p->name, "max_depth") || !strcmp(p->name, "random_state");
+        char value[32];
+        ml_status st;
+
+        if (may_differ)
+            continue;
+        st = ml_model_get_text(tree, p->name, value, sizeof value, NULL);
+        if (st != ML_OK && st != ML_E_SHAPE)
+            return st;
+        *plain = st == ML_OK &&
+                 (!strcmp(value, p->default_value) || (!strcmp(p->name, "criterion") && !strcmp(value, "gini")));
+    }
+    return ML_OK;
+}
+
+ml_status ml__coded_serves(const ml__fit *f, const ml_model *tree, size_t max_bins, bool *serves)
 {
     const size_t n_codes = f->n < max_bins ? f->n : max_bins;
     const double table_bytes = 8.0 * (double)f->d * (double)f->K * (double)ml__coded_stride(n_codes);
-    const bool is_plain = (base->criterion == ML__CRITERION_AUTO || base->criterion == ML__GINI) &&
-                          base->min_samples_split.form == ML__SIZE_COUNT && base->min_samples_split.count == 2 &&
-                          base->min_samples_leaf.form == ML__SIZE_COUNT && base->min_samples_leaf.count == 1 &&
-                          base->max_features.form == ML__SIZE_CHOICE && base->max_features.count == ML__FEATURES_ALL &&
-                          base->min_impurity_decrease == 0 && !base->monotonic_cst.n && base->max_bins == 0;
-    bool has_categories = false;
     size_t row, feature;
 
+    *serves = max_bins >= 2 && f->K && f->K <= ML__MAX_CODES && f->n <= MAX_ROWS && table_bytes <= MAX_TABLE_BYTES &&
+              !ml__dataset_find_missing(f->data, &row, &feature);
     for (size_t j = 0; j < f->d; j++)
-        has_categories |= f->schema->features[j].n_categories > 0;
-
-    return max_bins >= 2 && is_plain && f->K && f->K <= ML__MAX_CODES && f->n <= MAX_ROWS &&
-           table_bytes <= MAX_TABLE_BYTES && !has_categories && !ml__dataset_find_missing(f->data, &row, &feature);
+        *serves = *serves && !f->schema->features[j].n_categories;
+    return *serves ? check_plain(tree, serves) : ML_OK;
 }
 
 /* ---- rows ---- */

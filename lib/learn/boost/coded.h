@@ -57,8 +57,8 @@ typedef struct ml__coded {
     ml__coded_levels *levels;  /* workspace below the root; NULL for stumps */
 } ml__coded;
 
-/* Are trees with these parameters grown this way, on such data? */
-bool ml__coded_serves(const ml__fit *f, const ml__tree_params *base, size_t max_bins);
+/* Are trees with the parameters of this one grown this way, on such data? */
+ml_status ml__coded_serves(const ml__fit *f, const ml_model *tree, size_t max_bins, bool *serves);
 /* Everything is in f->scratch. `w` [n] are the sample weights; `power` is 0 but for SAMME.R. */
 ml_status ml__coded_create(ml__fit *f, const ml__tree_params *base, size_t max_bins, const double *w, double power,
                            ml__coded **out);

@@ -156,8 +156,7 @@ ml_status ml__forest_check(const ml_model *model)
     ml_status st = ML_OK;
 
     ML__CHECK(model, ML_E_ARGUMENT, "the forest is NULL");
-    ML__CHECK(model->kind->tensors == ml__trees_tensors && ml__params_find(model->kind->params, "n_estimators"),
-              ML_E_UNSUPPORTED, "%s is not a forest", model->kind->name);
+    ML__CHECK(model->kind->tensors == ml__forest_tensors, ML_E_UNSUPPORTED, "%s is not a forest", model->kind->name);
     ML__CHECK(model->learned, ML_E_STATE, "%s is not fitted", model->kind->name);
 done:
     return st;

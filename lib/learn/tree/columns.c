@@ -54,6 +54,7 @@ struct ml__column_grower {
     ml__tree_rows rows; /* of the node that is searched; set anew are the fields that differ from node to node */
     open_node *open;
     size_t n_open, most_open;
+    float threshold; /* drawn, of the best cut of a node */
     /* the tree */
     ml__tree_node *nodes;
     size_t n_nodes, node_capacity;
@@ -165,22 +166,22 @@ done:
 /* ---- the bag ---- */
 
 /* Two draws from each random number; more than 255 of one row are 255. */
-static void draw_bag(ml__column_grower *g, uint64_t key)
+void ml__columns_draw(const ml__tree_data *data, uint64_t key, uint8_t *count)
 {
-    const size_t n = g->data->n;
+    const size_t n = data->n;
     uint64_t pair = 0;
 
-    if (!g->data->bootstrap) {
-        memset(g->count, 1, n);
+    if (!data->bootstrap) {
+        memset(count, 1, n);
         return;
     }
-    memset(g->count, 0, n);
-    for (size_t i = 0; i < g->data->n_draws; i++) {
+    memset(count, 0, n);
+    for (size_t i = 0; i < data->n_draws; i++) {
         size_t row;
 
         pair = i % 2 ? pair >> 32 : ml__random_at(key, i / 2);
         row = (size_t)((pair & UINT32_MAX) * (uint64_t)n >> 32);
-        g->count[row] += g->count[row] < 255;
+        count[row] += count[row] < 255;
     }
 }
 
@@ -327,6 +328,23 @@ static const uint8_t *codes_of(ml__column_grower *g, const open_node *node, size
     return g->gathered;
 }
 
+/* One cut of feature j; its threshold is kept when it is the best so far. */
+static bool cut_at_random(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t j,
+                          ml__tree_cut *best)
+{
+    const uint64_t random = ml__random_at(node->key, g->data->d + j);
+    ml__tree_cut cut;
+    float threshold;
+
+    if (!ml__random_cut(rows, g->data->classify, g->bins, j, codes_of(g, node, j), random, &cut, &threshold))
+        return false;
+    if (cut.gain > best->gain) {
+        *best = cut;
+        g->threshold = threshold;
+    }
+    return true;
+}
+
 static bool cut_feature(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t j,
                         ml__tree_cut *best)
 {
@@ -336,6 +354,8 @@ static bool cut_feature(ml__column_grower *g, const open_node *node, const ml__t
 
     if (n_codes < 2)
         return false;
+    if (g->data->random_thresholds)
+        return cut_at_random(g, node, rows, j, best);
     code = codes_of(g, node, j);
     if (g->label)
         return k->tree_cut_classes(rows, code, n_codes, best);
@@ -535,10 +555,11 @@ static ml_status split(ml__column_grower *g, const open_node *node, size_t featu
     move_rows(g, node);
     ML__TRY(make_room(&g->arena, (void **)&g->nodes, g->n_nodes, &g->node_capacity, sizeof *g->nodes));
     g->n_nodes += 2;
-    g->nodes[node->node] = (ml__tree_node){.feature = (int32_t)feature,
-                                           .next = left_node,
-                                           .threshold = ml__bins_threshold(g->bins, feature, cut, next),
-                                           .missing_left = n_left > node->n - n_left};
+    g->nodes[node->node] = (ml__tree_node){
+        .feature = (int32_t)feature,
+        .next = left_node,
+        .threshold = g->data->random_thresholds ? g->threshold : ml__bins_threshold(g->bins, feature, cut, next),
+        .missing_left = n_left > node->n - n_left};
     ML__TRY(add_child(g, &right));
     ML__TRY(add_child(g, &left));
 done:
@@ -552,7 +573,7 @@ static ml_status visit(ml__column_grower *g, const open_node *node)
     double scale, decreased;
     size_t feature;
 
-    if (node->n == 2) {
+    if (node->n == 2 && !g->data->random_thresholds) {
         feature = search_pair(g, node, &best.code);
         decreased = decrease_of_pair(g, node);
     } else {
@@ -593,7 +614,7 @@ ml_status ml__columns_grow(ml__column_grower *g, ml__arena *arena, uint64_t key,
     memset(g->importance, 0, g->data->d * sizeof *g->importance);
     if (g->row_of_class)
         memset(g->row_of_class, 0, g->data->K * sizeof *g->row_of_class);
-    draw_bag(g, key);
+    ml__columns_draw(g->data, key, g->count);
     fill_bag(g);
     root.n = g->m;
     root.n_first = g->data->K == 2 ? count_bits(g->mask, g->bins->n_first) : 0;

@@ -498,3 +498,59 @@ double ml__criterion_score(const ml__criterion *c, size_t o, const uint64_t *key
     }
     return weight ? (double)sum / (double)weight : 0;
 }
+
+/* ---- impurity ---- */
+
+static double class_impurity(const ml__criterion *c, size_t o)
+{
+    const bool gini = c->data->criterion == ML__GINI;
+    double impurity = gini;
+
+    for (size_t k = c->data->first[o]; k < c->data->first[o + 1]; k++) {
+        const double share = (double)c->all.c[k] / (double)c->all.W[o];
+
+        if (gini)
+            impurity -= share * share;
+        else if (share > 0)
+            impurity -= share * log2(share);
+    }
+    return impurity;
+}
+
+/* Of a target t whose node has this mean or median. */
+static double loss(int64_t criterion, double t, double centre)
+{
+    switch (criterion) {
+    case ML__ABSOLUTE_ERROR:
+        return fabs(t - centre);
+    case ML__POISSON: /* t - centre is left out: it sums to 0 */
+        return t > 0 ? t * log(t / centre) : 0;
+    default:
+        return (t - centre) * (t - centre);
+    }
+}
+
+static double target_impurity(const ml__criterion *c, size_t o, const uint32_t *rows, size_t m)
+{
+    const int64_t *W = c->W + o * c->W_stride;
+    const double *t = c->data->t + o * c->data->n;
+    const double centre = centre_of(c, o);
+    double sum = 0;
+
+    for (size_t p = 0; p < m; p++)
+        if (W[rows[p]])
+            sum += (double)W[rows[p]] * loss(c->data->criterion, t[rows[p]], centre);
+    return sum / (double)c->all.W[o];
+}
+
+double ml__criterion_risk(const ml__criterion *c, const uint32_t *rows, size_t m, double W_tree)
+{
+    const size_t n_outputs = c->data->n_outputs;
+    double sum = 0;
+
+    for (size_t o = 0; o < n_outputs; o++)
+        if (c->all.W[o])
+            sum += (c->data->classify ? class_impurity(c, o) : target_impurity(c, o, rows, m)) *
+                   ((double)c->all.W[o] / W_tree);
+    return sum / (double)n_outputs;
+}

@@ -3,7 +3,8 @@
  * Many trees from the same data: parameters to rules, trees in parallel, tensors.
  *
  * Each tree is a task of its own with a key made from the fit's seed and its number, so neither threads nor batches show
- * in the result. Between batches the monitor is told of each tree and the deadline is looked at.
+ * in the result. Between batches the monitor is told of each tree and the deadline is looked at. A context's memory limit
+ * ends growth too: what publishing the trees so far will take is held back, and trees beyond that are dropped.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -11,18 +12,25 @@
 #include "learn/tree/tree.h"
 
 enum {
-    BATCH_TREES = 16,         /* work for several threads, yet soon over when the monitor says stop */
-    MAX_CATEGORIES = 1 << 24, /* single precision holds their numbers */
-    MAX_COLUMN_ROWS = 1 << 26 /* squares of weights are whole numbers in double */
+    BATCH_TREES = 16,              /* work for several threads, yet soon over when the monitor says stop */
+    MAX_CATEGORIES = 1 << 24,      /* single precision holds their numbers */
+    MAX_COLUMN_ROWS = 1 << 26,     /* squares of weights are whole numbers in double */
+    MAX_TARGET_ROWS = 1 << 22,     /* targets of the root keep 15 bits */
+    MAX_COLUMN_FEATURES = 1 << 14, /* each has tables of 3 KiB */
+    /* bytes at most: order and check of a node; offsets and depth of a tree; small things and what arenas waste */
+    PUBLISHED_NODE = 8,
+    PUBLISHED_TREE = 64,
+    PUBLISHED_REST = 3 << 19
 };
 
-const ml__tensor_rule ml__trees_tensors[] = {
-    {"feature_importances", ML_FLOAT64, "d", ML__FINITE | ML__NON_NEGATIVE},
-    {"trees.nodes", ML_INT32, "t*", ML__ANY},
-    {"trees.offset", ML_INT64, "s", ML__ANY},
-    {"trees.first_value", ML_INT64, "u", ML__ANY},
-    {"trees.value", ML_FLOAT64, "v*", ML__FINITE},
-    {"trees.sets", ML_INT32, "*", ML__OPTIONAL},
+const ml__tensor_rule ml__forest_tensors[] = {
+    ML__TREES_TENSORS,
+    {"trees.importance", ML_FLOAT64, "ud", ML__FINITE | ML__OPTIONAL},
+    {"trees.draws", ML_INT64, "w", ML__OPTIONAL},
+    {"oob_score", ML_FLOAT64, "1", ML__OPTIONAL},
+    {"oob_error_curve", ML_FLOAT64, "u", ML__OPTIONAL},
+    {"oob_decision_function", ML_FLOAT64, "nK", ML__OPTIONAL},
+    {"oob_prediction", ML_FLOAT64, "n", ML__OPTIONAL},
     {NULL, 0, NULL, 0},
 };
 
@@ -91,8 +99,9 @@ static size_t count_features(const ml__size *size, size_t d, bool classify)
     return count < 1 ? 1 : count > (double)d ? d : (size_t)count;
 }
 
-static void set_rules(const ml__fit *f, const ml__tree_params *p, ml__tree_data *data)
+static void set_rules(const ml__fit *f, const ml__forest_plan *plan, ml__tree_data *data)
 {
+    const ml__tree_params *p = plan->rules;
     const size_t two_leaves = 2 * count_of(&p->min_samples_leaf, f->n);
     const size_t split = count_of(&p->min_samples_split, f->n);
 
@@ -100,47 +109,35 @@ static void set_rules(const ml__fit *f, const ml__tree_params *p, ml__tree_data 
     data->min_samples_leaf = two_leaves / 2;
     data->min_samples_split = split > two_leaves ? split : two_leaves;
     data->max_features = count_features(&p->max_features, f->d, data->classify);
+    data->min_weight_fraction_leaf = p->min_weight_fraction_leaf;
     data->min_impurity_decrease = p->min_impurity_decrease;
+    data->max_leaf_nodes = (size_t)p->max_leaf_nodes;
+    data->ccp_alpha = p->ccp_alpha;
+    data->pruning_path = plan->pruning_path;
+    data->random_thresholds = plan->random_thresholds;
+    data->bootstrap = plan->bootstrap;
+    data->draw_features = plan->in_drawn_order || data->max_features < f->d;
 }
 
-/* ---- data ---- */
-
-/* Is any output of row i known? */
-static bool has_any(const ml__tree_data *data, size_t i)
+static ml_status count_samples(const ml__fit *f, const ml__size *size, ml__tree_data *data)
 {
-    bool any = !data->has;
+    const size_t n = data->n_rows;
+    ml_status st = ML_OK;
 
-    for (size_t o = 0; o < data->n_outputs && !any; o++)
-        any = data->has[o * data->n + i];
-    return any;
-}
-
-/* Weights to [0, 1] by a power of two, and the rows where they are positive. */
-static ml_status set_weights(ml__fit *f, ml__tree_data *data)
-{
-    const double *w = ml__fit_weights(f);
-    double *scaled, largest = 0;
-    uint32_t *rows;
-    int exponent;
-    ml_status st = w ? ML_OK : ML_E_MEMORY;
-
-    ML__TRY(st);
-    ML__NEW(f->scratch, scaled, f->n);
-    ML__NEW(f->scratch, rows, f->n);
-    for (size_t i = 0; i < f->n; i++)
-        largest = fmax(largest, w[i]);
-    (void)frexp(largest, &exponent);
-    for (size_t i = 0; i < f->n; i++) {
-        scaled[i] = ldexp(w[i], -exponent);
-        if (scaled[i] > 0 && has_any(data, i))
-            rows[data->n_rows++] = (uint32_t)i;
-    }
-    data->w = scaled;
-    data->rows = rows;
-    ML__CHECK(data->n_rows, ML_E_DATA, "no row has a label and a positive weight");
+    data->n_draws = n;
+    if (size->form == ML__SIZE_FRACTION)
+        data->n_draws = (size_t)fmax(rint(size->fraction * (double)n), 1);
+    if (size->form != ML__SIZE_COUNT)
+        return ML_OK;
+    ML__CHECK((uint64_t)size->count <= n, ML_E_PARAMETER,
+              "%s: parameter 'max_samples' is %lld, there are %zu rows of positive weight", f->model->kind->name,
+              (long long)size->count, n);
+    data->n_draws = (size_t)size->count;
 done:
     return st;
 }
+
+/* ---- data ---- */
 
 /* What is missing becomes the first class, or 0, and is marked in `has`. */
 static ml_status read_labels(ml__fit *f, ml__tree_data *data, uint8_t *has, bool *complete)
@@ -295,7 +292,21 @@ done:
     return st;
 }
 
-static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, ml__tree_data *data)
+/* What is made for complete labels of one output only. */
+static ml_status check_extras(const ml__fit *f, const ml__forest_plan *plan)
+{
+    const char *kind = f->model->kind->name;
+    ml_status st = ML_OK;
+
+    ML__CHECK(plan->rules->class_weight.form == ML__CLASS_WEIGHT_NONE || f->n_outputs == 1, ML_E_UNSUPPORTED,
+              "%s: parameter 'class_weight' is for one output, here are %zu", kind, f->n_outputs);
+    ML__CHECK(!plan->oob_score || f->n_outputs == 1, ML_E_UNSUPPORTED,
+              "%s: parameter 'oob_score' is for one output, here are %zu", kind, f->n_outputs);
+done:
+    return st;
+}
+
+static ml_status set_data(ml__fit *f, const ml__forest_plan *plan, ml__tree_data *data)
 {
     size_t row, feature;
     ml_status st;
@@ -305,14 +316,15 @@ static ml_status set_data(ml__fit *f, const ml__tree_params *p, bool bootstrap, 
                             .K = f->K ? ml__schema_width(f->schema) : f->n_outputs,
                             .n_outputs = f->n_outputs,
                             .classify = f->K,
-                            .bootstrap = bootstrap,
                             .missing = ml__dataset_find_missing(f->data, &row, &feature)};
-    ML__TRY(choose_criterion(f, p, data));
-    set_rules(f, p, data);
-    ML__TRY(set_monotonic(f, p, data));
+    ML__TRY(check_extras(f, plan));
+    ML__TRY(choose_criterion(f, plan->rules, data));
+    set_rules(f, plan, data);
+    ML__TRY(set_monotonic(f, plan->rules, data));
     ML__TRY(set_categories(f, data));
     ML__TRY(set_outputs(f, data));
-    ML__TRY(set_weights(f, data));
+    ML__TRY(ml__tree_weights(f, &plan->rules->class_weight, data));
+    ML__TRY(count_samples(f, &plan->max_samples, data));
     if (data->has)
         ML__TRY(set_prior(f, data));
     if (data->criterion == ML__POISSON)
@@ -335,9 +347,11 @@ static bool all_equal(const double *w, size_t n)
 static bool fits_columns(const ml__tree_data *data, int64_t max_bins)
 {
     return max_bins >= 2 && data->n_outputs == 1 && !data->missing && !data->monotonic && !data->n_categories &&
-           data->n <= MAX_COLUMN_ROWS && data->K <= ML__MAX_CODES && all_equal(data->w, data->n) &&
+           data->n <= (data->classify ? MAX_COLUMN_ROWS : MAX_TARGET_ROWS) && data->d <= MAX_COLUMN_FEATURES &&
+           data->K <= ML__MAX_CODES && all_equal(data->w, data->n) &&
            (data->criterion == ML__GINI || data->criterion == ML__SQUARED_ERROR) && data->min_samples_leaf == 1 &&
-           data->min_impurity_decrease == 0;
+           data->min_weight_fraction_leaf == 0 && data->min_impurity_decrease == 0 && !data->balance_draws &&
+           !ml__keeps_worth(data);
 }
 
 /* ---- trees ---- */
@@ -351,21 +365,20 @@ typedef struct {
     ml__column_grower **growers; /* [n_growers] */
     ml__arena *arenas;           /* [n_trees] what each tree is in */
     ml__tree *trees;             /* [n_trees] */
+    bool *is_grown;              /* [n_trees] */
+    ml__reserve reserve;
     size_t n_trees, n_grown, n_batch;
     atomic_size_t next; /* tree of the batch */
 } forest;
-
-static uint64_t tree_key(const forest *r, size_t t)
-{
-    return ml__seed_mix(r->f->seed, t);
-}
 
 static ml_status grow_tree(void *argument, size_t task)
 {
     forest *r = argument;
     const size_t t = r->n_grown + task;
+    const ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), &r->trees[t]);
 
-    return ml__tree_grow(&r->arenas[t], &r->data, tree_key(r, t), &r->trees[t]);
+    r->is_grown[t] = st == ML_OK;
+    return st;
 }
 
 /* Trees of the batch, one after the other, as long as there are any that nobody has taken. */
@@ -376,7 +389,8 @@ static ml_status grow_with(void *argument, size_t task)
 
     for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_batch;) {
         const size_t t = r->n_grown + i;
-        st = ml__columns_grow(r->growers[task], &r->arenas[t], tree_key(r, t), &r->trees[t]);
+        st = ml__columns_grow(r->growers[task], &r->arenas[t], ml__tree_key(r->f, t), &r->trees[t]);
+        r->is_grown[t] = st == ML_OK;
     }
     return st;
 }
@@ -389,18 +403,92 @@ static ml_status grow_batch(forest *r)
     return ml__parallel_for(r->f->context, r->n_growers < r->n_batch ? r->n_growers : r->n_batch, grow_with, r);
 }
 
+/* ---- memory ---- */
+
+/* At most, for one row of values: the tensor, the table of equal rows with what it has outgrown, and what is known of it. */
+static size_t row_bytes(const forest *r)
+{
+    return r->data.classify ? 5 * r->data.K * sizeof(double) + 40 : r->data.K * sizeof(double);
+}
+
+/* Rows of shares of one class are equal to others most of the time. */
+static size_t count_rows(const forest *r, const ml__tree *tree)
+{
+    const size_t K = r->data.K;
+    size_t n_rows = tree->n_values;
+
+    if (r->data.classify && r->data.n_outputs == 1)
+        for (size_t at = 0; at < tree->n_values * K; at++)
+            n_rows -= tree->value[at] == 1;
+    return n_rows;
+}
+
+/* What publishing `count` trees will take, beyond what was opened with. */
+static size_t bytes_to_publish(const forest *r, size_t first, size_t count)
+{
+    size_t n_bytes = 0;
+
+    for (size_t t = first; t < first + count && r->reserve.is_on; t++)
+        n_bytes += (PUBLISHED_NODE + ml__node_bytes(r->data.d, r->trees[t].n_nodes)) * r->trees[t].n_nodes +
+                   count_rows(r, &r->trees[t]) * row_bytes(r) + r->trees[t].n_set_words * sizeof(uint32_t) +
+                   r->data.d * sizeof(double) + PUBLISHED_TREE;
+    return n_bytes;
+}
+
+static void open_reserve(forest *r, bool oob_score)
+{
+    const size_t n = r->data.n, d = r->data.d, K = r->data.K;
+    const size_t per_row = BATCH_TREES + 2 * K * sizeof(double) + 12 + 4 * ml__n_threads(r->f->context);
+
+    ml__reserve_open(&r->reserve, r->f->context,
+                     PUBLISHED_REST + 2 * d * sizeof(double) + (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0));
+}
+
+static void drop_trees(forest *r, size_t first, size_t end)
+{
+    for (size_t t = first; t < end; t++)
+        ml__arena_free(&r->arenas[t]);
+}
+
+/* Grow a batch; where the limit does not allow all of it, the first trees that can be published are what is left. When that
+ * is none at all there is no sense in holding memory back. */
+static ml_status grow_what_fits(forest *r)
+{
+    const size_t end = r->n_grown + r->n_batch;
+    const ml_status st = grow_batch(r);
+    size_t n = 0;
+
+    if (st != ML_OK && !(st == ML_E_MEMORY && ml__reserve_was_needed(&r->reserve)))
+        return st;
+    while (n < r->n_batch && r->is_grown[r->n_grown + n])
+        n++;
+    drop_trees(r, r->n_grown + n, end);
+    while (n && !ml__reserve_add(&r->reserve, bytes_to_publish(r, r->n_grown, n))) {
+        n /= 2;
+        drop_trees(r, r->n_grown + n, end);
+    }
+    if (!r->n_grown && !n) {
+        ml__reserve_free(&r->reserve);
+        return grow_batch(r);
+    }
+    if (n < r->n_batch)
+        r->f->learned->stop_reason = ML_STOP_MEMORY;
+    r->n_batch = n;
+    return ML_OK;
+}
+
 static ml_status grow_trees(forest *r)
 {
     ml_status st = ML_OK;
 
-    while (r->n_grown < r->n_trees) {
+    while (r->n_grown < r->n_trees && r->f->learned->stop_reason != ML_STOP_MEMORY) {
         const size_t left = r->n_trees - r->n_grown;
 
         r->n_batch = left < BATCH_TREES ? left : BATCH_TREES;
-        ML__TRY(grow_batch(r));
+        ML__TRY(grow_what_fits(r));
         for (const size_t end = r->n_grown + r->n_batch; r->n_grown < end; r->n_grown++)
             ML__TRY(ml__fit_step(r->f, r->n_grown + 1, r->n_trees, "", NAN));
-        if (r->n_grown < r->n_trees && ml__fit_late(r->f)) {
+        if (r->f->learned->stop_reason == ML_STOP_COMPLETE && r->n_grown < r->n_trees && ml__fit_late(r->f)) {
             r->f->learned->stop_reason = ML_STOP_DEADLINE;
             break;
         }
@@ -433,37 +521,128 @@ done:
 
 /* ---- fit ---- */
 
-ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap)
+static ml_status publish_path(const forest *r)
 {
-    forest r = {.f = f, .n_trees = n_trees};
+    const ml__pruning_path *path = &r->trees[0].path;
+    double *alphas, *impurities;
+    ml_status st = ML_OK;
+
+    if (!r->data.pruning_path)
+        return ML_OK;
+    ML__PUBLISH(r->f, alphas, "pruning_path.ccp_alphas", ML_FLOAT64, path->n);
+    ML__PUBLISH(r->f, impurities, "pruning_path.impurities", ML_FLOAT64, path->n);
+    memcpy(alphas, path->ccp_alpha, path->n * sizeof *alphas);
+    memcpy(impurities, path->impurity, path->n * sizeof *impurities);
+done:
+    return st;
+}
+
+static ml_status publish(forest *r, const ml__forest_plan *plan)
+{
+    ml_status st;
+
+    ML__TRY(ml__importances_publish(r->f, r->trees, r->n_grown));
+    ML__TRY(publish_path(r));
+    if (plan->oob_score)
+        ML__TRY(ml__out_of_bag(r->f, &r->data, r->by_columns ? &r->bins : NULL, r->n_grown, r->trees));
+    if (plan->warm_start)
+        ML__TRY(ml__publish_for_growing_on(r->f, &r->data, r->by_columns, r->n_grown, r->trees));
+    ML__TRY(ml__trees_publish(r->f, r->data.K, r->n_grown, r->trees, r->arenas));
+done:
+    return st;
+}
+
+static ml_status make_trees(forest *r)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(r->f->scratch, r->trees, r->n_trees);
+    ML__NEW(r->f->scratch, r->is_grown, r->n_trees);
+    ML__NEW(r->f->scratch, r->arenas, r->n_trees);
+    for (size_t t = 0; t < r->n_trees; t++)
+        ml__arena_init(&r->arenas[t], r->f->context);
+done:
+    return st;
+}
+
+static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
+{
+    ml__fit *f = r->f;
+    ml_status st;
+
+    ML__TRY(set_data(f, plan, &r->data));
+    ML__TRY(make_codes(r, plan->rules->max_bins));
+    if (plan->oob_score) {
+        r->data.X = ml__fit_matrix_f32(f);
+        ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
+    }
+    ML__TRY(make_trees(r));
+    if (plan->warm_start && ml__kept_trees(f)) {
+        ML__TRY(ml__keep_trees(f, plan, &r->data, r->by_columns, r->trees, r->arenas));
+        r->n_grown = ml__kept_trees(f);
+    }
+    open_reserve(r, plan->oob_score);
+    if (!ml__reserve_add(&r->reserve, bytes_to_publish(r, 0, r->n_grown)))
+        ml__reserve_free(&r->reserve);
+    ML__TRY(grow_trees(r));
+    ml__reserve_free(&r->reserve);
+    ML__TRY(publish(r, plan));
+done:
+    return st;
+}
+
+ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan)
+{
+    forest r = {.f = f, .n_trees = plan->n_trees};
     const ml_dataset *all = f->data;
     ml_dataset *labelled = NULL;
     ml_status st;
 
     if (f->n_outputs == 1)
         ML__TRY(ml__dataset_labelled(all, &labelled));
+    ML__CHECK(!labelled || !plan->oob_score, ML_E_UNSUPPORTED,
+              "%s: parameter 'oob_score' needs a label in every row, %zu of %zu have one", f->model->kind->name,
+              ml_dataset_n_rows(labelled), ml_dataset_n_rows(all));
     if (labelled) { /* a row without its only label has nothing to tell */
         f->data = labelled;
         f->n = ml_dataset_n_rows(labelled);
     }
-    ML__TRY(set_data(f, params, bootstrap, &r.data));
-    r.data.draw_features = in_drawn_order || r.data.max_features < f->d;
-    r.data.n_draws = r.data.n_rows;
-    ML__TRY(make_codes(&r, params->max_bins));
-    ML__NEW(f->scratch, r.trees, n_trees);
-    ML__NEW(f->scratch, r.arenas, n_trees);
-    for (size_t t = 0; t < n_trees; t++)
-        ml__arena_init(&r.arenas[t], f->context);
-    ML__TRY(grow_trees(&r));
-    ML__TRY(ml__importances_publish(f, r.trees, r.n_grown));
-    ML__TRY(ml__trees_publish(f, r.data.K, r.n_grown, r.trees, r.arenas));
+    ML__TRY(grow_and_publish(&r, plan));
 done:
     for (size_t i = 0; i < r.n_growers && r.growers; i++)
         ml__column_grower_free(r.growers[i]);
-    for (size_t t = 0; t < n_trees && r.arenas; t++)
+    for (size_t t = 0; t < r.n_trees && r.arenas; t++)
         ml__arena_free(&r.arenas[t]);
+    ml__reserve_free(&r.reserve);
     f->data = all;
     f->n = ml_dataset_n_rows(all);
     ml_dataset_free(labelled);
     return st;
+}
+
+/* ---- the kinds of forests ---- */
+
+ml_status ml__forest_check_params(const ml_model *model)
+{
+    const ml__forest_params *p = model->params;
+
+    if (p->bootstrap || (p->max_samples.form == ML__SIZE_CHOICE && !p->oob_score))
+        return ML_OK;
+    return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' needs 'bootstrap', which is false", model->kind->name,
+                    p->oob_score ? "oob_score" : "max_samples");
+}
+
+ml_status ml__forest_fit(ml__fit *f, bool random_thresholds)
+{
+    const ml__forest_params *p = f->params;
+    const ml__forest_plan plan = {.rules = &p->tree,
+                                  .n_trees = (size_t)p->n_estimators,
+                                  .in_drawn_order = true,
+                                  .random_thresholds = random_thresholds,
+                                  .bootstrap = p->bootstrap,
+                                  .oob_score = p->oob_score,
+                                  .warm_start = p->warm_start,
+                                  .max_samples = p->max_samples};
+
+    return ml__trees_fit(f, &plan);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One tree, depth first from the root with a stack of its own (Breiman, Friedman, Olshen & Stone 1984).
+ * One tree (Breiman, Friedman, Olshen & Stone 1984), depth first from the root with a stack of its own; or, where leaves are
+ * limited, best first: the open node whose split removes most impurity is next, of equal ones the oldest (Shi 2007).
  *
  * Rows        a tree sees the rows of positive weight, each once; a bootstrap sample (Breiman 2001) is a count per row that
  *             multiplies its weight. A node is a run of `rows`, in ascending order; a split partitions it in place.
@@ -10,6 +11,9 @@
  *             would predict, so that no split below can bring them out of order (scikit-learn's rule)
  * Leaves      depth, rows too few, rows all of one class or target, no feature varies, or the gain, times the node's
  *             share of the weight, is below min_impurity_decrease
+ * Values      only leaves have them, except where a leaf may turn into a split or a split into a leaf later on (best first,
+ *             pruning): then all nodes have, with their impurity, and at the end what is not reached is left out
+ *             (cost_complexity.c)
  * Randomness  each node has a key made from the tree's key and its path, so what a node draws depends on nothing else
  * Cost        O(depth max_features m) for m rows, with a factor for the digits of the codes
  */
@@ -31,6 +35,16 @@ typedef struct {
     const double *inherited; /* [K] values of the node above; NULL: no label is missing */
 } visit;
 
+/* A node with the split that it gets, if any. */
+typedef struct {
+    visit visit;
+    ml__split split;     /* gain < 0: none */
+    double decrease;     /* of impurity, times the node's share of the weight, in units of the data */
+    double gain;         /* for the importances: in units of the root, whose range is the largest */
+    uint32_t set;        /* first word, if the split has a set */
+    const double *value; /* [K] what is inherited below it; NULL as there */
+} candidate;
+
 typedef struct {
     const ml__tree_data *data;
     ml__arena arena;
@@ -39,39 +53,63 @@ typedef struct {
     size_t m;
     int64_t W_tree;
     int root_unit;           /* of gains */
-    ml__criterion criterion; /* at the node being visited */
+    ml__criterion criterion; /* at the node that is studied */
     ml__splitter splitter;
     ml__tree tree;
     size_t capacity, value_capacity, set_capacity; /* nodes, rows of values, words of sets */
     visit *stack;
-    size_t n_open;
+    candidate *heap; /* best first: the best in front, children of i are 2 i + 1 and 2 i + 2 */
+    size_t n_open;   /* of either */
+    bool keeps_worth;
 } grower;
 
 /* ---- the rows of the tree ---- */
 
-/* How often each row is in the sample: n_rows draws from the rows of positive weight. */
-static void count_draws(const ml__tree_data *data, uint64_t key, uint32_t *count)
+/* Draws from the rows of positive weight. */
+void ml__tree_draw(const ml__tree_data *data, uint64_t key, uint32_t *count)
 {
     ml__rng rng = ml__rng_make(key, 0);
 
-    for (size_t i = 0; i < data->n_rows; i++)
-        if (data->bootstrap)
+    if (data->bootstrap)
+        for (size_t i = 0; i < data->n_draws; i++)
             count[data->rows[ml__rng_below(&rng, data->n_rows)]]++;
-        else
+    else
+        for (size_t i = 0; i < data->n_rows; i++)
             count[data->rows[i]] = 1;
 }
 
-static void weigh_rows(grower *g, const uint32_t *count)
+/* Factors [K] that make the classes of the sample count the same. */
+static ml_status balance_draws(grower *g, const uint32_t *count, double *factor)
+{
+    const ml__tree_data *data = g->data;
+    size_t *n_k;
+    ml_status st = ML_OK;
+
+    ML__NEW(&g->arena, n_k, data->K);
+    for (size_t i = 0; i < data->n; i++)
+        n_k[data->y[i]] += count[i];
+    ml__balance(data->K, n_k, factor);
+done:
+    return st;
+}
+
+/* factor: NULL, or of the classes */
+static double weight_of(const ml__tree_data *data, const uint32_t *count, const double *factor, size_t i)
+{
+    return count[i] * data->w[i] * (factor ? factor[data->y[i]] : 1);
+}
+
+static void weigh_rows(grower *g, const uint32_t *count, const double *factor)
 {
     const ml__tree_data *data = g->data;
     double sum = 0;
     int exponent;
 
     for (size_t i = 0; i < data->n; i++)
-        sum += count[i] * data->w[i];
+        sum += weight_of(data, count, factor, i);
     (void)frexp(sum, &exponent);
     for (size_t i = 0; i < data->n; i++) {
-        g->W[i] = llrint(ldexp(count[i] * data->w[i], WEIGHT_BITS - exponent));
+        g->W[i] = llrint(ldexp(weight_of(data, count, factor, i), WEIGHT_BITS - exponent));
         if (g->W[i])
             g->rows[g->m++] = (uint32_t)i;
         g->W_tree += g->W[i];
@@ -82,13 +120,18 @@ static ml_status sample_rows(grower *g, uint64_t key)
 {
     const ml__tree_data *data = g->data;
     uint32_t *count;
+    double *factor = NULL;
     ml_status st = ML_OK;
 
     ML__NEW(&g->arena, count, data->n);
     ML__NEW(&g->arena, g->W, data->n);
     ML__NEW(&g->arena, g->rows, data->n);
-    count_draws(data, key, count);
-    weigh_rows(g, count);
+    ml__tree_draw(data, key, count);
+    if (data->balance_draws) {
+        ML__NEW(&g->arena, factor, data->K);
+        ML__TRY(balance_draws(g, count, factor));
+    }
+    weigh_rows(g, count, factor);
 done:
     return st;
 }
@@ -97,13 +140,19 @@ static ml_status make_workspace(grower *g)
 {
     const ml__tree_data *data = g->data;
     const size_t longest = data->max_depth < g->m ? data->max_depth : g->m;
+    const size_t most_leaves = data->max_leaf_nodes < g->m ? data->max_leaf_nodes : g->m;
     ml_status st;
 
     ML__TRY(ml__criterion_create(&g->arena, data, g->W, g->m, &g->criterion));
-    ML__TRY(ml__splitter_create(&g->arena, data, &g->criterion, g->m, &g->splitter));
+    ML__TRY(ml__splitter_create(&g->arena, data, &g->criterion, g->W, g->m, &g->splitter));
+    g->splitter.least_weight = data->min_weight_fraction_leaf * (double)g->W_tree;
     ML__NEW(&g->arena, g->spare, g->m);
     ML__NEW(&g->arena, g->tree.importance, data->d);
-    ML__NEW(&g->arena, g->stack, longest + 2); /* at most one brother waits on each level */
+    g->keeps_worth = ml__keeps_worth(data);
+    if (data->max_leaf_nodes)
+        ML__NEW(&g->arena, g->heap, most_leaves + 2);
+    else
+        ML__NEW(&g->arena, g->stack, longest + 2); /* at most one brother waits on each level */
 done:
     return st;
 }
@@ -134,6 +183,17 @@ done:
     return st;
 }
 
+static ml_status copy_worth(ml__arena *arena, size_t capacity, const ml__tree *from, ml__tree *to)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, to->worth, capacity);
+    if (from->n_nodes)
+        memcpy(to->worth, from->worth, from->n_nodes * sizeof *to->worth);
+done:
+    return st;
+}
+
 /* New nodes; the outgrown tables stay in the arena, which at doubling costs as much again. */
 static ml_status add_nodes(grower *g, size_t count)
 {
@@ -143,16 +203,13 @@ static ml_status add_nodes(grower *g, size_t count)
     if (g->tree.n_nodes + count > g->capacity) {
         g->capacity = g->capacity ? 2 * g->capacity : FIRST_CAPACITY;
         ML__TRY(copy_nodes(&g->arena, g->capacity, &g->tree, &larger));
+        if (g->keeps_worth)
+            ML__TRY(copy_worth(&g->arena, g->capacity, &g->tree, &larger));
         g->tree = larger;
     }
     g->tree.n_nodes += count;
 done:
     return st;
-}
-
-static void push(grower *g, visit v)
-{
-    g->stack[g->n_open++] = v;
 }
 
 /* ---- one node ---- */
@@ -167,6 +224,7 @@ static void clip(const ml__tree_data *data, const visit *v, double *value)
         value[0] = 1 - *bounded;
 }
 
+/* Of the node where the criterion stands. */
 static ml_status make_leaf(grower *g, const visit *v)
 {
     const ml__tree_data *data = g->data;
@@ -180,6 +238,10 @@ static ml_status make_leaf(grower *g, const visit *v)
         g->tree = larger;
     }
     g->tree.nodes[v->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->tree.n_values};
+    if (g->keeps_worth)
+        g->tree.worth[v->node] = (ml__node_worth){
+            .risk = ml__criterion_risk(&g->criterion, g->rows + v->begin, v->end - v->begin, (double)g->W_tree),
+            .value = (uint32_t)g->tree.n_values};
     value = g->tree.value + g->tree.n_values++ * data->K;
     ml__criterion_value(&g->criterion, v->inherited, value);
     if (data->monotonic)
@@ -194,10 +256,10 @@ static double decrease(const grower *g, double gain)
     return ldexp(gain / (double)g->W_tree, ml__criterion_unit(&g->criterion));
 }
 
-/* The set of a split behind those there are. */
-static ml_status add_set(grower *g, const ml__split *split)
+/* The set of the candidate's split behind those there are. */
+static ml_status add_set(grower *g, candidate *c)
 {
-    const size_t n_words = ml__set_words(g->data->n_categories[split->feature]);
+    const size_t n_words = ml__set_words(g->data->n_categories[c->split.feature]);
     uint32_t *sets;
     ml_status st = ML_OK;
 
@@ -208,31 +270,35 @@ static ml_status add_set(grower *g, const ml__split *split)
             memcpy(sets, g->tree.sets, g->tree.n_set_words * sizeof *sets);
         g->tree.sets = sets;
     }
+    ML__CHECK(g->tree.n_set_words <= UINT32_MAX - n_words, ML_E_LIMIT, "sets of categories take more than 2^32 words");
     memcpy(g->tree.sets + g->tree.n_set_words, g->splitter.set, n_words * sizeof *g->tree.sets);
+    c->set = (uint32_t)g->tree.n_set_words;
     g->tree.n_set_words += n_words;
 done:
     return st;
 }
 
-static bool goes_left(const grower *g, const ml__split *split, uint32_t row)
+static bool goes_left(const grower *g, const candidate *c, uint32_t row)
 {
     const ml__tree_data *data = g->data;
+    const ml__split *split = &c->split;
     const uint32_t code = data->codes.code[(size_t)split->feature * data->n + row];
 
     if (code == data->codes.missing[split->feature])
         return split->missing_left;
     if (split->is_set)
-        return ml__in_set(g->splitter.set, (uint32_t)data->X[(size_t)row * data->d + split->feature]);
+        return ml__in_set(g->tree.sets + c->set, (uint32_t)data->X[(size_t)row * data->d + split->feature]);
     return code <= split->code;
 }
 
 /* Rows that go left come first, both parts in ascending order; returns where the right part begins. */
-static size_t partition(grower *g, const visit *v, const ml__split *split)
+static size_t partition(grower *g, const candidate *c)
 {
+    const visit *v = &c->visit;
     size_t n_left = 0, n_right = 0;
 
     for (size_t p = v->begin; p < v->end; p++)
-        if (goes_left(g, split, g->rows[p]))
+        if (goes_left(g, c, g->rows[p]))
             g->rows[v->begin + n_left++] = g->rows[p];
         else
             g->spare[n_right++] = g->rows[p];
@@ -251,89 +317,232 @@ static void bound(const ml__tree_data *data, const ml__split *split, visit *left
         left->lower = right->upper = split->middle;
 }
 
-static ml_status split_node(grower *g, const visit *v, const ml__split *split)
+/* Make a split of the node; children[0] is the left one. */
+static ml_status split_node(grower *g, const candidate *c, visit children[2])
 {
-    const size_t middle = partition(g, v, split);
-    visit left = *v, right = *v;
-    double *value = NULL;
+    const visit *v = &c->visit;
+    const ml__split *split = &c->split;
+    const size_t middle = partition(g, c);
+    const uint32_t left = (uint32_t)g->tree.n_nodes;
     ml_status st;
 
-    left.node = (uint32_t)g->tree.n_nodes;
-    right.node = left.node + 1;
-    left.end = right.begin = middle;
-    left.depth = right.depth = v->depth + 1;
-    left.key = ml__seed_mix(v->key, 0);
-    right.key = ml__seed_mix(v->key, 1);
-    if (g->data->monotonic)
-        bound(g->data, split, &left, &right);
-    if (g->data->has) {
-        ML__NEW(&g->arena, value, g->data->K);
-        ml__criterion_value(&g->criterion, v->inherited, value);
-        left.inherited = right.inherited = value;
-    }
     ML__TRY(add_nodes(g, 2));
     g->tree.nodes[v->node] = (ml__tree_node){.feature = (int32_t)split->feature,
-                                             .next = left.node,
+                                             .next = left,
                                              .threshold = split->threshold,
                                              .is_set = split->is_set,
-                                             .set = split->is_set ? (uint32_t)g->tree.n_set_words : 0,
+                                             .set = c->set,
                                              .missing_left = split->missing_left};
-    if (split->is_set)
-        ML__TRY(add_set(g, split));
-    /* gains of all nodes in the units of the root, whose range is the largest */
-    g->tree.importance[split->feature] += ldexp(split->gain, ml__criterion_unit(&g->criterion) - g->root_unit);
-    push(g, right);
-    push(g, left);
+    g->tree.importance[split->feature] += c->gain;
+    if (g->keeps_worth)
+        g->tree.worth[v->node].gain = c->gain;
+    for (uint32_t side = 0; side < 2; side++) {
+        children[side] = *v;
+        children[side].node = left + side;
+        children[side].depth++;
+        children[side].key = ml__seed_mix(v->key, side);
+        children[side].inherited = c->value;
+    }
+    children[0].end = children[1].begin = middle;
+    if (g->data->monotonic)
+        bound(g->data, split, &children[0], &children[1]);
 done:
     return st;
 }
 
-static ml_status visit_node(grower *g, const visit *v)
+static bool may_split(const grower *g, const visit *v)
 {
     const ml__tree_data *data = g->data;
-    const uint32_t *rows = g->rows + v->begin;
     const size_t m = v->end - v->begin;
-    const bool same = ml__criterion_set(&g->criterion, rows, m);
-    ml__split split;
+
+    return v->depth < data->max_depth && m >= data->min_samples_split && m / 2 >= data->min_samples_leaf &&
+           (double)g->splitter.W_node >= 2 * g->splitter.least_weight;
+}
+
+static ml__split find_split(grower *g, const visit *v)
+{
+    ml__split split = {.gain = -1};
+
+    g->splitter.lower = v->lower;
+    g->splitter.upper = v->upper;
+    g->splitter.W_node = 0;
+    for (size_t p = v->begin; p < v->end && g->splitter.least_weight > 0; p++)
+        g->splitter.W_node += g->W[g->rows[p]];
+    if (may_split(g, v))
+        split = ml__best_split(&g->splitter, g->rows + v->begin, v->end - v->begin, v->key);
+    return split;
+}
+
+/* What a split needs of the splitter and the criterion, which will stand at other nodes when it is made. */
+static ml_status keep_split(grower *g, candidate *c)
+{
+    double *value = NULL;
+    ml_status st = ML_OK;
+
+    if (c->split.is_set)
+        ML__TRY(add_set(g, c));
+    if (g->data->has) {
+        ML__NEW(&g->arena, value, g->data->K);
+        ml__criterion_value(&g->criterion, c->visit.inherited, value);
+        c->value = value;
+    }
+done:
+    return st;
+}
+
+/* Look for the split of a node; without one it is a leaf, which it also is for the time being where nodes keep values. */
+static ml_status study_node(grower *g, const visit *v, candidate *c)
+{
+    const bool same = ml__criterion_set(&g->criterion, g->rows + v->begin, v->end - v->begin);
+    ml_status st = ML_OK;
 
     if (!v->node)
         g->root_unit = ml__criterion_unit(&g->criterion);
-    if (same || v->depth >= data->max_depth || m < data->min_samples_split || m / 2 < data->min_samples_leaf)
-        return make_leaf(g, v);
-    g->splitter.lower = v->lower;
-    g->splitter.upper = v->upper;
-    split = ml__best_split(&g->splitter, rows, m, v->key);
-    if (split.gain < 0 || decrease(g, split.gain) + DBL_EPSILON < data->min_impurity_decrease)
-        return make_leaf(g, v);
-    return split_node(g, v, &split);
+    *c = (candidate){.visit = *v, .split.gain = -1};
+    if (!same)
+        c->split = find_split(g, v);
+    c->decrease = decrease(g, c->split.gain);
+    c->gain = ldexp(c->split.gain, ml__criterion_unit(&g->criterion) - g->root_unit);
+    if (c->split.gain >= 0 && c->decrease + DBL_EPSILON < g->data->min_impurity_decrease)
+        c->split.gain = -1;
+    if (c->split.gain >= 0)
+        ML__TRY(keep_split(g, c));
+    if (g->keeps_worth || c->split.gain < 0)
+        ML__TRY(make_leaf(g, v));
+done:
+    return st;
+}
+
+/* ---- orders of growth ---- */
+
+static ml_status grow_depth_first(grower *g, const visit *root)
+{
+    visit children[2];
+    candidate c;
+    ml_status st = ML_OK;
+
+    g->stack[g->n_open++] = *root;
+    while (g->n_open) {
+        const visit v = g->stack[--g->n_open];
+
+        ML__TRY(study_node(g, &v, &c));
+        if (c.split.gain < 0)
+            continue;
+        ML__TRY(split_node(g, &c, children));
+        g->stack[g->n_open++] = children[1];
+        g->stack[g->n_open++] = children[0];
+    }
+done:
+    return st;
+}
+
+static bool comes_before(const candidate *a, const candidate *b)
+{
+    return a->decrease > b->decrease || (a->decrease == b->decrease && a->visit.node < b->visit.node);
+}
+
+static void push(grower *g, const candidate *c)
+{
+    size_t at = g->n_open++;
+
+    for (; at && comes_before(c, &g->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        g->heap[at] = g->heap[(at - 1) / 2];
+    g->heap[at] = *c;
+}
+
+static candidate pop(grower *g)
+{
+    const candidate best = g->heap[0], *moved = &g->heap[--g->n_open];
+    size_t at = 0, child;
+
+    while ((child = 2 * at + 1) < g->n_open) {
+        child += child + 1 < g->n_open && comes_before(&g->heap[child + 1], &g->heap[child]);
+        if (!comes_before(&g->heap[child], moved))
+            break;
+        g->heap[at] = g->heap[child];
+        at = child;
+    }
+    g->heap[at] = *moved;
+    return best;
+}
+
+static ml_status open_node(grower *g, const visit *v)
+{
+    candidate c;
+    const ml_status st = study_node(g, v, &c);
+
+    if (st == ML_OK && c.split.gain >= 0)
+        push(g, &c);
+    return st;
+}
+
+static ml_status grow_best_first(grower *g, const visit *root)
+{
+    visit children[2];
+    ml_status st;
+
+    ML__TRY(open_node(g, root));
+    for (size_t n_leaves = 1; g->n_open && n_leaves < g->data->max_leaf_nodes; n_leaves++) {
+        const candidate best = pop(g);
+
+        ML__TRY(split_node(g, &best, children));
+        ML__TRY(open_node(g, &children[0]));
+        ML__TRY(open_node(g, &children[1]));
+    }
+done:
+    return st;
 }
 
 /* ---- the tree ---- */
 
+static ml_status copy_tree(const grower *g, ml__arena *arena, ml__tree *out)
+{
+    const ml__tree_data *data = g->data;
+    ml_status st;
+
+    ML__TRY(copy_nodes(arena, g->tree.n_nodes, &g->tree, out));
+    ML__TRY(copy_values(arena, data->K, g->tree.n_values, &g->tree, out));
+    out->n_set_words = g->tree.n_set_words;
+    ML__NEW(arena, out->sets, g->tree.n_set_words);
+    if (g->tree.n_set_words)
+        memcpy(out->sets, g->tree.sets, g->tree.n_set_words * sizeof *out->sets);
+    ML__NEW(arena, out->importance, data->d);
+    memcpy(out->importance, g->tree.importance, data->d * sizeof *out->importance);
+done:
+    return st;
+}
+
+/* The tree that is left of one whose nodes all have values. */
+static ml_status finish_tree(grower *g, ml__arena *arena, ml__tree *out)
+{
+    const ml__tree_data *data = g->data;
+    ml__pruning_path *path = data->pruning_path ? &out->path : NULL;
+    ml_status st = ML_OK;
+
+    if (path) {
+        ML__NEW(arena, path->ccp_alpha, g->tree.n_nodes);
+        ML__NEW(arena, path->impurity, g->tree.n_nodes);
+    }
+    if (path || data->ccp_alpha > 0)
+        ML__TRY(ml__tree_prune(&g->arena, &g->tree, data->ccp_alpha, path));
+    ML__TRY(ml__tree_compact(&g->arena, arena, &g->tree, data, out));
+done:
+    return st;
+}
+
 ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out)
 {
     grower g = {.data = data};
+    visit root = {.key = ml__seed_mix(key, 1), .lower = -INFINITY, .upper = INFINITY, .inherited = data->prior};
     ml_status st;
 
     ml__arena_init(&g.arena, arena->context);
     ML__TRY(sample_rows(&g, key));
     ML__TRY(make_workspace(&g));
     ML__TRY(add_nodes(&g, 1));
-    push(&g,
-         (visit){
-             .end = g.m, .key = ml__seed_mix(key, 1), .lower = -INFINITY, .upper = INFINITY, .inherited = data->prior});
-    while (g.n_open) {
-        const visit v = g.stack[--g.n_open];
-        ML__TRY(visit_node(&g, &v));
-    }
-    ML__TRY(copy_nodes(arena, g.tree.n_nodes, &g.tree, out));
-    ML__TRY(copy_values(arena, data->K, g.tree.n_values, &g.tree, out));
-    out->n_set_words = g.tree.n_set_words;
-    ML__NEW(arena, out->sets, g.tree.n_set_words);
-    if (g.tree.n_set_words)
-        memcpy(out->sets, g.tree.sets, g.tree.n_set_words * sizeof *out->sets);
-    ML__NEW(arena, out->importance, data->d);
-    memcpy(out->importance, g.tree.importance, data->d * sizeof *out->importance);
+    root.end = g.m;
+    ML__TRY(data->max_leaf_nodes ? grow_best_first(&g, &root) : grow_depth_first(&g, &root));
+    ML__TRY(g.keeps_worth ? finish_tree(&g, arena, out) : copy_tree(&g, arena, out));
 done:
     ml__arena_free(&g.arena);
     return st;

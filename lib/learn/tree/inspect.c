@@ -9,7 +9,7 @@
 /* NULL when the model has none. */
 static const ml__trees *trees_of(const ml_model *model)
 {
-    return ml_model_is_fitted(model) && model->kind->tensors == ml__trees_tensors ? ml__trees_of(model) : NULL;
+    return ml_model_is_fitted(model) && ml__has_trees(model->kind) ? ml__trees_of(model) : NULL;
 }
 
 static ml_status find_trees(const ml_model *model, const ml__trees **out)
@@ -17,8 +17,8 @@ static ml_status find_trees(const ml_model *model, const ml__trees **out)
     ml_status st = ML_OK;
 
     ML__CHECK(model, ML_E_ARGUMENT, "model is NULL");
-    ML__CHECK(model->kind->tensors == ml__trees_tensors, ML_E_UNSUPPORTED,
-              "%s is not made of trees; decision_tree and random_forest are", model->kind->name);
+    ML__CHECK(ml__has_trees(model->kind), ML_E_UNSUPPORTED,
+              "%s is not made of trees; decision_tree, random_forest and extra_trees are", model->kind->name);
     ML__CHECK(model->learned, ML_E_STATE, "%s is not fitted", model->kind->name);
     *out = ml__trees_of(model);
 done:

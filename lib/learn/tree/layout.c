@@ -196,6 +196,20 @@ static void write_tree(const ml__tree *tree, const uint32_t *number, size_t n_wo
 
 /* ---- all trees ---- */
 
+static size_t words_of_node(size_t d, size_t most_nodes, size_t most_values)
+{
+    const uint32_t shift = ml__link_shift(d);
+
+    return shift < 32 && most_nodes <= (size_t)1 << (32 - shift) && most_values <= MAX_COMPACT_VALUES
+               ? ML__COMPACT_WORDS
+               : ML__WIDE_WORDS;
+}
+
+size_t ml__node_bytes(size_t d, size_t n_nodes)
+{
+    return words_of_node(d, n_nodes, n_nodes) * sizeof(uint32_t);
+}
+
 typedef struct {
     size_t n_nodes, most_nodes, n_values, most_values, n_set_words;
 } totals;
@@ -322,9 +336,7 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
         ML__TRY(share_all(f, n_trees, &s, &w));
         n_values = most_values = s.n;
     }
-    w.n_words = w.shift < 32 && all.most_nodes <= (size_t)1 << (32 - w.shift) && most_values <= MAX_COMPACT_VALUES
-                    ? ML__COMPACT_WORDS
-                    : ML__WIDE_WORDS;
+    w.n_words = words_of_node(f->d, all.most_nodes, most_values);
     ML__TRY(publish_sets(f, all.n_set_words, n_trees, trees));
     ML__PUBLISH(f, words, "trees.nodes", ML_INT32, all.n_nodes, w.n_words);
     ML__PUBLISH(f, offset, "trees.offset", ML_INT64, n_trees + 1);

@@ -17,6 +17,9 @@
  *             (Fisher 1958, "On grouping for maximum homogeneity"; Breiman et al., theorem 4.5); for medians and by the
  *             share of the node's largest class it is a good one. Several outputs give an order each. Categories that
  *             the node lacks go where missing values go
+ * Random      thresholds (Geurts, Ernst & Wehenkel 2006): of each feature one cut is tried, drawn between the least and largest
+ *             value that the node has, or anywhere in a drawn order of its categories; where values are missing, with
+ *             them on either side, and the split of them from all others as well
  * Monotone    a split is allowed if the values of its sides are in the order that the feature asks for and within the
  *             bounds that the splits above set (see grow.c)
  */
@@ -104,19 +107,28 @@ static inline double gain_of(const ml__splitter *s, const plain_sums *left)
     return ml__criterion_gain(s->criterion);
 }
 
+static bool weighs_enough(const ml__splitter *s, int64_t W_left)
+{
+    return (double)W_left >= s->least_weight && (double)(s->W_node - W_left) >= s->least_weight;
+}
+
 /* Try every gap between the first `present` of m keys, which are sorted; the others have no value and go together. */
 static void sweep(ml__splitter *s, size_t j, size_t m, size_t present, bool missing_left, ml__split *best)
 {
     const size_t least = s->data->min_samples_leaf, d = s->data->d;
+    const bool weighs = s->least_weight > 0;
     const size_t end = present < m && !missing_left ? present : present - 1; /* is a side without missing ones left? */
     const bool is_set = s->data->n_categories && s->data->n_categories[j];
     const uint64_t *keys = s->keys;
     plain_sums left = plain_left(s);
+    int64_t W_left = 0;
     size_t n_left = 0;
 
     ml__criterion_clear_left(s->criterion);
-    for (size_t p = present; p < m && missing_left; p++, n_left++)
+    for (size_t p = present; p < m && missing_left; p++, n_left++) {
         move_left(s, &left, (uint32_t)keys[p]);
+        W_left += weighs ? s->W[(uint32_t)keys[p]] : 0;
+    }
     for (size_t p = 0; p < end; p++) {
         const float *x = s->data->X + j;
         const size_t row = (uint32_t)keys[p], next = (uint32_t)keys[p + 1];
@@ -124,7 +136,10 @@ static void sweep(ml__splitter *s, size_t j, size_t m, size_t present, bool miss
 
         move_left(s, &left, (uint32_t)row);
         n_left++;
-        if (keys[p] >> 32 == keys[p + 1] >> 32 || n_left < least || m - n_left < least)
+        if (weighs)
+            W_left += s->W[row];
+        if (keys[p] >> 32 == keys[p + 1] >> 32 || n_left < least || m - n_left < least ||
+            (weighs && !weighs_enough(s, W_left)))
             continue;
         gain = gain_of(s, &left);
         if (gain > best->gain && (!s->data->monotonic || is_monotone(s, j, &middle)))
@@ -147,6 +162,75 @@ static void search_gaps(ml__splitter *s, size_t j, size_t m, size_t present, ml_
         sweep(s, j, m, present, true, best);
 }
 
+/* ---- random thresholds ---- */
+
+float ml__draw_threshold(float a, float b, uint64_t random)
+{
+    const double share = (double)(random >> 11) * 0x1p-53;
+    const float threshold = (float)(a + share * ((double)b - a));
+
+    return threshold >= b ? a : threshold < a ? a : threshold;
+}
+
+/* The first `present` keys, those up to the threshold in front with code 0, the others with code 1. Returns the largest
+ * code that goes left. */
+static uint32_t cut_keys(ml__splitter *s, size_t j, size_t present, float threshold)
+{
+    const float *x = s->data->X + j;
+    size_t n_left = 0, n_right = 0;
+    uint32_t code = 0;
+
+    for (size_t p = 0; p < present; p++) {
+        const uint64_t key = s->keys[p];
+
+        if (x[(size_t)(uint32_t)key * s->data->d] <= threshold) {
+            code = key >> 32 > code ? (uint32_t)(key >> 32) : code;
+            s->keys[n_left++] = (uint32_t)key;
+        } else
+            s->other[n_right++] = (uint64_t)1 << 32 | (uint32_t)key;
+    }
+    memcpy(s->keys + n_left, s->other, n_right * sizeof *s->keys);
+    return code;
+}
+
+/* Keys of rows without the feature behind the others; returns how many have it. */
+static size_t part_missing(ml__splitter *s, size_t j, size_t m)
+{
+    size_t present = 0, n_missing = 0;
+
+    for (size_t p = 0; p < m; p++)
+        if (s->keys[p] >> 32 == s->data->codes.missing[j])
+            s->other[n_missing++] = s->keys[p];
+        else
+            s->keys[present++] = s->keys[p];
+    memcpy(s->keys + present, s->other, n_missing * sizeof *s->keys);
+    return present;
+}
+
+static void search_threshold(ml__splitter *s, size_t j, size_t m, uint64_t random, ml__split *best)
+{
+    const float *x = s->data->X + j;
+    const size_t d = s->data->d, present = part_missing(s, j, m);
+    const double before = best->gain;
+    uint64_t lowest = s->keys[0], highest = s->keys[0];
+    float threshold = FLT_MAX;
+    uint32_t code;
+
+    for (size_t p = 1; p < present; p++) {
+        lowest = s->keys[p] >> 32 < lowest >> 32 ? s->keys[p] : lowest;
+        highest = s->keys[p] >> 32 > highest >> 32 ? s->keys[p] : highest;
+    }
+    if (lowest >> 32 != highest >> 32)
+        threshold = ml__draw_threshold(x[(uint32_t)lowest * d], x[(uint32_t)highest * d], random);
+    code = cut_keys(s, j, present, threshold);
+    search_gaps(s, j, m, present, best);
+    if (best->gain > before && best->threshold < FLT_MAX) {
+        best->threshold = threshold;
+        best->code = code;
+    } else if (best->gain > before)
+        best->code = (uint32_t)(highest >> 32);
+}
+
 /* ---- categories ---- */
 
 /* Where the keys of each category begin; returns how many there are. */
@@ -162,16 +246,21 @@ static size_t find_categories(ml__splitter *s, size_t present)
 }
 
 /* Keys by the score of their category, which becomes their code. */
-static void order_categories(ml__splitter *s, size_t o, size_t n)
+static void sort_categories(ml__splitter *s, size_t n)
 {
     size_t at = 0;
 
-    for (size_t k = 0; k < n; k++)
-        s->score[k] = ml__criterion_score(s->criterion, o, s->by_code + s->begin[k], s->begin[k + 1] - s->begin[k]);
     ml__order_reals(s->score, n, s->order, s->order_keys, s->order_other);
     for (size_t k = 0; k < n; k++)
         for (size_t p = s->begin[s->order[k]]; p < s->begin[s->order[k] + 1]; p++)
             s->keys[at++] = (uint64_t)k << 32 | (uint32_t)s->by_code[p];
+}
+
+static void order_categories(ml__splitter *s, size_t o, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        s->score[k] = ml__criterion_score(s->criterion, o, s->by_code + s->begin[k], s->begin[k + 1] - s->begin[k]);
+    sort_categories(s, n);
 }
 
 /* The set of the best split, which was found among the keys as they are. */
@@ -207,13 +296,35 @@ static void search_sets(ml__splitter *s, size_t j, size_t m, size_t present, ml_
     }
 }
 
-ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, size_t m,
-                              ml__splitter *s)
+/* One cut of the categories in a drawn order. */
+static void search_drawn_set(ml__splitter *s, size_t j, size_t m, size_t present, uint64_t random, ml__split *best)
+{
+    const double before = best->gain;
+    uint64_t last;
+    size_t n;
+
+    memcpy(s->by_code, s->keys, m * sizeof *s->keys);
+    n = find_categories(s, present);
+    for (size_t k = 0; k < n; k++)
+        s->score[k] = (double)(ml__random_at(random, k + 1) >> 11);
+    sort_categories(s, n);
+    last = n > 1 ? (ml__random_at(random, 0) >> 32) * (n - 1) >> 32 : 0;
+    for (size_t p = 0; p < present; p++)
+        s->keys[p] = (s->keys[p] >> 32 > last ? (uint64_t)1 << 32 : 0) | (uint32_t)s->keys[p];
+    search_gaps(s, j, m, present, best);
+    if (best->gain > before) {
+        best->code = best->code ? (uint32_t)n : (uint32_t)last; /* 1: all of them, missing values right */
+        write_set(s, n, best);
+    }
+}
+
+ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, const int64_t *W,
+                              size_t m, ml__splitter *s)
 {
     uint32_t most = 0;
     ml_status st = ML_OK;
 
-    *s = (ml__splitter){.data = data, .criterion = criterion};
+    *s = (ml__splitter){.data = data, .criterion = criterion, .W = W};
     ML__NEW(arena, s->keys, m);
     ML__NEW(arena, s->other, m);
     ML__NEW(arena, s->features, data->d);
@@ -239,16 +350,23 @@ done:
 /* ---- all features ---- */
 
 /* False when the feature is constant here. */
-static bool search_feature(ml__splitter *s, size_t j, const uint32_t *rows, size_t m, ml__split *best)
+static bool search_feature(ml__splitter *s, size_t j, const uint32_t *rows, size_t m, uint64_t random, ml__split *best)
 {
+    const bool is_set = s->data->n_categories && s->data->n_categories[j];
     size_t present = m;
 
     if (!gather(s, j, rows, m))
         return false;
+    if (s->data->random_thresholds && !is_set) {
+        search_threshold(s, j, m, random, best);
+        return true;
+    }
     ml__sort_keys(s->keys, s->other, m, s->data->codes.n_bits[j]);
     while (s->keys[present - 1] >> 32 == s->data->codes.missing[j])
         present--;
-    if (s->data->n_categories && s->data->n_categories[j])
+    if (is_set && s->data->random_thresholds)
+        search_drawn_set(s, j, m, present, random, best);
+    else if (is_set)
         search_sets(s, j, m, present, best);
     else
         search_gaps(s, j, m, present, best);
@@ -284,7 +402,7 @@ ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64
 
     for (n_seen = 0; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
         const size_t j = draws ? ml__draw_feature(s->features, s->swapped, d, n_seen, key) : n_seen;
-        n_useful += search_feature(s, j, rows, m, &best);
+        n_useful += search_feature(s, j, rows, m, s->data->random_thresholds ? ml__random_at(key, d + j) : 0, &best);
     }
     if (draws)
         ml__undo_draws(s->features, s->swapped, n_seen);

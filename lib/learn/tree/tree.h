@@ -3,18 +3,24 @@
  * Decision trees and forests of them: what the files of this folder share.
  *
  *     bins.c           feature values to codes of a byte, once per fit
+ *     random_cut.c     cuts of such codes at drawn thresholds
  *     columns.c        one tree from such codes: what most forests are grown by
  *     codes.c          values to ranks, once per fit; sorting by rank
+ *     weights.c        what a row counts for
  *     criterion.c      what a split is worth and what a node predicts
  *     split.c          the best split of a node among ranks
  *     grow.c           one tree from ranks, with every rule there is
+ *     cost_complexity.c  a tree without its weakest links
  *     forest.c         many trees in parallel, and their parameters
+ *     out_of_bag.c     what a forest predicts for rows it has not seen
+ *     warm_start.c     growing on from a fitted forest
+ *     reserve.c        memory for what comes after growth
  *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
  *     inspect.c        nodes and the ways of rows for who asks
  *     algebra.c        forests from the trees of others
  *     prune.c          forests cut back
- *     decision_tree.c, random_forest.c   the kinds
+ *     decision_tree.c, random_forest.c, extra_trees.c   the kinds
  *
  * Symbols   n rows, d features, O outputs, T trees, m rows of a node;  i row, j feature, o output, k class
  *           K values of a leaf: classes of all outputs, or one per real output
@@ -43,16 +49,21 @@ enum {
 };
 enum { ML__FEATURES_ALL, ML__FEATURES_SQRT, ML__FEATURES_LOG2, ML__FEATURES_AUTO };
 
-/* The first member of the parameters of both kinds, so that the rows below serve both tables. */
+enum { ML__BEST, ML__RANDOM }; /* splitter */
+enum { ML__CLASS_WEIGHT_NONE, ML__CLASS_WEIGHT_BALANCED, ML__CLASS_WEIGHT_SUBSAMPLE };
+
+/* The first member of the parameters of all kinds, so that the rows below serve all tables. */
 typedef struct ml__tree_params {
     int64_t criterion, max_depth;
     ml__size min_samples_split, min_samples_leaf, max_features;
-    double min_impurity_decrease;
+    double min_weight_fraction_leaf, min_impurity_decrease, ccp_alpha;
+    int64_t max_leaf_nodes;
+    ml__weights class_weight;
     ml__ints monotonic_cst;
     int64_t max_bins, random_state;
 } ml__tree_params;
 
-#define ML__TREE_PARAMS(max_features_default, max_features_choices, max_bins_default)                               \
+#define ML__TREE_PARAMS(max_features_default, max_features_choices, class_weights, max_bins_default)                \
     ML__CHOICE(ml__tree_params, criterion, "auto",                                                                  \
                "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                      \
                "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),        \
@@ -61,15 +72,42 @@ typedef struct ml__tree_params {
                  "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                        \
         ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                     \
                  "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),    \
+        ML__REAL(ml__tree_params, min_weight_fraction_leaf, "0", ML__RANGE(0, 0.5),                                 \
+                 "a split that leaves less of the tree's weight on a side is not made"),                            \
         ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices, \
                  "features looked at per node, drawn anew for each; more until one is not constant"),               \
         ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                     \
                  "a split that gains less, weighted by the node's share of all rows, is not made"),                 \
+        ML__INT(ml__tree_params, max_leaf_nodes, "0", ML__RANGE(0, 1e9),                                            \
+                "most leaves; nodes that gain most are split first; 0: no limit"),                                  \
+        ML__REAL(ml__tree_params, ccp_alpha, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                 \
+                 "branches that gain less impurity per leaf are pruned after growth (cost-complexity)"),            \
+        ML__WEIGHTS_OF_CLASSES(ml__tree_params, class_weight, "none", class_weights,                                \
+                               "factors of the rows' weights; balanced: each class counts the same"),               \
         ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                              \
                  "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),  \
         ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                     \
                 "features with more values are cut into so many parts of about equally many rows; 0: never"),       \
         ML__RANDOM_STATE(ml__tree_params)
+
+/* Of the forests. */
+typedef struct ml__forest_params {
+    ml__tree_params tree;
+    int64_t n_estimators, bootstrap, oob_score, warm_start;
+    ml__size max_samples;
+} ml__forest_params;
+
+#define ML__FOREST_PARAMS(bootstrap_default, max_bins_default)                                     \
+    ML__INT(ml__forest_params, n_estimators, "100", ML__RANGE(1, 1e6), "number of trees"),         \
+        ML__BOOL(ml__forest_params, bootstrap, bootstrap_default,                                  \
+                 "each tree sees rows drawn with repetition; else all"),                           \
+        ML__SIZE(ml__forest_params, max_samples, "all", ML__RANGE(1, 1e9), "all",                  \
+                 "rows drawn for each tree; a fraction is of all rows, rounded; needs bootstrap"), \
+        ML__BOOL(ml__forest_params, oob_score, "false",                                            \
+                 "estimate the error from the rows that trees have not seen; needs bootstrap"),    \
+        ML__BOOL(ml__forest_params, warm_start, "false",                                           \
+                 "a fit of a fitted forest keeps its trees and grows those that are missing"),     \
+        ML__TREE_PARAMS("auto", "all|sqrt|log2|auto", "none|balanced|balanced_subsample", max_bins_default)
 
 /* ---- codes.c ---- */
 
@@ -111,12 +149,22 @@ typedef struct ml__tree_data {
     /* rules */
     int64_t criterion; /* neither ML__CRITERION_AUTO nor ML__LOG_LOSS */
     size_t max_depth, min_samples_split, min_samples_leaf, max_features;
-    double min_impurity_decrease;
+    double min_weight_fraction_leaf, min_impurity_decrease, ccp_alpha;
+    size_t max_leaf_nodes;   /* 0: no limit, grown depth first */
     const int8_t *monotonic; /* [d] 1: predictions ascend with the feature, -1: they descend, 0: free; NULL: all are */
+    bool pruning_path;
+    bool random_thresholds; /* one per feature that is looked at */
     bool bootstrap;
     size_t n_draws;     /* of a bootstrap */
+    bool balance_draws; /* each class that was drawn counts the same */
     bool draw_features; /* search them in an order drawn for each node */
 } ml__tree_data;
+
+/* Are nodes not final until the tree is grown? */
+static inline bool ml__keeps_worth(const ml__tree_data *data)
+{
+    return data->max_leaf_nodes || data->ccp_alpha > 0 || data->pruning_path;
+}
 
 /* A node on its own. */
 typedef struct ml__tree_node {
@@ -139,6 +187,18 @@ static inline bool ml__in_set(const uint32_t *set, uint32_t category)
     return set[category / 32] >> category % 32 & 1;
 }
 
+/* What pruning knows of a node. */
+typedef struct ml__node_worth {
+    double risk;    /* impurity times the node's share of the tree's weight */
+    double gain;    /* of its split, for the importances */
+    uint32_t value; /* its row of values */
+} ml__node_worth;
+
+typedef struct ml__pruning_path {
+    size_t n;
+    double *ccp_alpha, *impurity; /* [n] */
+} ml__pruning_path;
+
 /* One tree as it is grown; node 0 is the root, children have higher numbers than their parent. */
 typedef struct ml__tree {
     size_t n_nodes, n_values;
@@ -146,11 +206,34 @@ typedef struct ml__tree {
     double *value;        /* [n_values x K] of the leaves: shares of the classes, or the mean or median */
     double *importance;   /* [d] what the splits on each feature gained */
     size_t n_set_words;
-    uint32_t *sets; /* [n_set_words] */
+    uint32_t *sets;        /* [n_set_words] */
+    ml__node_worth *worth; /* [n_nodes] in growth, when pruning or a best-first order needs it; else NULL */
+    ml__pruning_path path;
 } ml__tree;
 
+/* ---- weights.c ---- */
+
+/* Weights scaled to [0, 1] by a power of two, and the rows where they are positive. */
+ml_status ml__tree_weights(ml__fit *f, const ml__weights *classes, ml__tree_data *data);
+/* Of classes with n_k rows each. */
+void ml__balance(size_t K, const size_t *n_k, double *weight);
+
+/* ---- grow.c ---- */
+
+/* How often each row is in the sample of this key; count [n] is cleared. */
+void ml__tree_draw(const ml__tree_data *data, uint64_t key, uint32_t *count);
 /* Grow the tree of this key; the result is in `arena`. */
 ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out);
+
+/* ---- cost_complexity.c ---- */
+
+/* Make leaves of the nodes that are worth no more than ccp_alpha per leaf; nothing for 0. `path`: NULL, or with room for
+ * n_nodes steps. */
+ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, ml__pruning_path *path);
+/* What can be reached from the root, with its sets and the rows of values of the leaves, numbered as depth-first growth
+ * does. */
+ml_status ml__tree_compact(ml__arena *scratch, ml__arena *arena, const ml__tree *from, const ml__tree_data *data,
+                           ml__tree *to);
 
 /* ---- bins.c ---- */
 
@@ -175,11 +258,19 @@ ml_status ml__bins_make(ml__arena *scratch, const ml_dataset *dataset, const ml_
 /* Of a split after `code` in a node whose next code is `next`. */
 float ml__bins_threshold(const ml__bins *bins, size_t j, uint32_t code, uint32_t next);
 
+/* ---- random_cut.c ---- */
+
+/* The cut of a node's rows at a threshold drawn for feature j; false when all have one code. */
+bool ml__random_cut(const ml__tree_rows *rows, bool classify, const ml__bins *bins, size_t j, const uint8_t *code,
+                    uint64_t random, ml__tree_cut *cut, float *threshold);
+
 /* ---- columns.c ---- */
 
 /* Workspace in which one tree after the other is grown. */
 typedef struct ml__column_grower ml__column_grower;
 
+/* How often each row is in the sample of this key: count [n], rows in the order of the codes. */
+void ml__columns_draw(const ml__tree_data *data, uint64_t key, uint8_t *count);
 /* Are codes gathered by row numbers, instead of moved? */
 bool ml__columns_gather(size_t d, size_t max_features);
 /* The grower is in `arena`; its workspace is to be freed also when this fails. */
@@ -223,6 +314,8 @@ void ml__criterion_rank_left(ml__criterion *c, uint32_t row);
 /* What the split removes of the impurity, times weights, in units of 2^ml__criterion_unit(); -1: it is not allowed. */
 double ml__criterion_gain(const ml__criterion *c);
 int ml__criterion_unit(const ml__criterion *c);
+/* Impurity of the node, where these rows are, times its share of W_tree: the mean of the outputs. */
+double ml__criterion_risk(const ml__criterion *c, const uint32_t *rows, size_t m, double W_tree);
 
 static inline double ml__gini_gain(size_t K, const int64_t *c, const int64_t *l_k, double W, double l, double r)
 {
@@ -278,6 +371,9 @@ typedef struct ml__splitter {
     const ml__tree_data *data;
     ml__criterion *criterion; /* at the node */
     double lower, upper;      /* of what may be predicted below it */
+    const int64_t *W;         /* [n] of this tree */
+    int64_t W_node;           /* of the node */
+    double least_weight;      /* of a side, in units of W */
     /* categorical features only */
     uint64_t *by_code;                  /* [m] keys by code */
     uint32_t *begin, *order;            /* [m + 1] first key of each category; [m] the categories by score */
@@ -298,10 +394,12 @@ typedef struct ml__split {
 } ml__split;
 
 /* For trees of m rows. */
-ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, size_t m,
-                              ml__splitter *s);
+ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, const int64_t *W,
+                              size_t m, ml__splitter *s);
 /* The split of rows[m], where the criterion stands, with the largest gain; `key` is the node's. */
 ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key);
+/* In [a, b) for a < b, uniform. */
+float ml__draw_threshold(float a, float b, uint64_t random);
 /* The largest float that is not above the mean of a and b: a <= t < b for a < b. */
 float ml__threshold_between(float a, float b);
 
@@ -350,6 +448,8 @@ ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
 uint32_t ml__tree_child(const ml__trees *trees, const ml__tree_node *node, const float *x);
 /* Put the importances of the features into f->learned. */
 ml_status ml__importances_publish(ml__fit *f, const ml__tree *trees, size_t n_trees);
+/* Of a node of a tree with n_nodes. */
+size_t ml__node_bytes(size_t d, size_t n_nodes);
 /* Put the trees into f->learned and free them one by one. */
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
 
@@ -358,14 +458,80 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
 /* A tree is read once per block: many rows, so that it is not the trees' way to the processor that counts. */
 enum { ML__TREE_BLOCK_ROWS = 2048 };
 
-/* Learn n_trees trees and publish them; `in_drawn_order`: search features in a drawn order even when all are. */
-ml_status ml__trees_fit(ml__fit *f, const ml__tree_params *params, size_t n_trees, bool in_drawn_order, bool bootstrap);
+/* What to grow. */
+typedef struct ml__forest_plan {
+    const ml__tree_params *rules;
+    size_t n_trees;
+    bool in_drawn_order; /* search features in a drawn order even when all are */
+    bool random_thresholds, bootstrap, pruning_path, oob_score, warm_start;
+    ml__size max_samples;
+} ml__forest_plan;
 
-extern const ml__tensor_rule ml__trees_tensors[];
+/* Learn trees and publish them. */
+ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan);
+/* What the kinds random_forest and extra_trees have in common. */
+ml_status ml__forest_fit(ml__fit *f, bool random_thresholds);
+ml_status ml__forest_check_params(const ml_model *model);
+
+extern const ml__tensor_rule ml__forest_tensors[];
 ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned);
-/* Of a fitted model whose tensors are these. */
+/* Of a fitted model. */
 const ml__trees *ml__trees_of(const ml_model *model);
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+
+static inline bool ml__has_trees(const ml__kind *kind)
+{
+    return kind->proba == ml__trees_predict;
+}
+
+/* Tensors that all kinds have. */
+#define ML__TREES_TENSORS                                                                                              \
+    {"feature_importances", ML_FLOAT64, "d", ML__FINITE | ML__NON_NEGATIVE}, {"trees.nodes", ML_INT32, "t*", ML__ANY}, \
+        {"trees.offset", ML_INT64, "s", ML__ANY}, {"trees.first_value", ML_INT64, "u", ML__ANY},                       \
+        {"trees.value", ML_FLOAT64, "v*", ML__FINITE},                                                                 \
+    {                                                                                                                  \
+        "trees.sets", ML_INT32, "*", ML__OPTIONAL                                                                      \
+    }
+
+static inline uint64_t ml__tree_key(const ml__fit *f, size_t t)
+{
+    return ml__seed_mix(f->seed, t);
+}
+
+/* ---- out_of_bag.c ---- */
+
+/* Publish the estimates; `bins`: what the trees were grown from, NULL when it was ranks. */
+ml_status ml__out_of_bag(ml__fit *f, const ml__tree_data *data, const ml__bins *bins, size_t n_trees,
+                         const ml__tree *trees);
+
+/* ---- reserve.c ---- */
+
+typedef struct ml__held ml__held;
+typedef struct ml__reserve {
+    ml_context *context;
+    bool is_on;
+    ml__held *held;
+    uint64_t n_refused; /* when it was opened */
+} ml__reserve;
+
+void ml__reserve_open(ml__reserve *r, ml_context *context, size_t n_bytes);
+/* Hold back n_bytes more; false when the limit does not allow it. */
+bool ml__reserve_add(ml__reserve *r, size_t n_bytes);
+/* Has the limit been reached since? */
+bool ml__reserve_was_needed(const ml__reserve *r);
+/* Give all back; nothing is held back from then on. */
+void ml__reserve_free(ml__reserve *r);
+
+/* ---- warm_start.c ---- */
+
+/* Trees of the model that is fitted again. */
+size_t ml__kept_trees(const ml__fit *f);
+/* Put them into out and arenas. */
+ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__tree_data *data, bool by_columns,
+                         ml__tree *out, ml__arena *arenas);
+/* What the next fit needs to go on from these trees. */
+ml_status ml__publish_for_growing_on(ml__fit *f, const ml__tree_data *data, bool by_columns, size_t n_trees,
+                                     const ml__tree *trees);
 
 /* ---- inspect.c, algebra.c, prune.c ---- */
 
