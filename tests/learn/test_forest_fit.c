@@ -421,6 +421,53 @@ TEST(forest_fit, growing_on_needs_trees_of_the_same_kind_of_data)
     ml_dataset_free(half);
 }
 
+/* The same number of rows is not enough: trees that saw all of them, or that drew from others, have no such estimates. */
+TEST(forest_fit, out_of_bag_rows_of_other_trees_are_never_guessed)
+{
+    ml_dataset *data = toy_data(NULL, true), *turned;
+    const char *const settings[] = {"random_forest", "extra_trees"};
+    size_t rows[TOY_ROWS];
+
+    for (size_t i = 0; i < TOY_ROWS; i++)
+        rows[i] = TOY_ROWS - 1 - i;
+    CHECK_OK(ml_dataset_subset(data, rows, TOY_ROWS, &turned));
+    for (size_t k = 0; k < 2; k++) {
+        ml_model *model = toy_fitted(NULL, settings[k], data, TOY_SETTINGS("warm_start", "true", "n_estimators", "5"));
+
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 8));
+        CHECK_OK(ml_model_set_text(model, "oob_score", "true"));
+        CHECK_OK(ml_model_set_text(model, "bootstrap", "true"));
+        if (k) /* grown without samples */
+            CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "'oob_score' needs the 5 trees");
+        else
+            CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 9));
+        CHECK_FAILS(ml_model_fit(model, turned, NULL), ML_E_PARAMETER, "'oob_score' needs the");
+        ml_model_free(model);
+    }
+    ml_dataset_free(turned);
+    ml_dataset_free(data);
+}
+
+TEST(forest_fit, trees_that_know_categories_do_not_grow_on_without_them)
+{
+    static const char TEXT[] = "colour,y\nred,a\nblue,b\nred,a\nblue,b\ngreen,a\n";
+    static const double X[5] = {1e9, -5, 0, 1, 2};
+    static const int64_t Y[5] = {0, 1, 0, 1, 0};
+    const ml_csv_options options = {.struct_size = sizeof options, .target = "y"};
+    ml_dataset *data, *plain = toy_labels(NULL, X, 5, 1, Y);
+    ml_model *model;
+
+    CHECK_OK(ml_dataset_from_csv_memory(NULL, TEXT, sizeof TEXT - 1, NULL, &options, &data));
+    model = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("warm_start", "true", "n_estimators", "5"));
+    CHECK_OK(ml_model_set_int(model, "n_estimators", 8));
+    CHECK(ml_model_fit(model, plain, NULL) != ML_OK);
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_model_free(model);
+    ml_dataset_free(plain);
+    ml_dataset_free(data);
+}
+
 /* ---- the memory limit ---- */
 
 /* Under every limit a fit leaves the first trees of the whole forest, or fails; never when there was room for all of it. */

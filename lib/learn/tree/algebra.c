@@ -44,9 +44,9 @@ done:
     return st;
 }
 
-ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *out)
+ml_status ml__tree_own_values(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *tree)
 {
-    const size_t n = ml__tree_size(trees, t), n_leaves = (n + 1) / 2, K = trees->K;
+    const size_t n_leaves = (tree->n_nodes + 1) / 2, K = trees->K;
     const double *value = trees->value + (size_t)trees->first_value[t] * K;
     size_t n_keys = 0, n_values = 0;
     uint64_t *keys, *other;
@@ -54,27 +54,37 @@ ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, m
     ml_status st = ML_OK;
 
     ml__arena_init(&scratch, arena->context);
-    *out = (ml__tree){.n_nodes = n};
-    ML__NEW(arena, out->nodes, n);
     ML__NEW(&scratch, keys, n_leaves);
     ML__NEW(&scratch, other, n_leaves);
-    for (size_t i = 0; i < n; i++) {
-        out->nodes[i] = ml__tree_node_at(trees, t, i);
-        if (out->nodes[i].feature < 0)
-            keys[n_keys++] = (uint64_t)out->nodes[i].next << 32 | i;
-    }
+    for (size_t i = 0; i < tree->n_nodes; i++)
+        if (tree->nodes[i].feature < 0)
+            keys[n_keys++] = (uint64_t)tree->nodes[i].next << 32 | i;
     ml__sort_keys(keys, other, n_leaves, 32);
     for (size_t k = 0; k < n_leaves; k++)
         n_values += !k || keys[k] >> 32 != keys[k - 1] >> 32;
-    ML__NEW(arena, out->value, n_values * K);
+    ML__NEW(arena, tree->value, n_values * K);
+    tree->n_values = 0;
     for (size_t k = 0; k < n_leaves; k++) {
         if (!k || keys[k] >> 32 != keys[k - 1] >> 32)
-            memcpy(out->value + out->n_values++ * K, value + (keys[k] >> 32) * K, K * sizeof *value);
-        out->nodes[(uint32_t)keys[k]].next = (uint32_t)(out->n_values - 1);
+            memcpy(tree->value + tree->n_values++ * K, value + (keys[k] >> 32) * K, K * sizeof *value);
+        tree->nodes[(uint32_t)keys[k]].next = (uint32_t)(tree->n_values - 1);
     }
-    ML__TRY(ml__tree_own_sets(arena, trees, trees->sets, out));
 done:
     ml__arena_free(&scratch);
+    return st;
+}
+
+ml_status ml__tree_extract(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *out)
+{
+    ml_status st = ML_OK;
+
+    *out = (ml__tree){.n_nodes = ml__tree_size(trees, t)};
+    ML__NEW(arena, out->nodes, out->n_nodes);
+    for (size_t i = 0; i < out->n_nodes; i++)
+        out->nodes[i] = ml__tree_node_at(trees, t, i);
+    ML__TRY(ml__tree_own_values(arena, trees, t, out));
+    ML__TRY(ml__tree_own_sets(arena, trees, trees->sets, out));
+done:
     return st;
 }
 

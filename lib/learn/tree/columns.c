@@ -610,6 +610,7 @@ ml_status ml__columns_grow(ml__column_grower *g, ml__arena *arena, uint64_t key,
     open_node root = {.key = ml__seed_mix(key, 1)};
     ml_status st;
 
+    *out = (ml__tree){0};
     g->n_nodes = g->n_values = g->n_open = 0;
     memset(g->importance, 0, g->data->d * sizeof *g->importance);
     if (g->row_of_class)

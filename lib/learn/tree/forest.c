@@ -25,7 +25,7 @@ enum {
 
 const ml__tensor_rule ml__forest_tensors[] = {
     ML__TREES_TENSORS,
-    {"trees.importance", ML_FLOAT64, "ud", ML__FINITE | ML__OPTIONAL},
+    {"trees.importance", ML_FLOAT64, "ud", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},
     {"trees.draws", ML_INT64, "w", ML__OPTIONAL},
     {"oob_score", ML_FLOAT64, "1", ML__OPTIONAL},
     {"oob_error_curve", ML_FLOAT64, "u", ML__OPTIONAL},
@@ -201,7 +201,7 @@ static ml_status set_prior(ml__fit *f, ml__tree_data *data)
             if (data->classify)
                 prior[data->y[at]] += data->w[i];
             else /* a mean that cannot overflow */
-                prior[o] += data->w[i] / sum * (data->t[at] / 2 - prior[o] / 2) * 2;
+                prior[o] = prior[o] * (1 - data->w[i] / sum) + data->t[at] * (data->w[i] / sum);
         }
         ML__CHECK(sum > 0, ML_E_DATA, "output '%s': no row of positive weight has a label", f->schema->outputs[o].name);
         for (size_t k = first; k < end && data->classify; k++)
@@ -431,7 +431,7 @@ static size_t bytes_to_publish(const forest *r, size_t first, size_t count)
     for (size_t t = first; t < first + count && r->reserve.is_on; t++)
         n_bytes += (PUBLISHED_NODE + ml__node_bytes(r->data.d, r->trees[t].n_nodes)) * r->trees[t].n_nodes +
                    count_rows(r, &r->trees[t]) * row_bytes(r) + r->trees[t].n_set_words * sizeof(uint32_t) +
-                   r->data.d * sizeof(double) + PUBLISHED_TREE;
+                   r->data.d * sizeof(double) + 2 * r->trees[t].path.n * sizeof(double) + PUBLISHED_TREE;
     return n_bytes;
 }
 
@@ -572,7 +572,7 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
 
     ML__TRY(set_data(f, plan, &r->data));
     ML__TRY(make_codes(r, plan->rules->max_bins));
-    if (plan->oob_score) {
+    if (plan->oob_score && !r->data.X) {
         r->data.X = ml__fit_matrix_f32(f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
     }

@@ -438,7 +438,7 @@ done:
 
 static bool comes_before(const candidate *a, const candidate *b)
 {
-    return a->decrease > b->decrease || (a->decrease == b->decrease && a->visit.node < b->visit.node);
+    return a->gain > b->gain || (a->gain == b->gain && a->visit.node < b->visit.node);
 }
 
 static void push(grower *g, const candidate *c)
@@ -536,6 +536,7 @@ ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t ke
     visit root = {.key = ml__seed_mix(key, 1), .lower = -INFINITY, .upper = INFINITY, .inherited = data->prior};
     ml_status st;
 
+    *out = (ml__tree){0};
     ml__arena_init(&g.arena, arena->context);
     ML__TRY(sample_rows(&g, key));
     ML__TRY(make_workspace(&g));

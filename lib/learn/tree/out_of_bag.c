@@ -75,7 +75,7 @@ static const double *walk(const ml__tree *tree, const float *x, size_t K)
     while (node->feature >= 0) {
         const float value = x[node->feature];
         const bool right = isnan(value)   ? !node->missing_left
-                           : node->is_set ? !ml__in_set(tree->sets + node->set, (uint32_t)value)
+                           : node->is_set ? !ml__in_set(tree->sets + node->set, (uint32_t)value) /* as in the fit */
                                           : value > node->threshold;
         node = tree->nodes + node->next + right;
     }

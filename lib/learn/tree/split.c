@@ -62,8 +62,8 @@ static bool is_monotone(const ml__splitter *s, size_t j, double *middle)
     const double right = ml__criterion_side_value(s->criterion, false);
 
     *middle = left / 2 + right / 2;
-    return (right - left) * s->data->monotonic[j] >= 0 && left >= s->lower && left <= s->upper && right >= s->lower &&
-           right <= s->upper;
+    return (s->data->monotonic[j] <= 0 || left <= right) && (s->data->monotonic[j] >= 0 || left >= right) &&
+           left >= s->lower && left <= s->upper && right >= s->lower && right <= s->upper;
 }
 
 /* The left side where there is one output, gini or squared error and no constraint: the commonest trees, which are grown

@@ -63,31 +63,32 @@ typedef struct ml__tree_params {
     int64_t max_bins, random_state;
 } ml__tree_params;
 
-#define ML__TREE_PARAMS(max_features_default, max_features_choices, class_weights, max_bins_default)                \
-    ML__CHOICE(ml__tree_params, criterion, "auto",                                                                  \
-               "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                      \
-               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),        \
-        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),    \
-        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                    \
-                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                        \
-        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                     \
-                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),    \
-        ML__REAL(ml__tree_params, min_weight_fraction_leaf, "0", ML__RANGE(0, 0.5),                                 \
-                 "a split that leaves less of the tree's weight on a side is not made"),                            \
-        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices, \
-                 "features looked at per node, drawn anew for each; more until one is not constant"),               \
-        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                     \
-                 "a split that gains less, weighted by the node's share of all rows, is not made"),                 \
-        ML__INT(ml__tree_params, max_leaf_nodes, "0", ML__RANGE(0, 1e9),                                            \
-                "most leaves; nodes that gain most are split first; 0: no limit"),                                  \
-        ML__REAL(ml__tree_params, ccp_alpha, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                 \
-                 "branches that gain less impurity per leaf are pruned after growth (cost-complexity)"),            \
-        ML__WEIGHTS_OF_CLASSES(ml__tree_params, class_weight, "none", class_weights,                                \
-                               "factors of the rows' weights; balanced: each class counts the same"),               \
-        ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                              \
-                 "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),  \
-        ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                     \
-                "features with more values are cut into so many parts of about equally many rows; 0: never"),       \
+#define ML__TREE_PARAMS(max_features_default, max_features_choices, class_weights, max_bins_default)                 \
+    ML__CHOICE(ml__tree_params, criterion, "auto",                                                                   \
+               "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                       \
+               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),         \
+        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),     \
+        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                     \
+                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                         \
+        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                      \
+                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),     \
+        ML__REAL(ml__tree_params, min_weight_fraction_leaf, "0", ML__RANGE(0, 0.5),                                  \
+                 "a split that leaves less of the tree's weight on a side is not made"),                             \
+        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices,  \
+                 "features looked at per node, drawn anew for each; more until one is not constant"),                \
+        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                      \
+                 "a split that gains less, weighted by the node's share of all rows, is not made"),                  \
+        ML__INT(ml__tree_params, max_leaf_nodes, "0", ML__RANGE(0, 1e9),                                             \
+                "most leaves; nodes that gain most are split first; 0: no limit"),                                   \
+        ML__REAL(ml__tree_params, ccp_alpha, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                  \
+                 "branches that gain less impurity per leaf are pruned after growth (cost-complexity)"),             \
+        ML__WEIGHTS_OF_CLASSES(ml__tree_params, class_weight, "none", class_weights,                                 \
+                               "factors of the rows' weights; balanced: each class counts the same"),                \
+        ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                               \
+                 "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),   \
+        ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                      \
+                "cut features with more values into so many parts of about equally many rows, where all else fits; " \
+                "0: never"),                                                                                         \
         ML__RANDOM_STATE(ml__tree_params)
 
 /* Of the forests. */
@@ -544,6 +545,8 @@ static inline size_t ml__tree_size(const ml__trees *trees, size_t t)
 
 /* A fitted model of several trees, or ML_E_ARGUMENT, ML_E_UNSUPPORTED, ML_E_STATE. */
 ml_status ml__forest_check(const ml_model *model);
+/* Give the tree, whose leaves number rows of values of tree t, a table of its own for these; their order stays. */
+ml_status ml__tree_own_values(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *tree);
 /* Give the tree a table of its own for the sets of its nodes, which are somewhere in `sets`; their order stays. */
 ml_status ml__tree_own_sets(ml__arena *arena, const ml__trees *trees, const uint32_t *sets, ml__tree *tree);
 /* Tree t as it might have been grown: same nodes, and of the rows of values those that its leaves have. */
