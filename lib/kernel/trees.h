@@ -7,7 +7,7 @@
  * same operations everywhere: in single precision in nodes of less weight than ML__LIGHT_NODE, where that makes no sum
  * inexact, else in double. So every table gives the same result, to the bit, by whatever way.
  *
- * Columns may be read up to 63 bytes beyond their last row (ML__COLUMN_PADDING), never written there.
+ * Columns may be read, and be written with what they hold, up to 63 bytes beyond their last row (ML__COLUMN_PADDING).
  */
 #ifndef ML__KERNEL_TREES_H
 #define ML__KERNEL_TREES_H

@@ -10,7 +10,7 @@
  *     COUNT_BELOW_16(v, x)          how many of 16 ascending floats are below x
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
- *     CHOOSE_16_IDS(from, bits, to) the same for 16 numbers of four bytes
+ *     CHOOSE_16_IDS(from, bits, here, to) the same for 16 numbers of four bytes, of which those in `here` may be read
  *     MOVE_SMALL                    1: move_small() exists, for n <= 64
  *
  * Symbols   l, r weight of the sides; l_k, r_k of class k; S_l sum of products on the left; W, W_k, S of the node

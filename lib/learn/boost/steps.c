@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Votes of stumps as step functions of the features: what a row costs does not grow with the rounds on a feature. */
+/* Votes of stumps as step functions of the features: a row costs the logarithm of the thresholds on a feature at most. */
 #include <string.h>
 
 #include "learn/boost/boost.h"

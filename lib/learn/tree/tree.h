@@ -135,7 +135,7 @@ typedef struct ml__tree_data {
     size_t n, d, K, n_outputs;
     bool classify;
     bool missing;   /* is any value of the features? */
-    const float *X; /* [n x d]; NULL where there are byte codes */
+    const float *X; /* [n x d]; NULL where byte codes do */
     ml__codes codes;
     const uint32_t *n_categories; /* [d], 0: numbers; NULL: all are */
     const int32_t *y;             /* [O x n] columns of a leaf's values that the classes stand in */
