@@ -93,15 +93,6 @@ done:
 
 /* ---- cuts of a feature ---- */
 
-static uint32_t ordered_bits(float x)
-{
-    const float value = x == 0 ? 0 : x;
-    uint32_t bits;
-
-    memcpy(&bits, &value, sizeof bits);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-
 static float value_of(uint32_t bits)
 {
     const uint32_t plain = bits >> 31 ? bits & 0x7fffffffu : ~bits;
@@ -200,7 +191,7 @@ static ml_status bin_feature(void *argument, size_t j)
     ML__NEW(&arena, g.lowest, b->max_bins);
     ML__NEW(&arena, g.highest, b->max_bins);
     for (size_t i = 0; i < n; i++)
-        keys[i] = ordered_bits(x[i]);
+        keys[i] = ml__ordered_bits(x[i]);
     sort_numbers(keys, other, n);
     if (!group_equal(keys, n, b->max_bins, &g))
         group_quantiles(keys, n, b->max_bins, &g);

@@ -64,8 +64,7 @@ void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits)
         memcpy(keys, from, n * sizeof *keys);
 }
 
-/* A number that is ordered as the floats are; NaN comes last. */
-static uint32_t ordered(float x)
+uint32_t ml__ordered_bits(float x)
 {
     const float value = x == 0 ? 0 : x; /* -0 too */
     uint32_t bits;
@@ -123,7 +122,7 @@ static ml_status code_feature(void *argument, size_t j)
     ML__NEW(&arena, keys, n);
     ML__NEW(&arena, other, n);
     for (size_t i = 0; i < n; i++)
-        keys[i] = (uint64_t)ordered(c->X[i * d + j]) << 32 | i;
+        keys[i] = (uint64_t)ml__ordered_bits(c->X[i * d + j]) << 32 | i;
     ml__sort_keys(keys, other, n, 32);
     for (size_t i = 0; i < n; i++) {
         if (i && keys[i] >> 32 != keys[i - 1] >> 32)

@@ -122,6 +122,8 @@ typedef struct ml__codes {
 
 ml_status ml__codes_of(ml__arena *arena, const float *X, size_t n, size_t d, ml__codes *out);
 
+/* A number that is ordered as the floats are; -0 equals 0, NaN comes last. */
+uint32_t ml__ordered_bits(float x);
 /* Sort keys[n] by bits 32 to 32 + n_bits - 1; equal ones keep their order. `other` is workspace [n]. The lower halves
  * must ascend in the beginning. */
 void ml__sort_keys(uint64_t *keys, uint64_t *other, size_t n, uint32_t n_bits);
