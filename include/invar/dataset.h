@@ -37,7 +37,8 @@ enum {
 };
 
 enum {
-    ML_STRATIFY = 1, /**< keep the class proportions of the first output in every part */
+    ML_STRATIFY = 1, /**< keep the class proportions of the first output in every part; rows without a label count as
+                          one class more */
     ML_ORDERED = 2   /**< do not shuffle: parts are contiguous runs of rows */
 };
 

@@ -33,13 +33,14 @@ ML_API const char *ml_kind_name(size_t kind);
 ML_API const char *ml_kind_doc(const char *kind);
 
 enum {
-    ML_PARAM_INT = 1,    /**< whole number */
-    ML_PARAM_REAL = 2,   /**< real number */
-    ML_PARAM_BOOL = 3,   /**< 0 or 1; as text false or true */
-    ML_PARAM_CHOICE = 4, /**< one of the texts in `choices` */
-    ML_PARAM_INTS = 5,   /**< comma-separated whole numbers, "64,32" */
-    ML_PARAM_SIZE = 6,   /**< a choice, a whole number (a count) or a real (a fraction) */
-    ML_PARAM_WEIGHTS = 7 /**< a choice, or weights of classes by name or index: "no:1,yes:5"; the others get 1 */
+    ML_PARAM_INT = 1,     /**< whole number */
+    ML_PARAM_REAL = 2,    /**< real number */
+    ML_PARAM_BOOL = 3,    /**< 0 or 1; as text false or true */
+    ML_PARAM_CHOICE = 4,  /**< one of the texts in `choices` */
+    ML_PARAM_INTS = 5,    /**< comma-separated whole numbers, "64,32" */
+    ML_PARAM_SIZE = 6,    /**< a choice, a whole number (a count) or a real (a fraction) */
+    ML_PARAM_WEIGHTS = 7, /**< a choice, or weights of classes by name or index: "no:1,yes:5"; the others get 1 */
+    ML_PARAM_REALS = 8    /**< comma-separated real numbers, "0.2,0.5" */
 };
 
 typedef struct ml_param_info {
@@ -78,7 +79,7 @@ ML_API ml_status ml_model_create(ml_context *context, const char *kind, ml_model
 ML_API void ml_model_free(ml_model *model);
 
 /**
- * A copy: kind, parameters, members and what they learned, in the same context. The copy of a member belongs to nobody.
+ * A copy: kind, parameters, members, what they learned and what their fits begin with, in the same context. The copy of a member belongs to nobody.
  * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_MEMORY. *out is NULL on failure. @since 0.1
  */
 ML_API ml_status ml_model_clone(const ml_model *model, ml_model **out);
@@ -90,16 +91,17 @@ ML_API const char *ml_model_kind(const ml_model *model);
  * Set one parameter. `name` may be a path through members: "net__net__alpha" is parameter alpha of member net of
  * member net. A wrong name, type or value changes nothing. A fitted model keeps what it learned until the next fit.
  *
- * @param value  whole numbers are accepted for parameters of type INT, REAL, BOOL, INTS (one number) and SIZE (a count)
+ * @param value  whole numbers are accepted for parameters of type INT, REAL, BOOL, INTS, REALS (a list of one) and SIZE (a
+ *               count)
  * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_PARAMETER (the message lists the allowed names, type, range or choices);
  *         ML_E_BUSY (the model, or a composite around it, is in use by another call). @since 0.1
  */
 ML_API ml_status ml_model_set_int(ml_model *model, const char *name, int64_t value);
 
-/** The same for parameters of type REAL and SIZE (a fraction). @since 0.1 */
+/** The same for parameters of type REAL, REALS (a list of one) and SIZE (a fraction). @since 0.1 */
 ML_API ml_status ml_model_set_real(ml_model *model, const char *name, double value);
 
-/** The same for parameters of every type, in text form: "0.5", "true", "64,32", "sqrt". @since 0.1 */
+/** The same for parameters of every type, in text form: "0.5", "true", "64,32", "0.2,0.5", "sqrt". @since 0.1 */
 ML_API ml_status ml_model_set_text(ml_model *model, const char *name, const char *value);
 
 /**
@@ -143,7 +145,14 @@ typedef struct ml_progress {
     double value;         /**< loss, log-likelihood, …; NaN when there is none */
 } ml_progress;
 
-/** Called after each step, on the thread that called fit. Non-zero cancels the fit. */
+enum {
+    ML_MONITOR_CONTINUE = 0, /**< go on */
+    ML_MONITOR_CANCEL = 1,   /**< end with ML_E_CANCELLED and leave the model as it was; so does any other value */
+    ML_MONITOR_STOP = 2      /**< end as at a deadline: with what was learned so far, and ML_STOP_MONITOR */
+};
+
+/** Called after each step, and by some kinds every 50 ms at most within a long one, on the thread that called fit. Returns
+ *  ML_MONITOR_…; after ML_MONITOR_STOP it may be called again for what has to be finished. */
 typedef int32_t (*ml_monitor)(void *user, const ml_progress *progress);
 
 typedef struct ml_fit_options {
@@ -162,14 +171,16 @@ enum {
     ML_STOP_MAX_ITER = 3,  /**< the iteration limit came first */
     ML_STOP_EARLY = 4,     /**< no improvement on held-out data, or a boosting round that could not help */
     ML_STOP_DEADLINE = 5,  /**< time ran out */
-    ML_STOP_MEMORY = 6 /**< the context's memory limit was reached: a forest has the trees that it had room for. Which
+    ML_STOP_MEMORY = 6, /**< the context's memory limit was reached: a forest has the trees that it had room for. Which
                                 these are may differ from fit to fit when there are several threads */
+    ML_STOP_MONITOR = 7 /**< the monitor returned ML_MONITOR_STOP, and there was more to do */
 };
 
 /**
  * Train `model` on `data`, replacing what it had learned.
  *
- * The data's output decides the task: labels make a classifier, reals a regressor, none an unsupervised fit.
+ * The data's outputs decide the task: labels make a classifier, reals a regressor, some of both a model of mixed outputs
+ * (where a kind learns these), none an unsupervised fit.
  * On any failure, and on cancel, the model keeps the state it had before the call.
  *
  * @param model    a model of any kind, with its members; its parameters are checked together here
@@ -179,7 +190,7 @@ enum {
  *         ML_E_ARGUMENT   model or data is NULL; options->struct_size is unknown
  *         ML_E_PARAMETER  parameters that do not go together
  *         ML_E_DATA       the data cannot train this kind; the message names row, column and reason
- *         ML_E_UNSUPPORTED  this kind cannot learn this task
+ *         ML_E_UNSUPPORTED  this kind cannot learn this task, or not from the model given to ml_model_start_from()
  *         ML_E_MEMORY     allocation failed, or the context's limit was reached
  *         ML_E_NUMERIC    a value became NaN or infinite; the message names the step
  *         ML_E_CANCELLED  the monitor asked to stop
@@ -189,6 +200,29 @@ enum {
  * Threads: one fit per model at a time; other models and any number of predictions elsewhere may run. @since 0.1
  */
 ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options);
+
+/**
+ * Learn on from what `model` has learned, with the rows of `data`; the first call is a fit. What is learned from a row
+ * depends on all calls before; how much one call does is the kind's affair (its documentation says so).
+ *
+ * @param data     features, outputs and classes must be those of the calls before: views of one dataset have the same
+ * @param options  as ml_model_fit(); the deadline is that of this call
+ * @return as ml_model_fit(); ML_E_UNSUPPORTED also for a kind that cannot learn on; ML_E_SHAPE and ML_E_DATA also for data
+ *         that is not as before. On failure, and on cancel, the model is as it was before the call. Threads as there.
+ * @since 0.1
+ */
+ML_API ml_status ml_model_partial_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options);
+
+/**
+ * Let the next fits of `model` begin with what `from` has learned. A copy is kept until it is replaced or removed; it goes
+ * with ml_model_clone() and with the copies that composites and cross-validation fit, but it is not stored in files.
+ *
+ * @param model  of a kind that can begin so; also a member of a composite, by the pointer that was added
+ * @param from   a fitted model; NULL removes what was given before. What of it can be used is the kind's affair
+ * @return ML_OK; ML_E_ARGUMENT (model is NULL, from is model); ML_E_STATE (from is not fitted); ML_E_UNSUPPORTED (this kind
+ *         cannot, or not from this model); ML_E_BUSY; ML_E_MEMORY. On failure nothing changes. @since 0.1
+ */
+ML_API ml_status ml_model_start_from(ml_model *model, const ml_model *from);
 
 /** 1 when fitted or loaded, else 0. @since 0.1 */
 ML_API int32_t ml_model_is_fitted(const ml_model *model);
@@ -213,7 +247,7 @@ ML_API const char *ml_model_class_name(const ml_model *model, size_t output, siz
 
 /** What a prediction call computes; its width is the number of values per row. */
 enum {
-    ML_PREDICT = 1,       /**< width n_outputs: class index, value, or component */
+    ML_PREDICT = 1,       /**< width n_outputs: class index, value, or component; of mixed outputs each its own */
     ML_PREDICT_PROBA = 2, /**< width sum of n_classes: class probabilities, each output's sum to 1 */
     ML_DECISION = 3,      /**< width sum of n_classes: unnormalised scores, larger is likelier */
     ML_TRANSFORM = 4,     /**< width of the new features */
@@ -242,6 +276,22 @@ ML_API ml_status ml_model_decision(const ml_model *model, const ml_dataset *data
 ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 /** The same for ML_SCORE_SAMPLES: log-densities. @since 0.1 */
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
+
+/**
+ * From new features back to features: what ml_model_transform() would turn into `z`, as far as it can be told. A pipeline
+ * takes the inverses of its steps backwards; a last step that predicts is left out.
+ *
+ * @param z      n_rows x width, row-major; NaN where missing
+ * @param width  ml_model_width(model, ML_TRANSFORM), or for a pipeline with a predictor the features that this gets
+ * @param out    n_rows x ml_model_n_features(model), row-major
+ * @param n      size of `out` in elements
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (no inverse: kind and step are named);
+ *         ML_E_SHAPE (width or n: both numbers are named); ML_E_DATA (an infinite value: row and column are named);
+ *         ML_E_NUMERIC (a step of a pipeline leaves the range of doubles); ML_E_MEMORY; ML_E_EXECUTOR.
+ * Threads and memory as ml_model_predict(). @since 0.1
+ */
+ML_API ml_status ml_model_inverse_transform(const ml_model *model, const double *z, size_t n_rows, size_t width,
+                                            double *out, size_t n);
 
 /** Rounds of a fitted model that learns in stages, such as adaboost; 0 for the others and when not fitted. @since 0.1 */
 ML_API size_t ml_model_stage_count(const ml_model *model);
@@ -275,7 +325,8 @@ ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const
 /**
  * One number for how well the model does on `data`: "accuracy", "log_loss", "precision_micro", "recall_micro",
  * "f1_micro", "f1_macro", "f1_weighted", …, "rmse", "mae", "r2", "log_likelihood".
- * @param metric  NULL: accuracy for labels, r2 for reals, log_likelihood for a density
+ * @param metric  NULL: accuracy for labels and for mixed outputs, r2 for reals, log_likelihood for a density. Of mixed
+ *                outputs, metrics of classes see the labels only and metrics of reals the reals only
  * @param out     the score; untouched on failure
  * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs). @since 0.1
  */

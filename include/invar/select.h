@@ -17,14 +17,14 @@ typedef struct ml_cv_options {
     size_t n_folds;     /**< 2 or more; 0: 5 */
     uint64_t seed;      /**< of the shuffle */
     uint32_t flags;     /**< ML_STRATIFY | ML_ORDERED; labels are stratified by default when flags is 0 */
-    ml_monitor monitor; /**< or NULL */
+    ml_monitor monitor; /**< or NULL; whatever is not ML_MONITOR_CONTINUE cancels */
     void *monitor_user;
 } ml_cv_options;
 
 /**
  * Score of a model on each of k folds, fitted anew on the others.
  *
- * @param model    only its kind, parameters and members are used; it is not changed
+ * @param model    only its kind, parameters, members and what it starts from are used; it is not changed
  * @param metric   as ml_model_score()
  * @param options  NULL: 5 folds, stratified for labels, seed 0, no monitor
  * @param scores   n values, in fold order; untouched on failure

@@ -4,8 +4,9 @@
  *
  * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the
  *             last step is a transformer as well, so is the pipeline
+ * Back        the inverses of the steps that transform, the last of them first; a final predictor is left out
  * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike. The stop reason is
- *             that of the last step, or ML_STOP_DEADLINE when time ran out in any of them.
+ *             that of the last step, or ML_STOP_DEADLINE (ML_STOP_MONITOR) when any of them was cut short.
  * Missing     values are accepted when every step up to one whose output has none (an imputer) accepts them
  * Categories  as the first step; outputs and weights as the last. Every step sees its data with the checks of a fit of
  *             its own, so that what it cannot take is refused by its name.
@@ -159,7 +160,7 @@ static ml_status fit(ml__fit *f)
             ML__TRY(pass_on(fitted, step->name, &train));
             ML__TRY(pass_on(fitted, step->name, &validation));
         }
-        if (f->learned->stop_reason != ML_STOP_DEADLINE)
+        if (!ml__was_cut(f->learned))
             f->learned->stop_reason = fitted->learned->stop_reason;
         ML__TRY(ml__fit_step(f, s + 1, steps->n, "", NAN));
     }
@@ -266,6 +267,49 @@ static ml_status score_samples(const ml_model *model, const ml__block *x, double
     return run(model, ML_SCORE_SAMPLES, x, out, scratch);
 }
 
+/* ---- back from new features ---- */
+
+/* Steps that transform: all, or all before a final predictor. */
+static size_t n_transformers(const ml__members *steps)
+{
+    return steps->n - !ml_model_width(last_step(steps), ML_TRANSFORM);
+}
+
+static size_t inverse_width(const ml_model *model)
+{
+    const ml__members *steps = &model->learned->members;
+    const size_t n = n_transformers(steps);
+
+    return n ? ml_model_width(steps->items[n - 1].model, ML_TRANSFORM) : 0;
+}
+
+static ml_status inverse(const ml_model *model, size_t n, const double *z, double *out, ml__scratch scratch)
+{
+    const ml__members *steps = &model->learned->members;
+    const state *s = model->learned->state;
+    double *buffers[2];
+    ml_status st = ML_E_MEMORY;
+
+    buffers[0] = ml__scratch_take(&scratch, n * s->widest, sizeof(double));
+    buffers[1] = ml__scratch_take(&scratch, n * s->widest, sizeof(double));
+    if (!buffers[0] || !buffers[1])
+        goto done;
+    for (size_t i = n_transformers(steps); i-- > 0;) {
+        const ml__member *step = &steps->items[i];
+        double *to = i ? buffers[i % 2] : out;
+
+        ML__CHECK(ml__inverse_width(step->model), ML_E_UNSUPPORTED, "step '%s' (%s) has no inverse_transform",
+                  step->name, step->model->kind->name);
+        ML__TRY(ml__evaluate_inverse(step->model, z, n, to, scratch));
+        ML__TRY(check_range(step, to, n * step->model->learned->schema.n_features));
+        z = to;
+    }
+done:
+    return st;
+}
+
+/* ---- sizes and names ---- */
+
 static size_t scratch_of(const ml_model *model, size_t n)
 {
     const state *s = model->learned->state;
@@ -299,6 +343,8 @@ const ml__kind ml__pipeline = {
     .decision = decision,
     .transform = transform,
     .score_samples = score_samples,
+    .inverse = inverse,
+    .inverse_width = inverse_width,
     .scratch = scratch_of,
     .width = width,
     .tasks_of = tasks_of,

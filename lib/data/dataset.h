@@ -29,7 +29,8 @@ typedef struct ml__schema {
 
 /* Deep copy into an arena. */
 ml_status ml__schema_copy(ml__arena *arena, const ml__schema *from, ml__schema *to);
-size_t ml__schema_width(const ml__schema *schema); /* sum of n_classes over the outputs */
+size_t ml__schema_width(const ml__schema *schema);  /* sum of n_classes over the outputs */
+bool ml__schema_is_mixed(const ml__schema *schema); /* some outputs are labels, others reals */
 /* Features of `data` can be used where `expected` was learned: same number (ML_E_SHAPE), names and categories
  * (ML_E_DATA); default names "x0", "x1", … on either side match anything. */
 ml_status ml__schema_match(const ml__schema *expected, const ml__schema *data);
@@ -70,5 +71,7 @@ ml_status ml__dataset_assign_folds(const ml_dataset *dataset, size_t n_folds, ui
                                    uint32_t *fold_of_row);
 /* The rows that have every output; `dataset` itself is not changed. *out is a view, or NULL when no row lacks one. */
 ml_status ml__dataset_labelled(const ml_dataset *dataset, ml_dataset **out);
+/* The same for the rows that have at least one output; all of them where there are no outputs. */
+ml_status ml__dataset_with_some_output(const ml_dataset *dataset, ml_dataset **out);
 
 #endif

@@ -63,6 +63,14 @@ size_t ml__schema_width(const ml__schema *schema)
     return width;
 }
 
+bool ml__schema_is_mixed(const ml__schema *schema)
+{
+    for (size_t o = 1; o < schema->n_outputs; o++)
+        if (!schema->outputs[o].n_classes != !schema->outputs[0].n_classes)
+            return true;
+    return false;
+}
+
 ml_status ml__schema_default_features(ml__arena *arena, size_t n_features, ml__schema *schema)
 {
     ml_status st = ML_OK;

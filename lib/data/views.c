@@ -115,36 +115,52 @@ done:
     return st;
 }
 
-static bool has_every_output(const ml__table *table, size_t row)
+static bool has_output(const ml__column *column, size_t row)
 {
-    for (size_t o = 0; o < table->schema.n_outputs; o++) {
-        const ml__column *column = &table->columns[o];
-        if (column->codes ? column->codes[row] < 0 : isnan(column->values[row]))
-            return false;
-    }
-    return true;
+    return column->codes ? column->codes[row] >= 0 : !isnan(column->values[row]);
 }
 
-ml_status ml__dataset_labelled(const ml_dataset *dataset, ml_dataset **out)
+/* Outputs that a row of the table has. */
+static size_t count_outputs(const ml__table *table, size_t row)
+{
+    size_t n = 0;
+
+    for (size_t o = 0; o < table->schema.n_outputs; o++)
+        n += has_output(&table->columns[o], row);
+    return n;
+}
+
+/* Rows with at least `least` outputs: a view, or NULL when these are all. `wanted` is for the message. */
+static ml_status view_with_outputs(const ml_dataset *dataset, size_t least, const char *wanted, ml_dataset **out)
 {
     size_t *rows = NULL, n = 0;
     ml_status st = ML_OK;
 
     *out = NULL;
     for (size_t i = 0; i < dataset->n_rows; i++)
-        n += has_every_output(dataset->table, ml__dataset_row_of(dataset, i));
+        n += count_outputs(dataset->table, ml__dataset_row_of(dataset, i)) >= least;
     if (n == dataset->n_rows)
         return ML_OK;
-    ML__CHECK(n, ML_E_DATA, "none of the %zu rows has a value for every output", dataset->n_rows);
+    ML__CHECK(n, ML_E_DATA, "none of the %zu rows has a value for %s output", dataset->n_rows, wanted);
     rows = ml__alloc_array(dataset->table->context, n, sizeof *rows);
     ML__TRY(rows ? ML_OK : ML_E_MEMORY);
     n = 0;
     for (size_t i = 0; i < dataset->n_rows; i++)
-        if (has_every_output(dataset->table, ml__dataset_row_of(dataset, i)))
+        if (count_outputs(dataset->table, ml__dataset_row_of(dataset, i)) >= least)
             rows[n++] = i;
     return ml__dataset_view(dataset, rows, n, out);
 done:
     return st;
+}
+
+ml_status ml__dataset_labelled(const ml_dataset *dataset, ml_dataset **out)
+{
+    return view_with_outputs(dataset, dataset->table->schema.n_outputs, "every", out);
+}
+
+ml_status ml__dataset_with_some_output(const ml_dataset *dataset, ml_dataset **out)
+{
+    return view_with_outputs(dataset, dataset->table->schema.n_outputs > 0, "any", out);
 }
 
 /* ---- the same rows with other features ---- */

@@ -92,15 +92,16 @@ static ml_status predicted_width(const ml_model *model, const ml_dataset *data, 
 {
     const ml__schema *schema = ml__dataset_schema(data);
     const uint32_t tasks = ml__model_tasks(model);
+    const bool learns_mixed = (tasks & ML__MIXED) && ml__schema_is_mixed(schema);
     ml_status st = ML_OK;
 
     ML__CHECK(what == ML_PREDICT || what == ML_PREDICT_PROBA, ML_E_ARGUMENT,
               "what is %d, expected ML_PREDICT or ML_PREDICT_PROBA", (int)what);
     ML__CHECK(schema->n_outputs, ML_E_DATA, "the data has no output to predict");
-    ML__CHECK(tasks & (schema->outputs[0].n_classes ? ML__CLASSIFY : ML__REGRESS), ML_E_UNSUPPORTED,
+    ML__CHECK(learns_mixed || (tasks & (schema->outputs[0].n_classes ? ML__CLASSIFY : ML__REGRESS)), ML_E_UNSUPPORTED,
               "%s does not learn %s such as output '%s'", model->kind->name,
               schema->outputs[0].n_classes ? "labels" : "reals", schema->outputs[0].name);
-    ML__CHECK(what == ML_PREDICT || schema->outputs[0].n_classes, ML_E_UNSUPPORTED,
+    ML__CHECK(what == ML_PREDICT || learns_mixed || schema->outputs[0].n_classes, ML_E_UNSUPPORTED,
               "output '%s' is real, it has no class probabilities", schema->outputs[0].name);
     *width = what == ML_PREDICT ? schema->n_outputs : ml__schema_width(schema);
 done:

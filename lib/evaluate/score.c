@@ -4,7 +4,8 @@
  *
  * A table says for each name which predictions it needs and where the number stands in the result struct. Classes are
  * matched by name: those that the model never saw come after its own, so that rows of them count as wrong. Missing
- * labels and values are left out, each output's for itself; sample weights are those of the dataset.
+ * labels and values are left out, each output's for itself; sample weights are those of the dataset. Where outputs are mixed,
+ * metrics of classes see the labels only, metrics of reals the reals.
  */
 #include <invar/metrics.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static ml_status check_outputs(const subject *s, int32_t task, const char *what)
     const ml__schema *model = model_schema(s), *data = ml__dataset_schema(s->data);
     ml_status st = ML_OK;
 
-    ML__CHECK(s->model->learned->task == task, ML_E_UNSUPPORTED,
+    ML__CHECK(s->model->learned->task == task || s->model->learned->task == ML__MIXED, ML_E_UNSUPPORTED,
               "the metric needs a model that predicts %s, this %s was fitted to %s", what, s->model->kind->name,
               s->model->learned->task == ML__CLASSIFY  ? "labels"
               : s->model->learned->task == ML__REGRESS ? "reals"
@@ -51,7 +52,7 @@ static ml_status check_outputs(const subject *s, int32_t task, const char *what)
     for (size_t o = 0; o < data->n_outputs; o++)
         ML__CHECK(!data->outputs[o].n_classes == !model->outputs[o].n_classes, ML_E_DATA,
                   "output '%s' of the data has %s, the model predicts %s", data->outputs[o].name,
-                  data->outputs[o].n_classes ? "labels" : "reals", what);
+                  data->outputs[o].n_classes ? "labels" : "reals", model->outputs[o].n_classes ? "classes" : "reals");
 done:
     return st;
 }
@@ -124,21 +125,37 @@ static size_t keep_known(const subject *s, double *y, const double *p, size_t p_
 
 /* ---- the metrics ---- */
 
+/* Predictions of the label outputs come to lie side by side; returns how many there are. */
+static size_t keep_labels(const subject *s, size_t n_outputs, double *y_pred)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n * n_outputs; i++)
+        if (model_schema(s)->outputs[i % n_outputs].n_classes)
+            y_pred[n++] = y_pred[i];
+    return n / s->n;
+}
+
 static ml_status score_labels(const subject *s, size_t field, double *out)
 {
     ml_classification_metrics m = {.struct_size = sizeof m};
     double *y_true, *y_pred;
-    size_t *n_classes, n_outputs;
+    size_t *n_classes, n_outputs, n_labels, k = 0;
     ml_status st;
 
     ML__TRY(check_outputs(s, ML__CLASSIFY, "classes"));
     ML__TRY(predictions(s, ML_PREDICT, &n_outputs, &y_pred));
-    ML__NEW(s->arena, y_true, s->n * n_outputs);
-    ML__NEW(s->arena, n_classes, n_outputs);
-    for (size_t o = 0; o < n_outputs; o++)
-        ML__TRY(ml__true_classes(s->arena, s->model, s->data, o, y_true + o, n_outputs, &n_classes[o]));
+    n_labels = keep_labels(s, n_outputs, y_pred);
+    ML__NEW(s->arena, y_true, s->n * n_labels);
+    ML__NEW(s->arena, n_classes, n_labels);
+    for (size_t o = 0; o < n_outputs; o++) {
+        if (!model_schema(s)->outputs[o].n_classes)
+            continue;
+        ML__TRY(ml__true_classes(s->arena, s->model, s->data, o, y_true + k, n_labels, &n_classes[k]));
+        k++;
+    }
     const ml_classification_options options = {.struct_size = sizeof options, .weights = s->weights};
-    ML__TRY(ml_metrics_multioutput(s->model->context, y_true, y_pred, s->n, n_outputs, n_classes, &options, &m));
+    ML__TRY(ml_metrics_multioutput(s->model->context, y_true, y_pred, s->n, n_labels, n_classes, &options, &m));
     memcpy(out, (const char *)&m + field, sizeof *out);
 done:
     return st;
@@ -175,6 +192,8 @@ static ml_status score_log_loss(const subject *s, size_t field, double *out)
     p = proba;
     for (size_t o = 0; o < model_schema(s)->n_outputs; o++) {
         const size_t K = model_schema(s)->outputs[o].n_classes;
+        if (!K)
+            continue;
         ML__TRY(ml__true_classes(s->arena, s->model, s->data, o, y, 1, &n_classes));
         const size_t n = keep_known(s, y, p, width, K, values, weights);
         p += K;
@@ -206,6 +225,8 @@ static ml_status score_reals(const subject *s, size_t field, double *out)
     for (size_t o = 0; o < n_outputs; o++) {
         ml_regression_metrics m = {.struct_size = sizeof m};
         double number;
+        if (model_schema(s)->outputs[o].n_classes)
+            continue;
         ml__dataset_read_targets(s->data, o, y);
         const size_t n = keep_known(s, y, y_pred + o, n_outputs, 1, values, weights);
         if (!n)
@@ -271,9 +292,9 @@ enum { N_METRICS = sizeof METRICS / sizeof *METRICS };
 
 static const char *default_metric(const ml_model *model)
 {
-    return model->learned->task == ML__CLASSIFY  ? "accuracy"
-           : model->learned->task == ML__REGRESS ? "r2"
-                                                 : "log_likelihood";
+    const int32_t task = model->learned->task;
+
+    return task == ML__REGRESS ? "r2" : task == ML__UNSUPERVISED ? "log_likelihood" : "accuracy";
 }
 
 static ml_status find_metric(const char *name, const metric **out)

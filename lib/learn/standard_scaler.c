@@ -2,7 +2,7 @@
 /*
  * Standardisation: every feature to mean 0 and variance 1.
  *
- * Transform   z_j = (x_j - mean_j) / scale_j
+ * Transform   z_j = (x_j - mean_j) / scale_j      back: x_j = z_j scale_j + mean_j
  * Estimates   mean_j = sum_i w_i x_ij / W_j      var_j = sum_i w_i (x_ij - mean_j)^2 / W_j      scale_j = sqrt(var_j)
  *             over the rows where feature j is not missing (see moments.c)
  *
@@ -95,6 +95,18 @@ static ml_status transform(const ml_model *model, const ml__block *x, double *ou
     return ML_OK;
 }
 
+static ml_status inverse(const ml_model *model, size_t n, const double *z, double *out, ml__scratch scratch)
+{
+    const size_t d = model->learned->schema.n_features;
+    const state *s = model->learned->state;
+
+    (void)scratch;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            out[i * d + j] = z[i * d + j] * s->scale[j] + s->mean[j];
+    return ML_OK;
+}
+
 const ml__kind ml__standard_scaler = {
     .name = "standard_scaler",
     .doc = "Standardise features to mean 0 and variance 1",
@@ -107,5 +119,6 @@ const ml__kind ml__standard_scaler = {
     .fit = fit,
     .prepare = prepare,
     .transform = transform,
+    .inverse = inverse,
     .name_features = ml__keep_features,
 };

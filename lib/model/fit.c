@@ -35,6 +35,8 @@ void ml__run_leave(ml__run *run, size_t length)
     run->path[length] = 0;
 }
 
+static const double POLL_SECONDS = 0.05;
+
 ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value)
 {
     const ml_progress progress = {.struct_size = sizeof progress,
@@ -44,15 +46,34 @@ ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *me
                                   .metric = metric,
                                   .value = value};
 
-    if (f->run->monitor && f->run->monitor(f->run->monitor_user, &progress))
-        return ml__fail(ML_E_CANCELLED, "the monitor stopped the fit at %s, step %llu of %llu", f->run->path,
+    ml__run *run = f->run;
+    const int32_t answer = run->monitor ? run->monitor(run->monitor_user, &progress) : ML_MONITOR_CONTINUE;
+
+    if (answer == ML_MONITOR_CONTINUE)
+        return ML_OK;
+    if (answer != ML_MONITOR_STOP || !run->can_stop)
+        return ml__fail(ML_E_CANCELLED, "the monitor stopped the fit at %s, step %llu of %llu", run->path,
                         (unsigned long long)done, (unsigned long long)total);
+    run->is_stopped = true;
     return ML_OK;
+}
+
+ml_status ml__fit_poll(ml__fit *f, uint64_t done, uint64_t total)
+{
+    double now;
+
+    if (!f->run->monitor)
+        return ML_OK;
+    now = monotonic_seconds();
+    if (now < f->run->next_poll)
+        return ML_OK;
+    f->run->next_poll = now + POLL_SECONDS;
+    return ml__fit_step(f, done, total, "", NAN);
 }
 
 bool ml__fit_late(const ml__fit *f)
 {
-    return f->run->deadline > 0 && monotonic_seconds() >= f->run->deadline;
+    return f->run->is_stopped || (f->run->deadline > 0 && monotonic_seconds() >= f->run->deadline);
 }
 
 /* ---- data for learners ---- */
@@ -102,7 +123,7 @@ const double *ml__fit_targets(ml__fit *f)
     if (!targets || !column)
         return NULL;
     for (size_t o = 0; o < f->n_outputs; o++) {
-        ml__dataset_read_targets(f->data, o, column);
+        (void)ml_dataset_output(f->data, o, column, f->n);
         for (size_t i = 0; i < f->n; i++)
             targets[i * f->n_outputs + o] = column[i];
     }
@@ -130,6 +151,8 @@ static ml_status check_model(const ml_model *model)
               kind->name, kind->min_members, kind->min_members == 1 ? "" : "s", model->members.n);
     if (kind->check)
         ML__TRY(kind->check(model));
+    if (model->start)
+        ML__TRY(kind->starts_from(model, model->start));
     for (size_t i = 0; i < model->members.n; i++) {
         st = check_model(model->members.items[i].model);
         if (st != ML_OK)
@@ -146,7 +169,7 @@ static ml_status check_outputs(const ml_model *model, const ml__schema *schema, 
     if (schema->n_outputs > 1 && !(accepts & ML__MULTI_OUTPUT))
         return ml__fail(ML_E_UNSUPPORTED, "%s learns one output, the data has %zu", model->kind->name,
                         schema->n_outputs);
-    for (size_t o = 1; o < schema->n_outputs; o++)
+    for (size_t o = 1; o < schema->n_outputs && task != ML__MIXED; o++)
         if (!schema->outputs[o].n_classes != !schema->outputs[0].n_classes)
             return ml__fail(ML_E_UNSUPPORTED, "outputs '%s' and '%s' mix labels and reals", schema->outputs[0].name,
                             schema->outputs[o].name);
@@ -160,7 +183,9 @@ static ml_status choose_task(const ml_model *model, const ml__schema *schema, in
                            : schema->outputs[0].n_classes ? ML__CLASSIFY
                                                           : ML__REGRESS;
 
-    if (tasks & (uint32_t)wanted)
+    if ((tasks & ML__MIXED) && ml__schema_is_mixed(schema))
+        *task = ML__MIXED;
+    else if (tasks & (uint32_t)wanted)
         *task = wanted;
     else if (tasks & ML__UNSUPERVISED)
         *task = ML__UNSUPERVISED;
@@ -288,20 +313,50 @@ static void fill(ml__fit *f, const ml_model *model, int32_t task, uint64_t seed)
 }
 
 /* What the fit will fill; the caller owns it. */
-static ml_status create_learned(ml__fit *f, ml__learned **out)
+static ml_status create_learned(ml__fit *f, const ml__schema *schema, ml__learned **out)
 {
     ml_status st;
 
     ML__TRY(ml__learned_create(f->context, out));
     f->learned = *out;
     f->learned->task = f->task;
-    ML__TRY(ml__schema_copy(&f->learned->arena, f->schema, &f->learned->schema));
+    ML__TRY(ml__schema_copy(&f->learned->arena, schema, &f->learned->schema));
 done:
     return st;
 }
 
-ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
-                          uint64_t seed, ml__learned **out)
+/* Data to learn on from: features and outputs of what was learned before. */
+static ml_status check_continues(const ml__learned *before, const ml__schema *schema, int32_t task)
+{
+    ml_status st;
+
+    ML__TRY(ml__schema_match(&before->schema, schema));
+    if (before->task != ML__UNSUPERVISED)
+        ML__TRY(ml__schema_match_outputs(&before->schema, schema));
+    else
+        ML__CHECK(task == ML__UNSUPERVISED, ML_E_SHAPE, "%zu outputs, it has learned without any", schema->n_outputs);
+done:
+    return st == ML_OK ? st : ml__blame(st, "to learn on from, the data must be as before: ");
+}
+
+/* The kind's part: `before` is what it learns on from, or NULL. */
+static ml_status learn(ml__fit *f, ml_status (*of_kind)(ml__fit *f), const ml__learned *before, ml__learned **out)
+{
+    ml_status st;
+
+    /* names that a plain matrix does not bring are kept */
+    ML__TRY(create_learned(f, before ? &before->schema : f->schema, out));
+    ML__TRY(of_kind(f));
+    if (f->run->is_stopped && f->learned->stop_reason == ML_STOP_DEADLINE)
+        f->learned->stop_reason = ML_STOP_MONITOR;
+    ML__TRY(ml__learned_validate(f->model, f->learned, true));
+done:
+    return st;
+}
+
+static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), const ml__learned *before,
+                       const ml_dataset *data, const ml_dataset *validation, ml__run *run, uint64_t seed,
+                       ml__learned **out)
 {
     ml_status st;
     ml__arena scratch;
@@ -314,6 +369,8 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
     ml__arena_init(&scratch, model->context);
     ML__TRY(check_model(model));
     ML__TRY(check_data(model, data, &task));
+    if (before)
+        ML__TRY(check_continues(before, ml__dataset_schema(data), task));
     if (validation)
         ML__TRY(check_validation(model, data, validation));
     if (task != ML__UNSUPERVISED && !(ml__model_accepts(model) & ML__MISSING_LABELS)) {
@@ -322,12 +379,10 @@ ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const m
     }
     ML__TRY(check_rows(f.data));
     fill(&f, model, task, seed);
-    if (task == ML__CLASSIFY && f.K == 1)
+    if (task != ML__UNSUPERVISED && f.K == 1)
         ml__log(f.context, ML_LOG_WARNING, "%s: output '%s' has one class only, '%s': every prediction will be it",
                 run->path, f.schema->outputs[0].name, f.schema->outputs[0].classes[0]);
-    ML__TRY(create_learned(&f, &learned));
-    ML__TRY(model->kind->fit(&f));
-    ML__TRY(ml__learned_validate(model, learned, true));
+    ML__TRY(learn(&f, of_kind, before, &learned));
     *out = learned;
     learned = NULL;
 done:
@@ -335,6 +390,12 @@ done:
     ml_dataset_free(labelled);
     ml__arena_free(&scratch);
     return st;
+}
+
+ml_status ml__model_train(const ml_model *model, const ml_dataset *data, const ml_dataset *validation, ml__run *run,
+                          uint64_t seed, ml__learned **out)
+{
+    return train(model, model->kind->fit, NULL, data, validation, run, seed, out);
 }
 
 ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const char *name, uint64_t label,
@@ -384,7 +445,7 @@ ml_status ml__fit_member_by(ml__fit *f, const ml_model *member, ml_status (*publ
     ml__arena_init(&scratch, f->context);
     ML__TRY(ml__model_blank_copy(member, &copy));
     fill(&g, copy, f->task, f->seed);
-    ML__TRY(create_learned(&g, &copy->learned));
+    ML__TRY(create_learned(&g, g.schema, &copy->learned));
     ML__TRY(publish(&g, argument));
     ML__TRY(ml__learned_validate(copy, copy->learned, true));
 done:
@@ -401,28 +462,35 @@ ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double w
 {
     const ml_status st = ml__members_add(f->context, &f->learned->members, name, fitted, weight);
 
+    ml__model_forget_start(fitted);
     if (st != ML_OK)
         ml_model_free(fitted);
     return st;
 }
 
-static ml_status fit_and_swap(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+static ml_status fit_and_swap(ml_model *model, const ml_dataset *data, const ml_fit_options *options, bool partial)
 {
-    ml__run run = {.monitor = options->monitor, .monitor_user = options->monitor_user};
+    const ml__kind *kind = model->kind;
+    ml__run run = {.monitor = options->monitor, .monitor_user = options->monitor_user, .can_stop = true};
     ml__learned *learned;
-    ml_status st;
+    ml_status st = ML_OK;
 
+    ML__CHECK(!partial || kind->partial_fit, ML_E_UNSUPPORTED, "%s cannot learn on from what it has learned",
+              kind->name);
+    if (options->monitor)
+        run.next_poll = monotonic_seconds() + POLL_SECONDS;
     if (options->deadline_seconds > 0)
         run.deadline = monotonic_seconds() + options->deadline_seconds;
-    (void)ml__run_enter(&run, model->kind->name);
-    ML__TRY(ml__model_train(model, data, options->validation, &run, 0, &learned));
+    (void)ml__run_enter(&run, kind->name);
+    ML__TRY(train(model, partial ? kind->partial_fit : kind->fit, partial ? model->learned : NULL, data,
+                  options->validation, &run, 0, &learned));
     ml__learned_free(model->learned);
     model->learned = learned;
 done:
     return st;
 }
 
-ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+static ml_status fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options, bool partial)
 {
     ml_fit_options o = {.struct_size = sizeof o};
     ml__float_state host;
@@ -442,7 +510,17 @@ ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_opt
     if (st != ML_OK)
         return st;
     host = ml__float_begin();
-    st = ml__float_end(host, fit_and_swap(model, data, &o));
+    st = ml__float_end(host, fit_and_swap(model, data, &o, partial));
     ml__model_release(claimed);
     return st;
+}
+
+ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+{
+    return fit(model, data, options, false);
+}
+
+ml_status ml_model_partial_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options)
+{
+    return fit(model, data, options, true);
 }

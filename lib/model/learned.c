@@ -262,19 +262,28 @@ done:
     return st;
 }
 
+static bool fits_outputs(int32_t task, const ml__schema *schema)
+{
+    const bool mixed = ml__schema_is_mixed(schema);
+
+    if (task == ML__UNSUPERVISED || task == ML__MIXED)
+        return task == ML__UNSUPERVISED || mixed;
+    return schema->n_outputs && !mixed && !schema->outputs[0].n_classes == (task == ML__REGRESS);
+}
+
 static ml_status check_task(const ml_model *model, const ml__learned *learned)
 {
+    const ml__kind *kind = model->kind;
     const ml__schema *schema = &learned->schema;
-    const bool labels = schema->n_outputs && schema->outputs[0].n_classes;
-    const bool right = learned->task == ML__UNSUPERVISED || (learned->task == ML__CLASSIFY && labels) ||
-                       (learned->task == ML__REGRESS && schema->n_outputs && !labels);
 
-    if (!model->kind->tasks_of && !(model->kind->tasks & (uint32_t)learned->task))
-        return ml__fail(ML_E_FORMAT, "%s: its task is none that it can learn", model->kind->name);
-    if (!right)
-        return ml__fail(ML_E_FORMAT, "%s: its task does not fit its outputs", model->kind->name);
+    /* what a composite has learned may be other than what its present members can, but no composite mixes outputs unless
+     * its members do */
+    if (!(ml__model_tasks(model) & (uint32_t)learned->task) && (!kind->tasks_of || learned->task == ML__MIXED))
+        return ml__fail(ML_E_FORMAT, "%s: its task is none that it can learn", kind->name);
+    if (!fits_outputs(learned->task, schema))
+        return ml__fail(ML_E_FORMAT, "%s: its task does not fit its outputs", kind->name);
     if (!schema->n_features)
-        return ml__fail(ML_E_FORMAT, "%s: it has no features", model->kind->name);
+        return ml__fail(ML_E_FORMAT, "%s: it has no features", kind->name);
     return ML_OK;
 }
 

@@ -51,6 +51,12 @@ done:
     return st;
 }
 
+void ml__model_forget_start(ml_model *model)
+{
+    ml_model_free(model->start);
+    model->start = NULL;
+}
+
 void ml_model_free(ml_model *model)
 {
     ml_context *context;
@@ -58,6 +64,7 @@ void ml_model_free(ml_model *model)
     if (!model || model->parent)
         return;
     context = model->context;
+    ml__model_forget_start(model);
     ml__learned_free(model->learned);
     ml__members_free(&model->members);
     ml__free(model->params);
@@ -72,6 +79,8 @@ ml_status ml__model_blank_copy(const ml_model *model, ml_model **out)
 
     ML__TRY(ml__model_new(model->context, model->kind, &copy));
     memcpy(copy->params, model->params, model->kind->params_size);
+    if (model->start)
+        ML__TRY(ml_model_clone(model->start, &copy->start));
     for (size_t i = 0; i < model->members.n; i++) {
         const ml__member *m = &model->members.items[i];
         ML__TRY(ml__model_blank_copy(m->model, &member));
@@ -105,6 +114,53 @@ ml_status ml_model_clone(const ml_model *model, ml_model **out)
     copy = NULL;
 done:
     ml_model_free(copy);
+    return st;
+}
+
+/* ---- what fits begin with ---- */
+
+static ml_status check_start(const ml_model *model, const ml_model *from)
+{
+    ml_status st = ML_OK;
+
+    ML__CHECK(model->kind->starts_from, ML_E_UNSUPPORTED, "%s cannot begin with what another model has learned",
+              model->kind->name);
+    ML__CHECK(from->learned, ML_E_STATE, "the %s to begin with is not fitted", from->kind->name);
+    ML__TRY(model->kind->starts_from(model, from));
+done:
+    return st;
+}
+
+static ml_status set_start(ml_model *model, const ml_model *from)
+{
+    ml_model *copy = NULL;
+    ml_status st = ML_OK;
+
+    if (from) {
+        ML__TRY(check_start(model, from));
+        ML__TRY(ml_model_clone(from, &copy));
+        ml__model_forget_start(copy);
+    }
+    ml__model_forget_start(model);
+    model->start = copy;
+done:
+    return st;
+}
+
+ml_status ml_model_start_from(ml_model *model, const ml_model *from)
+{
+    ml_model *claimed;
+    ml_status st;
+
+    if (!model)
+        return ml__fail(ML_E_ARGUMENT, "model is NULL");
+    if (from == model)
+        return ml__fail(ML_E_ARGUMENT, "a %s cannot begin with itself", model->kind->name);
+    st = ml__model_claim(model, &claimed);
+    if (st != ML_OK)
+        return st;
+    st = set_start(model, from);
+    ml__model_release(claimed);
     return st;
 }
 

@@ -26,10 +26,11 @@ typedef struct ml__fit ml__fit;
 
 /* ---- what a kind can do ---- */
 
-enum { /* tasks; the data's output chooses between the first two, else the third is used */
+enum { /* tasks; the data's outputs choose between classify, regress and mixed, else unsupervised is used */
        ML__CLASSIFY = 1,
        ML__REGRESS = 2,
-       ML__UNSUPERVISED = 4
+       ML__UNSUPERVISED = 4,
+       ML__MIXED = 8 /* some outputs are labels, others reals; needs ML__MULTI_OUTPUT as well */
 };
 
 enum { /* what the data may have; anything else is refused before `fit` is called */
@@ -91,6 +92,12 @@ struct ml__kind {
 
     /* Required: learn, and publish tensors and fitted members into f->learned. */
     ml_status (*fit)(ml__fit *f);
+    /* Optional: learn on from f->model->learned (NULL in the first call) with this data, which has the features and
+     * outputs learned before; publishes all of what the model knows then, as `fit` does. */
+    ml_status (*partial_fit)(ml__fit *f);
+    /* Optional: fits may begin with what another model learned, f->model->start. Can `model` begin with `from`, which is
+     * fitted? Asked when it is set and before every fit. */
+    ml_status (*starts_from)(const ml_model *model, const ml_model *from);
     /* Optional: parameters that do not go together (ML_E_PARAMETER). */
     ml_status (*check)(const ml_model *model);
     /* Optional: after the tensor rules hold, check what they cannot say (ML_E_FORMAT) and build what predictors read
@@ -98,17 +105,21 @@ struct ml__kind {
     ml_status (*prepare)(const ml_model *model, ml__learned *learned);
 
     /* Predictors; NULL: not offered. predict of a classifier is the arg-max of `proba` (ties to the lowest class). */
-    ml__predictor proba;         /* n x sum of classes */
-    ml__predictor values;        /* n x n_outputs, regression */
-    ml__predictor decision;      /* n x sum of classes */
-    ml__predictor transform;     /* n x width(model, ML_TRANSFORM) */
+    ml__predictor proba;     /* n x sum of classes */
+    ml__predictor values;    /* n x n_outputs, regression; mixed outputs: class indices of labels, values of reals */
+    ml__predictor decision;  /* n x sum of classes */
+    ml__predictor transform; /* n x width(model, ML_TRANSFORM) */
     ml__predictor score_samples; /* n */
     /* Optional, of what is learned in stages: how many there were; and what the other predictors, ML_PREDICT of labels
      * too, say after each: n x width for the first, then `stride` doubles further for the next. */
     size_t (*n_stages)(const ml_model *model);
     ml_status (*staged)(const ml_model *model, int32_t what, const ml__block *x, double *out, size_t stride,
                         ml__scratch scratch);
-    /* Bytes of scratch any predictor needs for n rows; NULL: none. */
+    /* Optional: from n rows of new features back to features, n x n_features. */
+    ml_status (*inverse)(const ml_model *model, size_t n, const double *z, double *out, ml__scratch scratch);
+    /* New features that `inverse` takes; NULL: width of ML_TRANSFORM. */
+    size_t (*inverse_width)(const ml_model *model);
+    /* Bytes of scratch any predictor, and `inverse`, needs for n rows; NULL: none. */
     size_t (*scratch)(const ml_model *model, size_t n);
     /* Width of a call, 0 when not offered; NULL: from the schema. Needed for `transform` and for components. */
     size_t (*width)(const ml_model *model, int32_t what);
@@ -139,6 +150,7 @@ struct ml_model {
     void *params;
     ml__members members;  /* as added: never fitted by us, only copies of them are */
     ml__learned *learned; /* NULL until fitted */
+    ml_model *start;      /* what the next fits begin with, a fitted model of its own; or NULL */
     ml_model *parent;     /* of a member, which it owns; NULL otherwise */
     atomic_bool busy;     /* see ml__model_claim() */
 };
@@ -170,8 +182,10 @@ ml_status ml__model_new(ml_context *context, const ml__kind *kind, ml_model **ou
 /* Alone with a model until it is released, or ML_E_BUSY. The mark is on the outermost composite. */
 ml_status ml__model_claim(ml_model *model, ml_model **claimed);
 void ml__model_release(ml_model *claimed);
-/* Kind, parameters and members, without what was learned. */
+/* Kind, parameters, members and what fits begin with, without what was learned. */
 ml_status ml__model_blank_copy(const ml_model *model, ml_model **out);
+/* Drop what fits would begin with. */
+void ml__model_forget_start(ml_model *model);
 ml_status ml__members_add(ml_context *context, ml__members *members, const char *name, ml_model *model, double weight);
 void ml__members_free(ml__members *members);
 const ml__member *ml__members_find(const ml__members *members, const char *name);
@@ -210,7 +224,10 @@ static inline const void *ml__tensor_data(const ml__learned *learned, const char
 typedef struct ml__run {
     ml_monitor monitor;
     void *monitor_user;
-    double deadline; /* monotonic seconds; 0: none */
+    bool can_stop;    /* what was learned so far is of use: ML_MONITOR_STOP ends the run, elsewhere it cancels */
+    bool is_stopped;  /* the monitor has said so */
+    double deadline;  /* monotonic seconds; 0: none */
+    double next_poll; /* before which ml__fit_poll() does not call the monitor */
     char path[512];
     size_t path_length;
 } ml__run;
@@ -242,7 +259,8 @@ struct ml__fit {
 const double *ml__fit_matrix_f64(ml__fit *f);
 const float *ml__fit_matrix_f32(ml__fit *f);
 /* Outputs of all rows, in f->scratch: labels of output o (n; -1 only with ML__MISSING_LABELS), targets (n x n_outputs,
- * row-major), weights (n; all 1 when there are none). NULL with message when out of memory. */
+ * row-major; NaN only with ML__MISSING_LABELS; class indices in the columns of labels), weights (n; all 1 when there are
+ * none). NULL with message when out of memory. */
 const int32_t *ml__fit_labels(ml__fit *f, size_t o);
 const double *ml__fit_targets(ml__fit *f);
 const double *ml__fit_weights(ml__fit *f);
@@ -263,8 +281,17 @@ const double *ml__fit_weights(ml__fit *f);
 /* Report a finished step: `metric` may be "" with value NaN. ML_E_CANCELLED when the monitor says so. Call it on the
  * thread that called fit only. */
 ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value);
-/* After a step: has the deadline passed? Then end the loop and set learned->stop_reason = ML_STOP_DEADLINE. */
+/* Inside a long step, as often as wanted: the monitor hears of it, without a metric, every 50 ms at most. Costs a look at the
+ * clock, and nothing without a monitor. Otherwise as ml__fit_step(). */
+ml_status ml__fit_poll(ml__fit *f, uint64_t done, uint64_t total);
+/* After a step: has the deadline passed, or did the monitor end the fit? Then end the loop and set learned->stop_reason =
+ * ML_STOP_DEADLINE, which becomes ML_STOP_MONITOR where that was the reason. */
 bool ml__fit_late(const ml__fit *f);
+/* Did a fit end for one of these two reasons? */
+static inline bool ml__was_cut(const ml__learned *learned)
+{
+    return learned->stop_reason == ML_STOP_DEADLINE || learned->stop_reason == ML_STOP_MONITOR;
+}
 
 /* Fit a copy of `member` on `data` as part of this fit: same monitor (stage "<path>/<name>"), same deadline. Its seed is
  * made from f->seed and `label`; with ML__AS_IF_ALONE the fit is the one that the member would have without the
@@ -280,7 +307,8 @@ ml_status ml__fit_member_validated(ml__fit *f, const ml_model *member, const cha
 ml_status ml__fit_check_member(ml__fit *f, const ml_model *member, const char *name);
 ml_status ml__fit_member_by(ml__fit *f, const ml_model *member, ml_status (*publish)(ml__fit *f, void *argument),
                             void *argument, ml_model **fitted);
-/* Make a fitted model a fitted member of this fit's result; takes it over also on failure. */
+/* Make a fitted model a fitted member of this fit's result; takes it over also on failure. What its fit began with is
+ * dropped: a fitted member is never fitted again. */
 ml_status ml__fit_adopt(ml__fit *f, const char *name, ml_model *fitted, double weight);
 
 /* The core of ml_model_fit(), for nested fits and cross-validation: what `model` learns from `data`. */
@@ -312,6 +340,9 @@ ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, s
 size_t ml__arg_max(const double *values, size_t K);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */
 ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n);
+/* Back from n rows of new features; ml__inverse_width() numbers each, 0 when a kind has no way back (ML_E_UNSUPPORTED). */
+ml_status ml__evaluate_inverse(const ml_model *model, const double *z, size_t n, double *out, ml__scratch scratch);
+size_t ml__inverse_width(const ml_model *model);
 
 /* Out-of-fold predictions (out_of_fold.c): `what` is ML_PREDICT or ML_PREDICT_PROBA; out is n_rows x width. The
  * stage of fold i is "<path>/fold i". */

@@ -46,7 +46,8 @@ static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
                                         "one of",
                                         "a comma-separated list of whole numbers",
                                         "a whole number",
-                                        "a table name:weight,name:weight or one of"};
+                                        "a table name:weight,name:weight or one of",
+                                        "a comma-separated list of numbers"};
     char range[96] = "";
 
     if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_WEIGHTS) {
@@ -87,6 +88,12 @@ static bool in_range(const ml__param *p, double value)
     return (p->min_open ? value > p->min : value >= p->min) && (p->max_open ? value < p->max : value <= p->max);
 }
 
+/* Numbers with a fraction, one or a list of them. */
+static bool takes_reals(const ml__param *p)
+{
+    return p->type == ML_PARAM_REAL || p->type == ML_PARAM_REALS;
+}
+
 static void *field(const ml__param *p, void *params)
 {
     return (char *)params + p->offset;
@@ -117,7 +124,7 @@ static ml_status store_number(const char *kind, const ml__param *p, void *params
         *(ml__size *)at = (ml__size){.form = ML__SIZE_FRACTION, .fraction = value};
         return ML_OK;
     }
-    if (!in_range(p, value) || (p->type != ML_PARAM_REAL && !whole))
+    if (!in_range(p, value) || (!takes_reals(p) && !whole))
         return wrong_number(kind, p, value);
     switch (p->type) {
     case ML_PARAM_REAL:
@@ -132,6 +139,9 @@ static ml_status store_number(const char *kind, const ml__param *p, void *params
         return ML_OK;
     case ML_PARAM_INTS:
         *(ml__ints *)at = (ml__ints){.n = 1, .values = {(int64_t)value}};
+        return ML_OK;
+    case ML_PARAM_REALS:
+        *(ml__reals *)at = (ml__reals){.n = 1, .values = {value}};
         return ML_OK;
     default:
         return wrong_number(kind, p, value);
@@ -151,7 +161,7 @@ static ml_status set_whole(const char *kind, const ml__param *p, void *params, i
     const int64_t largest = (int64_t)1 << 53;
     char text[ML__NUMBER_BYTES];
 
-    if (p->type == ML_PARAM_REAL || (value >= -largest && value <= largest))
+    if (takes_reals(p) || (value >= -largest && value <= largest))
         return set_number(kind, p, params, (double)value, true);
     ml__print_int(value, text);
     return wrong_value(kind, p, text);
@@ -172,36 +182,63 @@ ml_status ml__params_set_real(const char *kind, const ml__param *table, void *pa
 
     if (!p)
         return ml__params_unknown(kind, table, name);
-    if (p->type != ML_PARAM_REAL && p->type != ML_PARAM_SIZE)
+    if (!takes_reals(p) && p->type != ML_PARAM_SIZE)
         return wrong_number(kind, p, value);
     return set_number(kind, p, params, value, false);
 }
 
+/* The next item of a comma-separated list, without spaces behind it; *list is moved to the item after it. False when there
+ * is a comma and none. */
+static bool next_item(const char **list, const char **item, size_t *length)
+{
+    const size_t n = strcspn(*list, ",");
+    const bool more = (*list)[n] == ',';
+
+    *item = *list;
+    for (*length = n; *length && (*item)[*length - 1] == ' ';)
+        --*length;
+    *list += n + more;
+    *list += strspn(*list, " ");
+    return !more || **list;
+}
+
+static bool parse_real(const char *text, size_t n, double *real)
+{
+    if (n == 3 && !memcmp(text, "inf", n)) {
+        *real = INFINITY;
+        return true;
+    }
+    return ml__parse_real(text, n, real) == ML__NUMBER_OK;
+}
+
+static bool parse_item(const ml__param *p, const char *item, size_t length, int64_t *whole, double *real)
+{
+    if (p->type == ML_PARAM_REALS)
+        return parse_real(item, length, real) && in_range(p, *real);
+    return ml__parse_int(item, length, whole) == ML__NUMBER_OK && in_range(p, (double)*whole);
+}
+
 static ml_status set_list(const char *kind, const ml__param *p, void *params, const char *text)
 {
-    ml__ints list = {0};
+    const size_t most = p->type == ML_PARAM_REALS ? ML__MAX_REALS : ML__MAX_INTS;
+    const char *list = text + strspn(text, " "), *item;
+    ml__ints ints = {0};
+    ml__reals reals = {0};
+    size_t n, length;
 
-    for (const char *c = text + strspn(text, " "); *c;) {
-        const size_t length = strcspn(c, ",");
-        size_t n = length;
-        int64_t value;
+    for (n = 0; *list; n++) {
+        const bool well_formed = next_item(&list, &item, &length);
 
-        while (n && c[n - 1] == ' ')
-            n--;
-        if (list.n == ML__MAX_INTS)
-            return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %d numbers", kind, p->name,
-                            (int)ML__MAX_INTS);
-        if (ml__parse_int(c, n, &value) != ML__NUMBER_OK || !in_range(p, (double)value))
+        if (n == most)
+            return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %zu numbers", kind, p->name, most);
+        if (!well_formed || !parse_item(p, item, length, &ints.values[n], &reals.values[n]))
             return wrong_value(kind, p, text);
-        list.values[list.n++] = value;
-        c += length;
-        if (*c == ',') {
-            c += 1 + strspn(c + 1, " ");
-            if (!*c)
-                return wrong_value(kind, p, text);
-        }
     }
-    *(ml__ints *)field(p, params) = list;
+    ints.n = reals.n = n;
+    if (p->type == ML_PARAM_REALS)
+        *(ml__reals *)field(p, params) = reals;
+    else
+        *(ml__ints *)field(p, params) = ints;
     return ML_OK;
 }
 
@@ -252,7 +289,7 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
     int64_t whole;
     double real;
 
-    if (p->type == ML_PARAM_INTS)
+    if (p->type == ML_PARAM_INTS || p->type == ML_PARAM_REALS)
         return set_list(kind, p, params, text);
     if (p->type == ML_PARAM_WEIGHTS)
         return set_weights(kind, p, params, text, choice);
@@ -271,10 +308,8 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
     }
     if (ml__parse_int(text, n, &whole) == ML__NUMBER_OK)
         return set_whole(kind, p, params, whole);
-    if ((p->type == ML_PARAM_REAL || p->type == ML_PARAM_SIZE) && ml__parse_real(text, n, &real) == ML__NUMBER_OK)
+    if ((p->type == ML_PARAM_REAL || p->type == ML_PARAM_SIZE) && parse_real(text, n, &real))
         return set_number(kind, p, params, real, false);
-    if (p->type == ML_PARAM_REAL && !strcmp(text, "inf"))
-        return set_number(kind, p, params, INFINITY, false);
     return wrong_value(kind, p, text);
 }
 
@@ -336,10 +371,23 @@ static void print_weights(const ml__param *p, const ml__weights *weights, ml__te
         print_choice(p, weights->form, out);
 }
 
+static void print_ints(const ml__ints *list, ml__text *out)
+{
+    for (size_t i = 0; i < list->n; i++)
+        ml__text_add(out, "%s%lld", i ? "," : "", (long long)list->values[i]);
+}
+
+static void print_reals(const ml__reals *list, ml__text *out)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        ml__text_add(out, "%s", i ? "," : "");
+        print_real(list->values[i], out);
+    }
+}
+
 void ml__param_print(const ml__param *param, const void *params, ml__text *out)
 {
     const void *at = (const char *)params + param->offset;
-    const ml__ints *list = at;
 
     switch (param->type) {
     case ML_PARAM_REAL:
@@ -360,8 +408,10 @@ void ml__param_print(const ml__param *param, const void *params, ml__text *out)
     case ML_PARAM_WEIGHTS:
         print_weights(param, at, out);
         break;
+    case ML_PARAM_REALS:
+        print_reals(at, out);
+        break;
     default:
-        for (size_t i = 0; i < list->n; i++)
-            ml__text_add(out, "%s%lld", i ? "," : "", (long long)list->values[i]);
+        print_ints(at, out);
     }
 }

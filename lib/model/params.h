@@ -3,8 +3,8 @@
  * Parameters: one table per kind drives setting, validation, defaults, documentation, files and bindings.
  *
  * A kind's parameters are a plain struct that can be copied with memcpy; the table says where each field lies. Field
- * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; SIZE ml__size; WEIGHTS
- * ml__weights.
+ * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; REALS ml__reals; SIZE
+ * ml__size; WEIGHTS ml__weights.
  */
 #ifndef ML__MODEL_PARAMS_H
 #define ML__MODEL_PARAMS_H
@@ -20,6 +20,12 @@ typedef struct ml__ints {
     size_t n;
     int64_t values[ML__MAX_INTS];
 } ml__ints;
+
+enum { ML__MAX_REALS = 32 };
+typedef struct ml__reals {
+    size_t n;
+    double values[ML__MAX_REALS];
+} ml__reals;
 
 enum { ML__SIZE_CHOICE = 0, ML__SIZE_COUNT = 1, ML__SIZE_FRACTION = 2 };
 typedef struct ml__size {
@@ -46,7 +52,7 @@ typedef struct ml__param {
     const char *doc;
 } ml__param;
 
-/* Ranges: closed, open below, open above, open on both sides. INTS and SIZE counts are checked against them too; SIZE
+/* Ranges: closed, open below, open above, open on both sides. The items of INTS and REALS and SIZE counts are checked against them too; SIZE
  * fractions are always in (0, 1]. */
 #define ML__RANGE(low, high) low, high, 0, 0
 #define ML__RANGE_OPEN_LOW(low, high) low, high, 1, 0
@@ -73,6 +79,10 @@ typedef struct ml__param {
 #define ML__INTS(S, field, value, range, doc)                            \
     {                                                                    \
 #field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc \
+    }
+#define ML__REALS(S, field, value, range, doc)                            \
+    {                                                                     \
+#field, ML_PARAM_REALS, offsetof(S, field), value, range, "", doc \
     }
 #define ML__SIZE(S, field, value, range, choices, doc)                        \
     {                                                                         \

@@ -53,13 +53,19 @@ static const char *call_name(int32_t what)
     return what >= ML_PREDICT && what <= ML_SCORE_SAMPLES ? NAMES[what] : NAMES[0];
 }
 
+/* Or are classes chosen by their probabilities? */
+static bool predicts_values(const ml_model *model)
+{
+    return model->learned->task == ML__REGRESS || model->learned->task == ML__MIXED;
+}
+
 static ml__predictor predictor_of(const ml_model *model, int32_t what)
 {
     const ml__kind *kind = model->kind;
 
     switch (what) {
     case ML_PREDICT:
-        return model->learned->task == ML__REGRESS ? kind->values : kind->proba;
+        return predicts_values(model) ? kind->values : kind->proba;
     case ML_PREDICT_PROBA:
         return model->learned->task == ML__REGRESS ? NULL : kind->proba;
     case ML_DECISION:
@@ -137,7 +143,7 @@ static ml_status evaluate_block(const ml_model *model, int32_t what, const ml__b
                                 ml__scratch scratch)
 {
     const ml__predictor predictor = predictor_of(model, what);
-    const bool choose = what == ML_PREDICT && model->learned->task != ML__REGRESS;
+    const bool choose = what == ML_PREDICT && !predicts_values(model);
     double *values = out;
     ml_status st;
 
@@ -204,19 +210,20 @@ size_t ml__members_scratch(const ml__members *members, size_t n)
 typedef struct application {
     const ml_model *model;
     const ml_dataset *data;
+    const double *z; /* new features to go back from [n_rows x n_in], or NULL: features come from data */
     double *out;
     int32_t what;
     bool staged; /* after each stage: as many times n_rows x width */
     bool missing_allowed;
-    size_t n_rows, width, rows_per_block, blocks_per_part;
+    size_t n_rows, n_in, width, rows_per_block, blocks_per_part;
     char *workspace; /* n_parts pieces: a block of rows, then scratch */
     size_t part_bytes;
 } application;
 
-static size_t block_rows(const ml_model *model, size_t width)
+static size_t block_rows(const application *a)
 {
-    const size_t values = model->learned->schema.n_features + width;
-    const size_t most = model->kind->block_rows ? model->kind->block_rows : BLOCK_ROWS;
+    const size_t values = a->n_in + a->width;
+    const size_t most = a->model->kind->block_rows ? a->model->kind->block_rows : BLOCK_ROWS;
     const size_t rows = most * BLOCK_VALUES / values;
 
     return !rows ? 1 : rows < most ? rows : most;
@@ -246,10 +253,27 @@ ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, s
     return st == ML_OK ? ml__to_single(model, x, n, out) : st;
 }
 
+/* Rows from `first` on into the block x, with what is refused in them. */
+static ml_status take_rows(const application *a, size_t first, size_t n, double *x)
+{
+    if (!a->z) {
+        ml__dataset_read(a->data, first, n, ML_FLOAT64, x);
+        return a->missing_allowed ? ML_OK : check_missing(a->model, x, n, first);
+    }
+    memcpy(x, a->z + first * a->n_in, n * a->n_in * sizeof *x);
+    for (size_t i = 0; i < n * a->n_in; i++)
+        if (isinf(x[i]))
+            return ml__fail(ML_E_DATA, "row %zu, column %zu of the new features is infinite", first + i / a->n_in,
+                            i % a->n_in);
+    return ML_OK;
+}
+
 static ml_status evaluate_rows(const application *a, const double *x, size_t n, double *out, ml__scratch scratch)
 {
     const ml__block block = {.n = n, .d = a->model->learned->schema.n_features, .f64 = x};
 
+    if (a->z)
+        return ml__evaluate_inverse(a->model, x, n, out, scratch);
     if (a->staged)
         return a->model->kind->staged(a->model, a->what, &block, out, a->n_rows * a->width, scratch);
     return ml__evaluate(a->model, a->what, x, n, out, scratch);
@@ -258,19 +282,17 @@ static ml_status evaluate_rows(const application *a, const double *x, size_t n, 
 static ml_status apply_part(void *argument, size_t part)
 {
     const application *a = argument;
-    const size_t d = a->model->learned->schema.n_features, step = a->rows_per_block;
+    const size_t step = a->rows_per_block;
     const size_t begin = part * a->blocks_per_part * step;
     const size_t span = a->blocks_per_part * step, end = a->n_rows - begin < span ? a->n_rows : begin + span;
     ml__scratch scratch = {a->workspace + part * a->part_bytes, a->part_bytes};
-    double *x = ml__scratch_take(&scratch, step * d, sizeof *x);
+    double *x = ml__scratch_take(&scratch, step * a->n_in, sizeof *x);
     ml_status st = x ? ML_OK : ML_E_MEMORY;
 
     for (size_t i = begin; i < end && st == ML_OK; i += step) {
         const size_t n = end - i < step ? end - i : step;
 
-        ml__dataset_read(a->data, i, n, ML_FLOAT64, x);
-        if (!a->missing_allowed)
-            st = check_missing(a->model, x, n, i);
+        st = take_rows(a, i, n, x);
         if (st == ML_OK)
             st = evaluate_rows(a, x, n, a->out + i * a->width, scratch);
     }
@@ -294,17 +316,29 @@ static double row_nanoseconds(const ml_model *model)
     return nanoseconds;
 }
 
+/* How many rows are taken at a time, and what that needs. */
+static void choose_blocks(application *a)
+{
+    a->rows_per_block = block_rows(a);
+    if (a->n_rows < a->rows_per_block)
+        a->rows_per_block = a->n_rows;
+    a->part_bytes = ml__scratch_bytes(a->rows_per_block * a->n_in, sizeof(double)) +
+                    ml__evaluate_scratch(a->model, a->rows_per_block) + 64;
+}
+
 static ml_status apply_parts(application *a)
 {
-    const size_t n_blocks = (a->n_rows + a->rows_per_block - 1) / a->rows_per_block;
     const size_t n_threads = ml__n_threads(a->model->context);
-    size_t n_parts = n_threads < n_blocks ? n_threads : n_blocks, n_bytes;
+    size_t n_blocks, n_parts, n_bytes;
     alignas(64) char small[STACK_SCRATCH];
     double part_ns;
     ml_status st;
 
-    if (!n_parts)
+    if (!a->n_rows)
         return ML_OK;
+    choose_blocks(a);
+    n_blocks = (a->n_rows + a->rows_per_block - 1) / a->rows_per_block;
+    n_parts = n_threads < n_blocks ? n_threads : n_blocks;
     a->blocks_per_part = (n_blocks + n_parts - 1) / n_parts;
     n_parts = (n_blocks + a->blocks_per_part - 1) / a->blocks_per_part;
     if (!ml__size_mul(n_parts, a->part_bytes, &n_bytes))
@@ -362,12 +396,8 @@ static ml_status apply(application *a, size_t n)
     a->n_rows = ml_dataset_n_rows(a->data);
     a->width = ml_model_width(model, a->what);
     ML__TRY(check_size(a, n));
+    a->n_in = model->learned->schema.n_features;
     a->missing_allowed = ml__model_accepts(model) & ML__MISSING;
-    a->rows_per_block = block_rows(model, a->width);
-    if (a->n_rows < a->rows_per_block)
-        a->rows_per_block = a->n_rows;
-    a->part_bytes = ml__scratch_bytes(a->rows_per_block * model->learned->schema.n_features, sizeof(double)) +
-                    ml__evaluate_scratch(model, a->rows_per_block) + 64;
     ML__TRY(apply_parts(a));
 done:
     return ml__float_end(host, st);
@@ -415,6 +445,53 @@ ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, doub
 ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n)
 {
     return ml__model_apply(model, ML_SCORE_SAMPLES, data, out, n);
+}
+
+/* ---- back from new features ---- */
+
+size_t ml__inverse_width(const ml_model *model)
+{
+    if (!model->kind->inverse)
+        return 0;
+    return model->kind->inverse_width ? model->kind->inverse_width(model) : ml_model_width(model, ML_TRANSFORM);
+}
+
+ml_status ml__evaluate_inverse(const ml_model *model, const double *z, size_t n, double *out, ml__scratch scratch)
+{
+    if (!ml__inverse_width(model))
+        return ml__fail(ML_E_UNSUPPORTED, "%s has no inverse_transform", model->kind->name);
+    return model->kind->inverse(model, n, z, out, scratch);
+}
+
+static ml_status check_inverse(const application *a, size_t n)
+{
+    const ml_model *model = a->model;
+    size_t wanted;
+    ml_status st = ML_OK;
+
+    ML__CHECK(model && a->z && a->out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !a->z ? "z" : "out");
+    ML__CHECK(model->learned, ML_E_STATE, "%s is not fitted", model->kind->name);
+    ML__CHECK(ml__inverse_width(model), ML_E_UNSUPPORTED, "%s has no inverse_transform", model->kind->name);
+    ML__CHECK(a->n_in == ml__inverse_width(model), ML_E_SHAPE, "rows of %zu new features, %s has %zu", a->n_in,
+              model->kind->name, ml__inverse_width(model));
+    ML__CHECK(ml__size_mul(a->n_rows, a->width, &wanted) && wanted == n && ml__size_mul(a->n_rows, a->n_in, &wanted),
+              ML_E_SHAPE, "out has %zu elements, %zu rows give %zu each", n, a->n_rows, a->width);
+done:
+    return st;
+}
+
+ml_status ml_model_inverse_transform(const ml_model *model, const double *z, size_t n_rows, size_t width, double *out,
+                                     size_t n)
+{
+    const ml__float_state host = ml__float_begin();
+    application a = {.model = model, .z = z, .out = out, .n_rows = n_rows, .n_in = width};
+    ml_status st;
+
+    a.width = ml_model_n_features(model);
+    ML__TRY(check_inverse(&a, n));
+    ML__TRY(apply_parts(&a));
+done:
+    return ml__float_end(host, st);
 }
 
 /* ---- one row ---- */

@@ -138,8 +138,10 @@ static void describe_features(const ml__schema *schema, ml__text *out)
 /* Names are told once, by the outermost model. */
 static void describe_schema(const ml__learned *learned, size_t depth, bool names, ml__text *out)
 {
-    static const char *const VERBS[] = {
-        [ML__CLASSIFY] = "classify", [ML__REGRESS] = "predict values", [ML__UNSUPERVISED] = "describe data"};
+    static const char *const VERBS[] = {[ML__CLASSIFY] = "classify",
+                                        [ML__REGRESS] = "predict values",
+                                        [ML__UNSUPERVISED] = "describe data",
+                                        [ML__MIXED] = "classify and predict values"};
     const ml__schema *schema = &learned->schema;
 
     indent(out, depth);

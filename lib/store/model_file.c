@@ -16,10 +16,12 @@ static const uint64_t DEFAULT_MAX_BYTES = (uint64_t)4 << 30;
 static const struct {
     int32_t task;
     const char *name;
-} TASKS[] = {{ML__CLASSIFY, "classify"}, {ML__REGRESS, "regress"}, {ML__UNSUPERVISED, "unsupervised"}};
+} TASKS[] = {
+    {ML__CLASSIFY, "classify"}, {ML__REGRESS, "regress"}, {ML__UNSUPERVISED, "unsupervised"}, {ML__MIXED, "mixed"}};
 enum { N_TASKS = sizeof TASKS / sizeof *TASKS };
 
-static const char *const STOPS[] = {NULL, "complete", "converged", "max_iter", "early", "deadline", "memory"};
+static const char *const STOPS[] = {NULL,    "complete", "converged", "max_iter",
+                                    "early", "deadline", "memory",    "monitor"};
 enum { N_STOPS = sizeof STOPS / sizeof *STOPS };
 
 const char *ml__task_name(int32_t task)

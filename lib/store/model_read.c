@@ -168,8 +168,6 @@ static ml_status read_outputs(const loader *l, ml__arena *arena, const ml__json_
         ML__TRY(read_named_table(l, arena, item, "classes", &p->name, &p->classes, &p->n_classes));
         if (p->n_classes > ML_MAX_CLASSES)
             return ml__json_refuse(&l->source, item, ML_E_LIMIT, "more than 65536 classes");
-        if (!p->n_classes != !schema->outputs[0].n_classes)
-            return refuse(l, item, "outputs of labels and outputs of reals in one model");
     }
 done:
     return st;
@@ -310,7 +308,7 @@ static ml_status read_task(const loader *l, const ml__json_node *node, int32_t *
     *task = ml__task_from_name(node->value.text);
     if (*task)
         return ML_OK;
-    return refuse(l, node, "a task is 'classify', 'regress' or 'unsupervised'");
+    return refuse(l, node, "a task is 'classify', 'regress', 'unsupervised' or 'mixed'");
 }
 
 static ml_status read_stop(const loader *l, const ml__json_node *node, int32_t *stop_reason)
@@ -318,7 +316,8 @@ static ml_status read_stop(const loader *l, const ml__json_node *node, int32_t *
     *stop_reason = ml__stop_from_name(node->value.text);
     if (*stop_reason)
         return ML_OK;
-    return refuse(l, node, "a stop reason is 'complete', 'converged', 'max_iter', 'early', 'deadline' or 'memory'");
+    return refuse(l, node,
+                  "a stop reason is 'complete', 'converged', 'max_iter', 'early', 'deadline', 'memory' or 'monitor'");
 }
 
 static ml_status read_learned(loader *l, const ml__json_node *node, ml_model *model, const ml__schema *parent)

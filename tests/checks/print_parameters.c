@@ -5,9 +5,9 @@
 
 static const char *type_name(int32_t type)
 {
-    static const char *const NAMES[] = {"", "int", "real", "bool", "choice", "ints", "size", "weights"};
+    static const char *const NAMES[] = {"", "int", "real", "bool", "choice", "ints", "size", "weights", "reals"};
 
-    return type >= ML_PARAM_INT && type <= ML_PARAM_WEIGHTS ? NAMES[type] : "?";
+    return type >= ML_PARAM_INT && type <= ML_PARAM_REALS ? NAMES[type] : "?";
 }
 
 static void print_range(const ml_param_info *p)

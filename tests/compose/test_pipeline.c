@@ -294,3 +294,70 @@ TEST(pipeline, steps_that_do_not_chain_are_refused)
     ml_model_free(pipe);
     ml_dataset_free(iris);
 }
+
+/* ---- the way back ---- */
+
+static void check_back(const ml_model *pipe, const ml_dataset *data, const double *z, size_t width)
+{
+    const size_t n = ml_dataset_n_rows(data), d = ml_dataset_n_features(data);
+    double *x = rows_of(data), *back = malloc(n * d * sizeof *back);
+
+    CHECK_OK(ml_model_inverse_transform(pipe, z, n, width, back, n * d));
+    for (size_t i = 0; i < n * d; i++)
+        CHECK_CLOSE(back[i], x[i], 1e-13);
+    free(x);
+    free(back);
+}
+
+TEST(pipeline, goes_back_through_its_steps)
+{
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_model *pipe = new_model(NULL, "pipeline"), *inner = add_member(pipe, "inner", "pipeline"), *with_last, *scaler;
+    size_t n;
+    double *z;
+
+    CHECK_OK(ml_model_set_text(add_member(inner, "mean", "standard_scaler"), "with_std", "false"));
+    add_member(inner, "scale", "standard_scaler");
+    CHECK_OK(ml_model_set_text(add_member(pipe, "again", "standard_scaler"), "with_mean", "false"));
+    CHECK_OK(ml_model_fit(pipe, wine, NULL));
+    z = outputs_of(pipe, wine, ML_TRANSFORM, &n);
+    check_back(pipe, wine, z, 13);
+    free(z);
+    with_last = scaled("logistic_regression"); /* whose step is taken back, the predictor left out */
+    CHECK_OK(ml_model_fit(with_last, wine, NULL));
+    scaler = fitted_model(NULL, "standard_scaler", wine);
+    z = outputs_of(scaler, wine, ML_TRANSFORM, &n);
+    CHECK(ml_model_width(with_last, ML_TRANSFORM) == 0);
+    check_back(with_last, wine, z, 13);
+    free(z);
+    ml_model_free(pipe);
+    ml_model_free(with_last);
+    ml_model_free(scaler);
+    ml_dataset_free(wine);
+}
+
+TEST(pipeline, a_step_without_a_way_back_is_named)
+{
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_model *pipe = new_model(NULL, "pipeline"), *tree = new_model(NULL, "pipeline"),
+             *huge = new_model(NULL, "pipeline");
+    double z[13] = {0}, out[13];
+
+    add_member(pipe, "fill", "simple_imputer");
+    add_member(pipe, "scale", "standard_scaler");
+    CHECK_OK(ml_model_fit(pipe, wine, NULL));
+    CHECK_FAILS(ml_model_inverse_transform(pipe, z, 1, 13, out, 13), ML_E_UNSUPPORTED,
+                "step 'fill' (simple_imputer) has no inverse_transform");
+    add_member(tree, "tree", "decision_tree");
+    CHECK_OK(ml_model_fit(tree, wine, NULL));
+    CHECK_FAILS(ml_model_inverse_transform(tree, z, 1, 13, out, 13), ML_E_UNSUPPORTED, "pipeline has no inverse");
+    add_member(huge, "scale", "standard_scaler");
+    CHECK_OK(ml_model_fit(huge, wine, NULL));
+    z[12] = 1e308;
+    CHECK_FAILS(ml_model_inverse_transform(huge, z, 1, 13, out, 13), ML_E_NUMERIC,
+                "step 'scale' turns a feature into inf");
+    ml_model_free(pipe);
+    ml_model_free(tree);
+    ml_model_free(huge);
+    ml_dataset_free(wine);
+}

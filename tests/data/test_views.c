@@ -415,6 +415,35 @@ TEST(views, labelled_leaves_out_rows_that_lack_an_output)
     ml_dataset_free(data);
 }
 
+TEST(views, with_some_output_leaves_out_rows_that_lack_all)
+{
+    const int64_t labels[] = {1, -1, -1, 1};
+    const double reals[] = {NAN, NAN, 2, 3}, full[] = {0, 1, 2, 3}, weights[] = {0, 2, 0, 4};
+    ml_dataset *data = numbered(NULL, 4, NULL), *view, *deeper;
+    double kept[3];
+
+    CHECK_OK(ml__dataset_with_some_output(data, &view));
+    CHECK(view == NULL);
+    CHECK_OK(ml_dataset_set_labels(data, "a", labels, 4, -1));
+    CHECK_OK(ml_dataset_add_targets(data, "b", reals, 4));
+    CHECK_OK(ml_dataset_set_weights(data, weights, 4));
+    CHECK_OK(ml__dataset_with_some_output(data, &view));
+    CHECK(ml_dataset_n_rows(view) == 3 && row_number(view, 0) == 0 && row_number(view, 1) == 2);
+    CHECK_OK(ml_dataset_weights(view, kept, 3));
+    CHECK(kept[0] == 0 && kept[1] == 0 && kept[2] == 4);
+    CHECK_OK(ml__dataset_with_some_output(view, &deeper));
+    CHECK(deeper == NULL);
+    ml_dataset_free(view);
+    CHECK_OK(ml_dataset_subset(data, (const size_t[]){1}, 1, &view));
+    CHECK_FAILS(ml__dataset_with_some_output(view, &deeper), ML_E_DATA,
+                "none of the 1 rows has a value for any output");
+    ml_dataset_free(view);
+    CHECK_OK(ml_dataset_add_targets(data, "c", full, 4));
+    CHECK_OK(ml__dataset_with_some_output(data, &view));
+    CHECK(view == NULL);
+    ml_dataset_free(data);
+}
+
 TEST(views, with_features_keeps_outputs_and_weights)
 {
     const double weights[] = {1, 2, 3, 4}, reals[] = {0, 1, NAN, 3}, x[] = {1, 2, 3, 4};

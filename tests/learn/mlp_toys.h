@@ -113,7 +113,10 @@ static inline size_t weights_of(const ml_model *model, float *theta, size_t room
     size_t n = 0, count;
     char name[32];
 
-    for (size_t l = 0; l < (ml_model_tensor_count(model) - 2) / 2; l++)
+    ml_tensor layers = {.struct_size = sizeof layers};
+
+    CHECK_OK(ml_model_tensor(model, "activations", &layers));
+    for (size_t l = 0; l < layers.shape[0]; l++)
         for (int piece = 0; piece < 2; piece++) {
             const float *values;
             snprintf(name, sizeof name, "%s.%zu", piece ? "biases" : "weights", l);

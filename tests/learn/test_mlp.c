@@ -3,6 +3,7 @@
  * The perceptron as a kind: quality, stopping, numeric limits, weights, faults. Its gradients, its steps and its bits have
  * files of their own.
  */
+#include "learn/mlp/layered.h"
 #include "mlp_toys.h"
 
 /* ---- quality on the shipped tables ---- */
@@ -490,13 +491,11 @@ TEST(mlp, what_it_does_not_learn_is_refused)
 
     for (size_t i = 0; i < N; i++)
         y[i] = (int64_t)(i % 2);
-    CHECK_OK(ml_dataset_add_labels(data, "second", y, N, -1));
-    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_UNSUPPORTED, "one output of labels");
     CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
     CHECK_OK(ml_model_set_text(model, "batch_size", "0.5"));
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "batch_size is 0.5, expected auto or a whole number");
     CHECK_OK(ml_model_set_text(model, "batch_size", "7"));
-    CHECK_FAILS(ml_model_set_text(model, "activation", "softplus"), ML_E_PARAMETER, "relu");
+    CHECK_FAILS(ml_model_set_text(model, "activation", "swish"), ML_E_PARAMETER, "relu");
     CHECK_FAILS(ml_model_set_text(model, "hidden_layer_sizes", "5,0"), ML_E_PARAMETER, "hidden_layer_sizes");
     CHECK_FAILS(ml_model_set_real(model, "momentum", 1.5), ML_E_PARAMETER, "momentum");
     y[0] = 7; /* a class of one row cannot be held out */
@@ -708,6 +707,8 @@ typedef struct broken {
     uint64_t W0[2], b0, W1[2], b1, n_activations;
     int32_t last_activation;
     float value;
+    uint64_t n_links;
+    int32_t link;
 } broken;
 
 static ml_status add_tensors(ml__learned *learned, const broken *b)
@@ -723,25 +724,33 @@ static ml_status add_tensors(ml__learned *learned, const broken *b)
     id = ml__learned_add(learned, "activations", ML_INT32, 1, &b->n_activations);
     id[b->n_activations - 1] = b->last_activation;
     (void)ml__learned_add(learned, "loss_curve", ML_FLOAT64, 1, &b->b0);
+    if (b->n_links) {
+        id = ml__learned_add(learned, "links", ML_INT32, 1, &b->n_links);
+        id[0] = b->link;
+    }
     return ML_OK;
 }
 
 TEST(mlp, broken_tensors_are_refused)
 {
-    enum { I = ML__MLP_IDENTITY };
+    enum { I = ML__MLP_IDENTITY, S = ML__MLP_SOFTMAX };
     static const broken CASES[] = {
-        {NULL, {3, 2}, 2, {2, 3}, 3, 2, I, 1},
-        {"'weights.0' takes 4 inputs, expected 3", {4, 2}, 2, {2, 3}, 3, 2, I, 1},
-        {"'weights.1' takes 5 inputs, expected 2", {3, 2}, 2, {5, 3}, 3, 2, I, 1},
-        {"the last layer has 4 outputs, expected 3", {3, 2}, 2, {2, 4}, 4, 2, I, 1},
-        {"'biases.0' has 3 elements, expected 2", {3, 2}, 3, {2, 3}, 3, 2, I, 1},
-        {"'biases.1' is missing", {3, 2}, 2, {2, 3}, 0, 2, I, 1},
-        {"'activations' has 3 elements for 2 layers", {3, 2}, 2, {2, 3}, 3, 3, I, 1},
-        {"element 1 is 4, unknown", {3, 2}, 2, {2, 3}, 3, 2, I + 1, 1},
-        {"the last one is 0, expected 3", {3, 2}, 2, {2, 3}, 3, 2, 0, 1},
-        {"element 1 is -1", {3, 2}, 2, {2, 3}, 3, 2, -1, 1},
-        {"'weights.0': element 0 is nan", {3, 2}, 2, {2, 3}, 3, 2, I, NAN},
-        {"'weights.0': element 0 is inf", {3, 2}, 2, {2, 3}, 3, 2, I, INFINITY},
+        {NULL, {3, 2}, 2, {2, 3}, 3, 2, I, 1, 1, S},
+        {"'weights.0' takes 4 inputs, expected 3", {4, 2}, 2, {2, 3}, 3, 2, I, 1, 1, S},
+        {"'weights.1' takes 5 inputs, expected 2", {3, 2}, 2, {5, 3}, 3, 2, I, 1, 1, S},
+        {"the last layer has 4 outputs, expected 3", {3, 2}, 2, {2, 4}, 4, 2, I, 1, 1, S},
+        {"'biases.0' has 3 elements, expected 2", {3, 2}, 3, {2, 3}, 3, 2, I, 1, 1, S},
+        {"'biases.1' is missing", {3, 2}, 2, {2, 3}, 0, 2, I, 1, 1, S},
+        {"'activations' has 3 elements for 2 layers", {3, 2}, 2, {2, 3}, 3, 3, I, 1, 1, S},
+        {"element 1 is 8, unknown", {3, 2}, 2, {2, 3}, 3, 2, ML__MLP_N_ACTIVATIONS, 1, 1, S},
+        {"the last one is 0, expected 3", {3, 2}, 2, {2, 3}, 3, 2, 0, 1, 1, S},
+        {"element 1 is -1", {3, 2}, 2, {2, 3}, 3, 2, -1, 1, 1, S},
+        {"'weights.0': element 0 is nan", {3, 2}, 2, {2, 3}, 3, 2, I, NAN, 1, S},
+        {"'weights.0': element 0 is inf", {3, 2}, 2, {2, 3}, 3, 2, I, INFINITY, 1, S},
+        {"'links' is missing", {3, 2}, 2, {2, 3}, 3, 2, I, 1, 0, S},
+        {"'links' has 2 elements, expected 1", {3, 2}, 2, {2, 3}, 3, 2, I, 1, 2, S},
+        {"'links': element 0 is 3, unknown", {3, 2}, 2, {2, 3}, 3, 2, I, 1, 1, ML__MLP_N_LINKS},
+        {"'links': element 0 is 2, output 'y' has 3 classes", {3, 2}, 2, {2, 3}, 3, 2, I, 1, 1, ML__MLP_LINEAR},
     };
     bench c;
     open_context(&c, 1);

@@ -6,7 +6,8 @@
 typedef struct workbench {
     ml__mlp_net net;
     ml__mlp_work work;
-    float theta[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM], ones[ROOM];
+    ml__mlp_head head;
+    float theta[ROOM], H[3][ROOM], delta[2][ROOM], row[ROOM], ones[ROOM], scale[ROOM];
     size_t n_theta;
 } workbench;
 
@@ -17,20 +18,34 @@ static ml__crew_f32 best_crew(void)
 
 static void build(workbench *w, const ml__mlp_shape *shape, int activation)
 {
-    w->n_theta = 0;
     w->net.shape = *shape;
     for (size_t l = 0; l < shape->L; l++) {
         w->net.f[l] = &ml__mlp_activations[l + 1 < shape->L ? activation : ML__MLP_IDENTITY];
+        w->net.shape.tied_to[l] = ML__MLP_NOT_TIED;
         w->work.H[l] = w->H[l];
-        w->n_theta += (shape->n[l] + 1) * shape->n[l + 1];
     }
     w->work.delta[0] = w->delta[0];
     w->work.delta[1] = w->delta[1];
     w->work.row = w->row;
     w->work.ones = w->ones;
     for (size_t i = 0; i < ROOM; i++)
-        w->ones[i] = 1;
+        w->ones[i] = w->scale[i] = 1;
+    CHECK_OK(ml__mlp_theta_length(&w->net.shape, &w->n_theta));
     ml__mlp_net_bind(&w->net, w->theta);
+}
+
+/* All columns are one head. */
+static ml__mlp_objective objective_of(workbench *w, bool classify)
+{
+    const size_t n_out = w->net.shape.n[w->net.shape.L];
+
+    w->head = (ml__mlp_head){.loss = classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR,
+                             .is_label = classify,
+                             .is_uniform = true,
+                             .n = n_out,
+                             .scale = w->scale};
+    return (ml__mlp_objective){
+        .n_heads = 1, .n_labels = classify, .n_targets = classify ? 0 : n_out, .heads = &w->head};
 }
 
 /* The parts of an expected file, see make_mlp.py. */
@@ -51,11 +66,12 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
     static float X[ROOM], target[ROOM], share[ROOM];
     static int32_t label[ROOM];
     const ml__crew_f32 crew = best_crew();
+    const ml__mlp_objective objective = objective_of(b, classify);
     ml__arena arena;
     ml__mlp_solver solver;
 
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, p, &crew, &b->net.shape, b->theta, &arena));
+    CHECK_OK(ml__mlp_solver_init(&solver, p, &crew, &b->net, b->n_theta, b->theta, &arena));
     CHECK(solver.n == s->n_theta);
     to_float(b->theta, s->theta0, s->n_theta);
     to_float(X, s->X, s->n * s->d);
@@ -66,7 +82,8 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
     for (size_t step = 0; step < s->n_epochs * ((s->n + s->B - 1) / s->B); step++) {
         const size_t first = step * s->B % ((s->n + s->B - 1) / s->B * s->B);
         const size_t m = s->n - first < s->B ? s->n - first : s->B;
-        ml__mlp_batch batch = {m, X + first * s->d, label + first, target + first * s->n_out, share, 0};
+        ml__mlp_batch batch = {
+            .m = m, .X = X + first * s->d, .label = label + first, .target = target + first * s->n_out, .share = share};
         double W = 0, J;
 
         for (size_t i = 0; i < m; i++)
@@ -74,9 +91,7 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
         for (size_t i = 0; i < m; i++)
             share[i] = (float)((weighted ? s->w[first + i] : 1) / W);
         batch.penalty = p->alpha / W;
-        CHECK_OK(ml__mlp_step(&solver, &b->net,
-                              &ml__mlp_losses[classify ? ML__MLP_CROSS_ENTROPY : ML__MLP_SQUARED_ERROR], &batch,
-                              &b->work, &J));
+        CHECK_OK(ml__mlp_step(&solver, &objective, &batch, &b->work, &J));
     }
     ml__arena_free(&arena);
 }
@@ -91,7 +106,7 @@ static void check_steps(const char *file, bool classify)
     static workbench b;
     size_t n_numbers;
     double *x = test_read_numbers(test_expected_path(file), &n_numbers), worst = 0;
-    const ml__mlp_shape shape = {3, {(size_t)x[1], (size_t)x[2], (size_t)x[3], (size_t)x[4]}};
+    const ml__mlp_shape shape = {.L = 3, .n = {(size_t)x[1], (size_t)x[2], (size_t)x[3], (size_t)x[4]}};
     steps s = {
         .n = (size_t)x[0], .d = (size_t)x[1], .n_out = (size_t)x[4], .B = (size_t)x[5], .n_epochs = (size_t)x[6]};
 
@@ -148,30 +163,33 @@ TEST(mlp_steps, a_fit_is_its_steps_in_order)
     ml_model *start = make(c.context, WITH("hidden_layer_sizes=5,4", "learning_rate_init=1e-30", "max_iter=1"));
     ml_model *model = make(c.context, WITH("hidden_layer_sizes=5,4", "shuffle=false", "max_iter=3", "batch_size=16",
                                            "solver=sgd", "learning_rate_init=0.1"));
-    const ml__mlp_shape shape = {3, {D, 5, 4, 3}};
+    const ml__mlp_shape shape = {.L = 3, .n = {D, 5, 4, 3}};
     const ml__crew_f32 crew = best_crew();
+    ml__mlp_objective objective;
     ml__mlp_solver solver;
     ml__arena arena;
 
     CHECK_OK(ml_model_fit(start, data, NULL));
     CHECK_OK(ml_model_fit(model, data, NULL));
     build(&b, &shape, ML__MLP_RELU);
+    objective = objective_of(&b, true);
     CHECK(weights_of(start, b.theta, ROOM) == b.n_theta);
     for (size_t i = 0; i < b.n_theta; i++)
         CHECK(fabsf(b.theta[i]) <= (float)sqrt(6.0 / 7)); /* the smallest layer has the widest bound */
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, model->params, &crew, &shape, b.theta, &arena));
+    CHECK_OK(ml__mlp_solver_init(&solver, model->params, &crew, &b.net, b.n_theta, b.theta, &arena));
     ml__dataset_read(data, 0, N, ML_FLOAT32, X);
     ml__dataset_read_labels(data, 0, label);
     for (size_t epoch = 0; epoch < 3; epoch++)
         for (size_t first = 0; first < N; first += 16) {
             const size_t m = N - first < 16 ? N - first : 16;
-            const ml__mlp_batch batch = {m, X + first * D, label + first, NULL, share, 0.0001 / (double)m};
+            const ml__mlp_batch batch = {
+                .m = m, .X = X + first * D, .label = label + first, .share = share, .penalty = 0.0001 / (double)m};
             double J;
 
             for (size_t i = 0; i < m; i++)
                 share[i] = (float)(1 / (double)m);
-            CHECK_OK(ml__mlp_step(&solver, &b.net, &ml__mlp_losses[ML__MLP_CROSS_ENTROPY], &batch, &b.work, &J));
+            CHECK_OK(ml__mlp_step(&solver, &objective, &batch, &b.work, &J));
         }
     CHECK(weights_of(model, got, ROOM) == b.n_theta);
     CHECK_SAME_BYTES(got, b.n_theta * sizeof(float), b.theta, b.n_theta * sizeof(float));
@@ -182,21 +200,59 @@ TEST(mlp_steps, a_fit_is_its_steps_in_order)
     close_context(&c);
 }
 
-TEST(mlp_steps, invscaling_lowers_the_rate)
+/* A solver of one weight, only for its learning rate. */
+static ml__mlp_solver rate_of(const ml__mlp_params *p, workbench *b, ml__arena *arena)
 {
-    const ml__mlp_params p = {
-        .solver = ML__MLP_SGD, .learning_rate = ML__MLP_INVSCALING, .learning_rate_init = 0.5, .power_t = 0.5};
-    const ml__mlp_shape shape = {1, {1, 1}};
+    const ml__mlp_shape shape = {.L = 1, .n = {1, 1}};
     const ml__crew_f32 crew = best_crew();
-    float theta[2];
+    ml__mlp_solver solver;
+
+    build(b, &shape, ML__MLP_RELU);
+    CHECK_OK(ml__mlp_solver_init(&solver, p, &crew, &b->net, b->n_theta, b->theta, arena));
+    CHECK(ml__mlp_rate(&solver) == p->learning_rate_init || p->warmup_epochs > 0);
+    solver.steps_per_epoch = 10;
+    return solver;
+}
+
+TEST(mlp_steps, schedules_are_their_formulas)
+{
+    static workbench b;
+    ml__mlp_params p = {.solver = ML__MLP_SGD,
+                        .learning_rate = ML__MLP_INVSCALING,
+                        .learning_rate_init = 0.5,
+                        .power_t = 0.5,
+                        .max_iter = 8,
+                        .decay_rate = 0.25,
+                        .decay_epochs = 2};
     ml__arena arena;
     ml__mlp_solver solver;
 
     ml__arena_init(&arena, NULL);
-    CHECK_OK(ml__mlp_solver_init(&solver, &p, &crew, &shape, theta, &arena));
-    CHECK(solver.rate == 0.5);
-    solver.kind->epoch_ends(&solver, 24);
-    CHECK_CLOSE(solver.rate, 0.1, 1e-15);
-    CHECK(solver.kind->stalled(&solver));
+    solver = rate_of(&p, &b, &arena);
+    ml__mlp_epoch_ends(&solver, 12);
+    ml__mlp_epoch_ends(&solver, 12);
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.1, 1e-15); /* 0.5 / sqrt(24 + 1) */
+    CHECK(ml__mlp_stalled(&solver));
+    p.learning_rate = ML__MLP_ADAPTIVE;
+    solver = rate_of(&p, &b, &arena);
+    CHECK(!ml__mlp_stalled(&solver));
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.1, 1e-15);
+    p.learning_rate = ML__MLP_COSINE;
+    solver = rate_of(&p, &b, &arena);
+    solver.t = 40;
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.25, 1e-15);
+    solver.t = 20;
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.25 * (1 + sqrt(0.5)), 1e-15);
+    p.learning_rate = ML__MLP_STEP;
+    solver = rate_of(&p, &b, &arena);
+    solver.t = 19;
+    CHECK(ml__mlp_rate(&solver) == 0.5);
+    solver.t = 20;
+    CHECK(ml__mlp_rate(&solver) == 0.125);
+    p.warmup_epochs = 3;
+    solver = rate_of(&p, &b, &arena);
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.5 / 30, 1e-15);
+    solver.t = 14;
+    CHECK_CLOSE(ml__mlp_rate(&solver), 0.25, 1e-15);
     ml__arena_free(&arena);
 }

@@ -145,3 +145,87 @@ TEST(scaler, any_number_of_threads_gives_the_same_bytes)
 {
     check_threads("standard_scaler", "digits", NULL, 0);
 }
+
+/* ---- the way back ---- */
+
+TEST(scaler, inverse_agrees_with_scikit_learn)
+{
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("scaler_inverse.txt"), &n_expected), *e = expected;
+    double z[3 * 13], x[3 * 13];
+    ml_dataset *boston = test_table(NULL, "boston");
+    ml_model *scaler = new_model(NULL, "standard_scaler");
+
+    CHECK(n_expected == 4 * 3 * 13);
+    for (int i = 0; i < 39; i++)
+        z[i] = 0.25 * (i % 13) - 1.5 * (i / 13);
+    for (int c = 0; c < 4; c++, e += 39) {
+        CHECK_OK(ml_model_set_int(scaler, "with_mean", c < 2));
+        CHECK_OK(ml_model_set_int(scaler, "with_std", c % 2 == 0));
+        CHECK_OK(ml_model_fit(scaler, boston, NULL));
+        CHECK_OK(ml_model_inverse_transform(scaler, z, 3, 13, x, 39));
+        for (int i = 0; i < 39; i++)
+            CHECK_CLOSE(x[i], e[i], 1e-12);
+    }
+    free(expected);
+    ml_model_free(scaler);
+    ml_dataset_free(boston);
+}
+
+TEST(scaler, inverse_leads_back_on_any_number_of_threads)
+{
+    ml_dataset *digits = test_table(NULL, "digits"), *holes = with_holes(digits);
+    const size_t n = ml_dataset_n_rows(digits) * 64;
+    double *x = rows_of(holes), *z = malloc(n * sizeof *z), *first = malloc(n * sizeof *z),
+           *back = malloc(n * sizeof *z);
+
+    for (uint32_t n_threads = 1; n_threads < 5; n_threads++) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, n_threads);
+        ml_model *scaler = fitted_model(context, "standard_scaler", holes);
+
+        CHECK_OK(ml_model_transform(scaler, holes, z, n));
+        CHECK_OK(ml_model_inverse_transform(scaler, z, n / 64, 64, back, n));
+        for (size_t i = 0; i < n; i++)
+            CHECK_CLOSE(back[i], x[i], 1e-14);
+        memcpy(n_threads == 1 ? first : z, back, n * sizeof *z);
+        CHECK(n_threads == 1 || !memcmp(first, z, n * sizeof *z));
+        ml_model_free(scaler);
+        ml_context_free(context);
+        CHECK(a.n_live == 0);
+    }
+    free(x);
+    free(z);
+    free(first);
+    free(back);
+    ml_dataset_free(holes);
+    ml_dataset_free(digits);
+}
+
+TEST(scaler, inverse_refuses_misuse)
+{
+    const double x[] = {1, 2, 3, 5};
+    double z[] = {0, 1, 2, INFINITY}, out[4] = {7, 7, 7, 7};
+    ml_dataset *data = matrix(NULL, x, 2, 2);
+    ml_model *scaler = new_model(NULL, "standard_scaler"), *tree = new_model(NULL, "decision_tree");
+
+    CHECK_FAILS(ml_model_inverse_transform(scaler, z, 2, 2, out, 4), ML_E_STATE, "not fitted");
+    CHECK_OK(ml_model_fit(scaler, data, NULL));
+    CHECK_FAILS(ml_model_inverse_transform(NULL, z, 2, 2, out, 4), ML_E_ARGUMENT, "model is NULL");
+    CHECK_FAILS(ml_model_inverse_transform(scaler, NULL, 2, 2, out, 4), ML_E_ARGUMENT, "z is NULL");
+    CHECK_FAILS(ml_model_inverse_transform(scaler, z, 2, 2, NULL, 4), ML_E_ARGUMENT, "out is NULL");
+    CHECK_FAILS(ml_model_inverse_transform(scaler, z, 2, 1, out, 4), ML_E_SHAPE,
+                "rows of 1 new features, standard_scaler has 2");
+    CHECK_FAILS(ml_model_inverse_transform(scaler, z, 2, 2, out, 3), ML_E_SHAPE,
+                "out has 3 elements, 2 rows give 2 each");
+    CHECK(out[0] == 7);
+    CHECK_FAILS(ml_model_inverse_transform(scaler, z, 2, 2, out, 4), ML_E_DATA, "row 1, column 1 of the new features");
+    CHECK_OK(ml_model_inverse_transform(scaler, z, 0, 2, out, 0));
+    CHECK_OK(ml_dataset_set_targets(data, NULL, x, 2));
+    CHECK_OK(ml_model_fit(tree, data, NULL));
+    CHECK_FAILS(ml_model_inverse_transform(tree, z, 2, 2, out, 4), ML_E_UNSUPPORTED,
+                "decision_tree has no inverse_transform");
+    ml_model_free(scaler);
+    ml_model_free(tree);
+    ml_dataset_free(data);
+}

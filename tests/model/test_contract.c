@@ -320,6 +320,76 @@ TEST(contract, a_fit_past_its_deadline_is_usable)
     }
 }
 
+typedef struct ender {
+    uint64_t n_calls, stop_at;
+} ender;
+
+static int32_t end_at(void *user, const ml_progress *p)
+{
+    ender *e = user;
+
+    (void)p;
+    return ++e->n_calls == e->stop_at ? ML_MONITOR_STOP : ML_MONITOR_CONTINUE;
+}
+
+/* Wherever the monitor ends a fit, there is a model that predicts and can be saved. */
+TEST(contract, a_fit_that_the_monitor_ends_is_usable)
+{
+    for (EACH_FIXTURE(f)) {
+        ml_dataset *data = test_fixture_data(NULL, f, 0);
+        ml_model *model = fitted(NULL, f, data);
+        const int32_t reason = ml_model_stop_reason(model);
+        ender e = {0};
+        const ml_fit_options options = {.struct_size = sizeof options, .monitor = end_at, .monitor_user = &e};
+        size_t n, n_bytes;
+
+        CHECK_OK(ml_model_fit(model, data, &options));
+        for (uint64_t t = 1, total = e.n_calls; t <= total; t++) {
+            e = (ender){.stop_at = t};
+            CHECK_OK(ml_model_fit(model, data, &options));
+            CHECK_MSG(ml_model_stop_reason(model) == ML_STOP_MONITOR || ml_model_stop_reason(model) == reason,
+                      "%s, ended at call %llu: stop reason %d", f->name, (unsigned long long)t,
+                      (int)ml_model_stop_reason(model));
+            CHECK_MSG(e.n_calls <= total, "%s, ended at call %llu: %llu calls, without an end %llu", f->name,
+                      (unsigned long long)t, (unsigned long long)e.n_calls, (unsigned long long)total);
+            free(test_all_predictions(model, data, &n));
+            free(test_saved(model, &n_bytes));
+        }
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+TEST(contract, kinds_that_learn_in_steps_end_at_the_step)
+{
+    static const char *const KINDS[] = {"mlp", "logistic_regression", "gmm", "adaboost", "random_forest"};
+
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++)
+        for (int inside = 0; inside < 2; inside++) {
+            ml_dataset *data;
+            ml_model *model, *last, *pipe;
+            ender e = {.stop_at = 1};
+            const ml_fit_options options = {.struct_size = sizeof options, .monitor = end_at, .monitor_user = &e};
+
+            CHECK_OK(ml_dataset_make(NULL, "classification", "n_samples=200,n_features=8,flip_y=0.2", &data));
+            CHECK_OK(ml_model_create(NULL, KINDS[k], &last));
+            if (!strcmp(KINDS[k], "gmm"))
+                CHECK_OK(ml_model_set_int(last, "n_components", 3));
+            CHECK_OK(ml_model_create(NULL, "pipeline", &pipe));
+            if (inside)
+                CHECK_OK(ml_model_add_member(pipe, "last", last));
+            model = inside ? pipe : last;
+            CHECK_OK(ml_model_fit(model, data, &options));
+            CHECK_MSG(ml_model_stop_reason(model) == ML_STOP_MONITOR, "%s: stop reason %d", KINDS[k],
+                      (int)ml_model_stop_reason(model));
+            if (inside)
+                CHECK(ml_model_stop_reason(ml_model_member(pipe, 0)) == ML_STOP_MONITOR);
+            ml_model_free(model);
+            ml_model_free(inside ? NULL : pipe);
+            ml_dataset_free(data);
+        }
+}
+
 /* ---- copies ---- */
 
 TEST(contract, copies_and_loaded_models_predict_the_same_bits)

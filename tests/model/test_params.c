@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "model/params.h"
 #include "test.h"
 
 static ml_model *model(const char *kind)
@@ -114,6 +115,69 @@ TEST(params, lists)
                 ML_E_PARAMETER, "at most 32");
     check_text(mlp, "hidden_layer_sizes", "7");
     ml_model_free(mlp);
+}
+
+typedef struct {
+    ml__reals betas, shares;
+} real_lists;
+
+static const ml__param REAL_LISTS[] = {
+    ML__REALS(real_lists, betas, "0.9,0.999", ML__RANGE_OPEN_HIGH(0, 1), "two rates"),
+    ML__REALS(real_lists, shares, "1", ML__RANGE(0, INFINITY), "any numbers"),
+    ML__PARAMS_END,
+};
+
+static void check_printed(const real_lists *p, const char *name, const char *expected)
+{
+    ml__text text;
+
+    ml__text_init(&text, NULL);
+    ml__param_print(ml__params_find(REAL_LISTS, name), p, &text);
+    CHECK_OK(text.status);
+    CHECK_MSG(!strcmp(text.data, expected), "%s is '%s', expected '%s'", name, text.data, expected);
+    ml__text_free(&text);
+}
+
+TEST(params, lists_of_real_numbers)
+{
+    real_lists p;
+
+    CHECK_OK(ml__params_defaults(REAL_LISTS, &p));
+    CHECK(p.betas.n == 2 && p.betas.values[0] == 0.9 && p.betas.values[1] == 0.999 && p.shares.n == 1);
+    CHECK_OK(ml__params_set_text("toy", REAL_LISTS, &p, "shares", " 0.2, 5 ,1e-300,inf"));
+    CHECK(p.shares.n == 4 && p.shares.values[1] == 5 && p.shares.values[3] == INFINITY);
+    check_printed(&p, "shares", "0.2,5,1e-300,inf");
+    CHECK_OK(ml__params_set_int("toy", REAL_LISTS, &p, "shares", 3));
+    check_printed(&p, "shares", "3");
+    CHECK_OK(ml__params_set_real("toy", REAL_LISTS, &p, "betas", 0.25));
+    check_printed(&p, "betas", "0.25");
+    CHECK_FAILS(ml__params_set_real("toy", REAL_LISTS, &p, "betas", 1), ML_E_PARAMETER,
+                "takes a comma-separated list of numbers in [0, 1), got '1'");
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "0.5,1"), ML_E_PARAMETER, "got '0.5,1'");
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "0.5,"), ML_E_PARAMETER, "got '0.5,'");
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "0.5,,0.6"), ML_E_PARAMETER, "'betas'");
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "half"), ML_E_PARAMETER, "got 'half'");
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "shares",
+                                    "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"),
+                ML_E_PARAMETER, "at most 32");
+    check_printed(&p, "betas", "0.25");
+}
+
+TEST(params, lists_of_real_numbers_read_back_to_the_same_bits)
+{
+    real_lists p, q;
+    ml__text text;
+
+    CHECK_OK(ml__params_defaults(REAL_LISTS, &p));
+    CHECK_OK(ml__params_defaults(REAL_LISTS, &q));
+    p.shares.n = ML__MAX_REALS;
+    for (size_t i = 0; i < ML__MAX_REALS; i++)
+        p.shares.values[i] = ldexp(1.0 / (double)(3 + i), (int)(i * 60) - 1020);
+    ml__text_init(&text, NULL);
+    ml__param_print(&REAL_LISTS[1], &p, &text);
+    CHECK_OK(ml__params_set_text("toy", REAL_LISTS, &q, "shares", text.data));
+    CHECK_SAME_BYTES(&p, sizeof p, &q, sizeof q);
+    ml__text_free(&text);
 }
 
 TEST(params, paths_reach_members_of_members)

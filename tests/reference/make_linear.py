@@ -3,6 +3,7 @@
 """Reference values for the linear models and the transformers.
 
 tests/expected/scaler.txt    scikit-learn's StandardScaler on boston: plain, weighted, with missing values
+tests/expected/scaler_inverse.txt  its inverse_transform, with and without mean and deviation
 tests/expected/imputer.txt   scikit-learn's SimpleImputer on boston with missing values
 tests/expected/encoder.txt   scikit-learn's OneHotEncoder on a small table with missing and unseen categories
 tests/expected/linear.txt    scikit-learn's LinearRegression and Ridge on the shipped tables
@@ -70,6 +71,12 @@ def make_scaler():
         text += f"# {title}: mean, var, scale, row 5\n" + numbers(s.mean_) + numbers(s.var_) + numbers(s.scale_)
         text += numbers(s.transform(A[5:6]))
     write("scaler.txt", text)
+    text = ""
+    for with_mean, with_std in [(True, True), (True, False), (False, True), (False, False)]:
+        s = StandardScaler(with_mean=with_mean, with_std=with_std).fit(X)
+        z = np.array([[0.25 * j - 1.5 * i for j in range(X.shape[1])] for i in range(3)])
+        text += f"# with_mean {with_mean}, with_std {with_std}: 3 rows\n" + numbers(s.inverse_transform(z))
+    write("scaler_inverse.txt", text)
 
 
 def make_imputer():

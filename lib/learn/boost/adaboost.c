@@ -465,7 +465,7 @@ static ml_status fit_round(boosting *b, ml_model **fitted, bool *keep)
     if (breaks_down(b, st))
         return ML_OK;
     ML__TRY(st);
-    if ((*fitted)->learned->stop_reason == ML_STOP_DEADLINE) /* the last round's base may be what was cut short */
+    if (ml__was_cut((*fitted)->learned)) /* the last round's base may be what was cut short */
         b->f->learned->stop_reason = ML_STOP_DEADLINE;
     ML__TRY(judge_predictions(b, keep));
 done:

@@ -1,22 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Multi-layer perceptron: classifier and regressor.
+ * Multi-layer perceptron: classifier, regressor, or both at once with a trunk in common.
  *
  * Model       H_0 = f(X W_0 + 1 b_0'),  H_l = f(H_{l-1} W_l + 1 b_l'),  Z = H_{L-2} W_{L-1} + 1 b_{L-1}'
- *             classes: p(y = k | x) = exp(z_k) / Σ_k exp(z_k), one output for each class also when there are two;
- *             reals: the outputs are the predictions, targets are taken as they are
- * Objective   J = Σ_i c_i loss(z_i, y_i) + alpha / (2 W) Σ_l ||W_l||²,  c_i = w_i / W,  W = Σ_i w_i over a batch
- *             loss = cross-entropy, or half the squared error summed over the outputs; biases are not penalised
- * Fit         gradients by backpropagation (layers_tmpl.h), steps by SGD or Adam (optimisers.c), epochs, early stopping
- *             and sample weights in train.c; rules and defaults are scikit-learn's, differences are:
- *             two classes use two outputs; cross-entropy is not clipped; the loss of several real outputs is their sum,
- *             not their mean (the steps are the same, tol compares with the sum)
+ *             each output has its columns z of Z (its head):
+ *             classes: p(y = k | x) = exp(z_k) / Σ_k exp(z_k), one column for each class also when there are two; with the
+ *             loss binary_cross_entropy one column, p(y = 1 | x) = 1 / (1 + exp(-z))
+ *             reals: z, or 1 / (1 + exp(-z)) by output_activation; targets are taken as they are
+ * Objective   J = Σ_o lambda_o Σ_i c_i loss_o(z_i, y_io) + alpha / (2 W) Σ_l ||W_l||² + l1 / W Σ |w|,  c_i = w_i / W,
+ *             W = Σ_i w_i over a batch; a row without output o leaves head o alone (Caruana 1997, "Multitask learning").
+ *             loss: cross-entropy, half the squared error, absolute error, Huber's (1964); several reals are summed; biases
+ *             are not penalised
+ * Fit         gradients by backpropagation (layers_tmpl.h), steps (optimisers.c) or L-BFGS (search.c), epochs, early stopping
+ *             and sample weights (train.c), what it starts from (start.c); rules and defaults are scikit-learn's,
+ *             differences are: two classes use two outputs unless the loss is binary_cross_entropy; cross-entropy is not
+ *             clipped; the loss of several real outputs is their sum, not their mean (the steps are the same, tol compares
+ *             with the sum)
  *
- * Symbols     n rows, d features, L layers; layer l is n_l -> n_{l+1}, n_0 = d, n_L = n_out = classes or outputs
+ * Symbols     n rows, d features, L layers; layer l is n_l -> n_{l+1}, n_0 = d, n_L columns of all heads
  *             W_l [n_l x n_{l+1}], b_l [n_{l+1}], f activation, w_i sample weight; theta all W and b in one vector
- * Precision   float32 throughout; losses and scores are summed in double, probabilities computed in double
+ * Precision   float32 throughout, lbfgs searches in double; losses and scores are summed in double, probabilities computed
+ *             in double
  * Degenerate  one class: p = 1; no hidden layer: a linear model; a loss or weight that is not finite ends the fit with
- *             ML_E_NUMERIC, naming epoch and batch
+ *             ML_E_NUMERIC, naming epoch and batch, and the model keeps what it had learned
  * Cost        6 multiplications per weight, row and epoch; memory see train.c
  * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends
  *             on others
@@ -24,171 +30,110 @@
 #include <string.h>
 
 #include "learn/learn.h"
-#include "learn/mlp/mlp.h"
+#include "learn/mlp/layered.h"
+#include "learn/mlp/parameters.h"
 
 typedef ml__mlp_params params;
 
 static const ml__param PARAMS[] = {
     ML__INTS(params, hidden_layer_sizes, "100", ML__RANGE(1, 1e6), "widths of the hidden layers; empty: none"),
     ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS, "of the hidden layers"),
-    ML__CHOICE(params, solver, "adam", ML__MLP_OPTIMISERS, "optimiser"),
-    ML__REAL(params, alpha, "0.0001", ML__RANGE_OPEN_HIGH(0, INFINITY), "strength of the L2 penalty on the weights"),
-    ML__SIZE(params, batch_size, "auto", ML__RANGE(1, 1e9), "auto", "rows per step; auto: 200 or all rows if fewer"),
-    ML__REAL(params, learning_rate_init, "0.001", ML__RANGE_OPEN(0, INFINITY), "step size, of adam or at the start"),
-    ML__CHOICE(params, learning_rate, "constant", ML__MLP_RATES,
-               "how sgd changes its step size: not, falling with power_t, or divided by 5 when progress stalls"),
-    ML__REAL(params, power_t, "0.5", ML__RANGE_OPEN_HIGH(0, INFINITY), "exponent of invscaling"),
-    ML__INT(params, max_iter, "200", ML__RANGE(1, 1e6), "the most epochs"),
-    ML__BOOL(params, shuffle, "true", "new order of the rows in every epoch"),
-    ML__RANDOM_STATE(params),
-    ML__REAL(params, tol, "0.0001", ML__RANGE_OPEN_HIGH(0, INFINITY), "what counts as an improvement"),
-    ML__REAL(params, momentum, "0.9", ML__RANGE(0, 1), "of sgd"),
-    ML__BOOL(params, nesterovs_momentum, "true", "look ahead with the momentum of sgd"),
-    ML__BOOL(params, early_stopping, "false", "hold rows out and stop when their score no longer improves"),
-    ML__REAL(params, validation_fraction, "0.1", ML__RANGE_OPEN(0, 1), "share of rows held out by early_stopping"),
-    ML__INT(params, n_iter_no_change, "10", ML__RANGE(1, 1e6), "epochs without improvement that are put up with"),
-    ML__REAL(params, beta_1, "0.9", ML__RANGE_OPEN_HIGH(0, 1), "decay of adam's first moment"),
-    ML__REAL(params, beta_2, "0.999", ML__RANGE_OPEN_HIGH(0, 1), "decay of adam's second moment"),
-    ML__REAL(params, epsilon, "1e-8", ML__RANGE_OPEN_HIGH(1e-30, INFINITY), "keeps adam from dividing by zero"),
+    ML__CHOICE(params, output_activation, "identity", ML__MLP_OUTPUT_ACTIVATIONS, "of outputs of reals"),
+    ML__CHOICE(params, loss, "auto", ML__MLP_LOSSES,
+               "auto: cross_entropy for labels, squared_error for reals; binary_cross_entropy: labels of two classes (one "
+               "column each), or reals in [0, 1]; of mixed outputs those that it does not suit take theirs of auto"),
+    ML__REAL(params, huber_delta, "1", ML__RANGE_OPEN(0, INFINITY), "error beyond which Huber's loss is linear"),
+    ML__REALS(params, loss_weights, "1", ML__RANGE_OPEN_HIGH(0, INFINITY), "of each output, or one number for all"),
+    ML__WEIGHTS_OF_CLASSES(params, class_weight, "none", ML__MLP_CLASS_WEIGHTS,
+                           "what the rows of a class count for; balanced: by n_samples / (n_classes * rows of the class)"),
+    ML__REALS(params, dropout, "0", ML__RANGE_OPEN_HIGH(0, 1),
+              "share of the outputs of each hidden layer that a step leaves out, or one number for all"),
+    ML__MLP_TRAINING_PARAMS(params),
     ML__PARAMS_END,
 };
 
-static ml_status check(const ml_model *model)
-{
-    const params *p = model->params;
-
-    if (p->batch_size.form == ML__SIZE_FRACTION)
-        return ml__fail(ML_E_PARAMETER, "mlp: batch_size is %g, expected auto or a whole number",
-                        p->batch_size.fraction);
-    return ML_OK;
-}
+static const ml__tensor_rule TENSORS[] = {ML__MLP_TENSORS, {NULL, 0, NULL, 0}};
 
 /* ---- fit ---- */
 
-/* activations has the function of each layer, as numbered by ML__MLP_ACTIVATIONS; that of the last is the identity. */
-static const ml__tensor_rule TENSORS[] = {
-    {"weights.*", ML_FLOAT32, "**", ML__FINITE},
-    {"biases.*", ML_FLOAT32, "*", ML__FINITE},
-    {"activations", ML_INT32, "*", ML__NON_NEGATIVE},
-    {"loss_curve", ML_FLOAT64, "*", ML__FINITE},
-    {"validation_scores", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},
-    {NULL, 0, NULL, 0},
-};
-
-static ml__mlp_shape shape_of(const ml__fit *f)
+static ml__mlp_plan plan_of(const ml__fit *f, bool is_partial)
 {
     const params *p = f->params;
-    ml__mlp_shape shape = {.L = p->hidden_layer_sizes.n + 1};
+    ml__mlp_plan plan = {.is_partial = is_partial, .continues = f->model->learned && (is_partial || p->warm_start)};
+    ml__mlp_shape *shape = &plan.shape;
 
-    shape.n[0] = f->d;
-    for (size_t l = 0; l < p->hidden_layer_sizes.n; l++)
-        shape.n[l + 1] = (size_t)p->hidden_layer_sizes.values[l];
-    shape.n[shape.L] = f->task == ML__CLASSIFY ? f->K : f->n_outputs;
-    return shape;
-}
+    shape->L = p->hidden_layer_sizes.n + 1;
+    shape->n[0] = f->d;
+    for (size_t l = 0; l < shape->L; l++) {
+        const bool is_last = l + 1 == shape->L;
 
-enum { NAME_BYTES = 40 };
-
-static ml_status publish_layer(ml__fit *f, const ml__mlp_net *net, size_t l)
-{
-    const size_t n_in = net->shape.n[l], n_out = net->shape.n[l + 1];
-    char name[NAME_BYTES];
-    float *W, *b;
-    ml_status st = ML_OK;
-
-    ml__format(name, sizeof name, "weights.%zu", l);
-    ML__PUBLISH(f, W, name, ML_FLOAT32, n_in, n_out);
-    ml__format(name, sizeof name, "biases.%zu", l);
-    ML__PUBLISH(f, b, name, ML_FLOAT32, n_out);
-    memcpy(W, net->W[l], n_in * n_out * sizeof *W);
-    memcpy(b, net->b[l], n_out * sizeof *b);
-done:
-    return st;
-}
-
-static ml_status publish(ml__fit *f, const ml__mlp_trained *trained)
-{
-    const size_t L = trained->net.shape.L, n_bytes = trained->n_epochs * sizeof(double);
-    int32_t *activations;
-    double *curve;
-    ml_status st = ML_OK;
-
-    for (size_t l = 0; l < L; l++)
-        ML__TRY(publish_layer(f, &trained->net, l));
-    ML__PUBLISH(f, activations, "activations", ML_INT32, L);
-    for (size_t l = 0; l < L; l++)
-        activations[l] = (int32_t)(trained->net.f[l] - ml__mlp_activations);
-    ML__PUBLISH(f, curve, "loss_curve", ML_FLOAT64, trained->n_epochs);
-    memcpy(curve, trained->loss_curve, n_bytes);
-    if (trained->validation_scores) {
-        ML__PUBLISH(f, curve, "validation_scores", ML_FLOAT64, trained->n_epochs);
-        memcpy(curve, trained->validation_scores, n_bytes);
+        shape->n[l + 1] = is_last ? ml__mlp_n_columns(p, f->schema) : (size_t)p->hidden_layer_sizes.values[l];
+        shape->tied_to[l] = ML__MLP_NOT_TIED;
+        plan.f[l] = &ml__mlp_activations[is_last ? ML__MLP_IDENTITY : p->activation];
     }
+    return plan;
+}
+
+static int32_t link_of(const params *p, const ml__output *output)
+{
+    if (output->n_classes)
+        return p->loss == ML__MLP_BINARY_CROSS_ENTROPY ? ML__MLP_LOGISTIC_OUTPUT : ML__MLP_SOFTMAX;
+    return p->output_activation || p->loss == ML__MLP_BINARY_CROSS_ENTROPY ? ML__MLP_LOGISTIC_OUTPUT : ML__MLP_LINEAR;
+}
+
+static ml_status learn(ml__fit *f, bool is_partial)
+{
+    const ml__mlp_plan plan = plan_of(f, is_partial);
+    ml__mlp_trained trained = {.n_epochs = 0};
+    int32_t *links;
+    ml_status st;
+
+    ML__TRY(ml__mlp_train(f, &plan, &trained));
+    ML__NEW(f->scratch, links, f->n_outputs);
+    for (size_t o = 0; o < f->n_outputs; o++)
+        links[o] = link_of(f->params, &f->schema->outputs[o]);
+    ML__TRY(ml__mlp_publish(f, &trained, links, f->n_outputs, is_partial));
 done:
     return st;
 }
 
 static ml_status fit(ml__fit *f)
 {
-    const ml__mlp_shape shape = shape_of(f);
-    ml__mlp_trained trained;
-    ml_status st;
+    return learn(f, false);
+}
 
-    ML__CHECK(f->task == ML__REGRESS || f->n_outputs == 1, ML_E_UNSUPPORTED,
-              "mlp learns one output of labels (or several of reals), the data has %zu", f->n_outputs);
-    ML__TRY(ml__mlp_train(f, &shape, &trained));
-    ML__TRY(publish(f, &trained));
-done:
-    return st;
+static ml_status partial_fit(ml__fit *f)
+{
+    return learn(f, true);
 }
 
 /* ---- prepare: from tensors to a net ---- */
 
-/* Layer l of the net from its tensors; *found is false when there is none. */
-static ml_status link_layer(const ml__learned *learned, size_t l, ml__mlp_net *net, bool *found)
+static size_t columns_of(const ml__output *output, int32_t link)
 {
-    char name_W[NAME_BYTES], name_b[NAME_BYTES];
-    const ml__named_tensor *W, *b;
-    ml_status st = ML_OK;
-
-    ml__format(name_W, sizeof name_W, "weights.%zu", l);
-    ml__format(name_b, sizeof name_b, "biases.%zu", l);
-    W = ml__learned_find(learned, name_W);
-    b = ml__learned_find(learned, name_b);
-    *found = W || b;
-    if (!*found)
-        return ML_OK;
-    ML__CHECK(W && b, ML_E_FORMAT, "mlp: tensor '%s' is missing", W ? name_b : name_W);
-    ML__CHECK(l < ML__MLP_MAX_LAYERS, ML_E_FORMAT, "mlp: tensor '%s': at most %d layers are supported", name_W,
-              (int)ML__MLP_MAX_LAYERS);
-    ML__CHECK(W->shape[0] == net->shape.n[l], ML_E_FORMAT, "mlp: tensor '%s' takes %llu inputs, expected %zu", name_W,
-              (unsigned long long)W->shape[0], net->shape.n[l]);
-    ML__CHECK(W->shape[1] >= 1, ML_E_FORMAT, "mlp: tensor '%s' has no outputs", name_W);
-    ML__CHECK(b->shape[0] == W->shape[1], ML_E_FORMAT, "mlp: tensor '%s' has %llu elements, expected %llu", name_b,
-              (unsigned long long)b->shape[0], (unsigned long long)W->shape[1]);
-    net->shape.n[l + 1] = (size_t)W->shape[1];
-    net->W[l] = W->data;
-    net->b[l] = b->data;
-done:
-    return st;
+    return link == ML__MLP_SOFTMAX ? output->n_classes : 1;
 }
 
-static ml_status link_activations(const ml__learned *learned, ml__mlp_net *net)
+/* A softmax is of classes, a linear output of reals, a logistic one of at most two classes or of a real. */
+static ml_status check_links(const ml__mlp_fitted *fitted, const ml__schema *schema)
 {
-    const ml__named_tensor *t = ml__learned_find(learned, "activations");
-    const size_t L = net->shape.L;
-    const int32_t *id = t->data;
+    const size_t L = fitted->net.shape.L;
+    size_t n_columns = 0;
     ml_status st = ML_OK;
 
-    ML__CHECK(t->shape[0] == L, ML_E_FORMAT, "mlp: tensor 'activations' has %llu elements for %zu layers",
-              (unsigned long long)t->shape[0], L);
-    for (size_t l = 0; l < L; l++) {
-        ML__CHECK(id[l] < ML__MLP_N_ACTIVATIONS, ML_E_FORMAT, "mlp: tensor 'activations': element %zu is %d, unknown",
-                  l, id[l]);
-        net->f[l] = &ml__mlp_activations[id[l]];
+    for (size_t o = 0; o < schema->n_outputs; o++) {
+        const ml__output *output = &schema->outputs[o];
+        const int32_t link = fitted->links[o];
+        const bool fits = link == ML__MLP_SOFTMAX  ? output->n_classes > 0
+                          : link == ML__MLP_LINEAR ? !output->n_classes
+                                                   : output->n_classes <= 2;
+
+        ML__CHECK(fits, ML_E_FORMAT, "mlp: tensor 'links': element %zu is %d, output '%s' has %zu classes", o, link,
+                  output->name, output->n_classes);
+        n_columns += columns_of(output, link);
     }
-    ML__CHECK(id[L - 1] == ML__MLP_IDENTITY, ML_E_FORMAT, "mlp: tensor 'activations': the last one is %d, expected %d",
-              id[L - 1], (int)ML__MLP_IDENTITY);
+    ML__CHECK(fitted->net.shape.n[L] == n_columns, ML_E_FORMAT, "mlp: the last layer has %zu outputs, expected %zu",
+              fitted->net.shape.n[L], n_columns);
 done:
     return st;
 }
@@ -196,91 +141,131 @@ done:
 static ml_status prepare(const ml_model *model, ml__learned *learned)
 {
     const ml__schema *schema = &learned->schema;
-    const size_t n_out = learned->task == ML__CLASSIFY ? ml__schema_width(schema) : schema->n_outputs;
-    ml__mlp_net *net;
-    bool found = true;
+    ml__mlp_fitted *fitted;
     ml_status st = ML_OK;
 
-    (void)model;
-    ML__NEW(&learned->arena, net, 1);
-    net->shape.n[0] = schema->n_features;
-    for (size_t l = 0; found; l++) {
-        ML__TRY(link_layer(learned, l, net, &found));
-        net->shape.L = found ? l + 1 : l;
-    }
-    ML__CHECK(net->shape.L > 0, ML_E_FORMAT, "mlp: tensor 'weights.0' is missing");
-    ML__CHECK(net->shape.n[net->shape.L] == n_out, ML_E_FORMAT, "mlp: the last layer has %zu outputs, expected %zu",
-              net->shape.n[net->shape.L], n_out);
-    ML__TRY(link_activations(learned, net));
-    learned->state = net;
+    ML__NEW(&learned->arena, fitted, 1);
+    ML__TRY(ml__mlp_link(model, learned, schema->n_features, schema->n_outputs, fitted));
+    ML__TRY(check_links(fitted, schema));
+    learned->state = fitted;
 done:
     return st;
 }
 
 /* ---- predict ---- */
 
-static size_t widest_layer(const ml__mlp_net *net)
-{
-    size_t widest = 0;
-
-    for (size_t l = 0; l < net->shape.L; l++)
-        widest = net->shape.n[l + 1] > widest ? net->shape.n[l + 1] : widest;
-    return widest;
-}
-
-/* Two layers' outputs at a time. */
+/* The columns of all heads follow the raw outputs in the scratch. */
 static size_t scratch_size(const ml_model *model, size_t n)
 {
-    return ml__scratch_bytes(n, 2 * widest_layer(model->learned->state) * sizeof(float));
+    const ml__mlp_fitted *fitted = model->learned->state;
+
+    return ml__mlp_scratch(model, n) + ml__scratch_bytes(n * fitted->net.shape.n[fitted->net.shape.L], sizeof(double));
 }
 
-/* Decision function of a classifier, values of a regressor. */
-static ml_status outputs(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+/* Z [n x n_L] in the scratch, which is moved behind it; NULL after a failure. */
+static ml_status raw_outputs(const ml_model *model, const ml__block *x, ml__scratch *scratch, double **Z)
 {
-    const ml__mlp_net *net = model->learned->state;
-    const size_t L = net->shape.L, n_values = x->n * net->shape.n[L], half = x->n * widest_layer(net);
-    const ml__crew_f32 alone = {.k = &ml__kernels_rowwise()->f32};
-    float *buffer = ml__scratch_take(&scratch, 2 * half, sizeof *buffer), *H[ML__MLP_MAX_LAYERS];
-    ml_status st = ML_OK;
+    const ml__mlp_fitted *fitted = model->learned->state;
+    const size_t L = fitted->net.shape.L;
 
-    if (!buffer)
-        return ML_E_MEMORY;
-    for (size_t l = 0; l < L; l++)
-        H[l] = buffer + (l & 1 ? half : 0);
-    ML__TRY(ml__mlp_forward(&alone, net, x->n, x->f32, H));
-    for (size_t i = 0; i < n_values; i++) {
-        ML__CHECK(isfinite(H[L - 1][i]), ML_E_NUMERIC, "mlp: a prediction is not finite, its features are too large");
-        out[i] = (double)H[L - 1][i];
+    *Z = ml__scratch_take(scratch, x->n * fitted->net.shape.n[L], sizeof **Z);
+    return *Z ? ml__mlp_outputs(model, 0, L, x->n, x->f32, *Z, *scratch) : ML_E_MEMORY;
+}
+
+static double logistic(double z)
+{
+    return 1 / (1 + exp(-z));
+}
+
+/* One label output: its K values from the columns z. */
+static void decide(int32_t link, size_t K, const double *z, double *out)
+{
+    if (link == ML__MLP_SOFTMAX) {
+        memcpy(out, z, K * sizeof *out);
+        return;
     }
-done:
+    out[0] = 0;
+    if (K == 2)
+        out[1] = z[0];
+}
+
+/* Decision function: of each class its z; of a logistic output 0 and z. Real outputs have none. */
+static ml_status decision(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const ml__mlp_fitted *fitted = model->learned->state;
+    const ml__schema *schema = &model->learned->schema;
+    double *z;
+    const ml_status st = raw_outputs(model, x, &scratch, &z);
+
+    for (size_t i = 0; i < x->n && st == ML_OK; i++)
+        for (size_t o = 0; o < schema->n_outputs; o++) {
+            const size_t K = schema->outputs[o].n_classes;
+
+            if (K)
+                decide(fitted->links[o], K, z, out);
+            out += K;
+            z += columns_of(&schema->outputs[o], fitted->links[o]);
+        }
     return st;
 }
 
 static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
-    const ml__mlp_net *net = model->learned->state;
-    const size_t K = net->shape.n[net->shape.L];
-    const ml_status st = outputs(model, x, out, scratch);
+    const ml__schema *schema = &model->learned->schema;
+    const size_t width = ml__schema_width(schema);
+    const ml_status st = decision(model, x, out, scratch);
 
-    if (st == ML_OK)
-        ml__kernels_rowwise()->f64.softmax(x->n, K, out, K, NULL);
+    for (size_t o = 0; o < schema->n_outputs && st == ML_OK; o++) {
+        const size_t K = schema->outputs[o].n_classes;
+
+        if (K)
+            ml__kernels_rowwise()->f64.softmax(x->n, K, out, width, NULL);
+        out += K;
+    }
+    return st;
+}
+
+/* The class of the largest z, or the value. */
+static double value_of(const ml__output *output, int32_t link, const double *z)
+{
+    if (link == ML__MLP_SOFTMAX)
+        return (double)ml__arg_max(z, output->n_classes);
+    if (output->n_classes)
+        return output->n_classes == 2 && z[0] > 0;
+    return link == ML__MLP_LOGISTIC_OUTPUT ? logistic(z[0]) : z[0];
+}
+
+static ml_status values(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const ml__mlp_fitted *fitted = model->learned->state;
+    const ml__schema *schema = &model->learned->schema;
+    double *z;
+    const ml_status st = raw_outputs(model, x, &scratch, &z);
+
+    for (size_t i = 0; i < x->n && st == ML_OK; i++)
+        for (size_t o = 0; o < schema->n_outputs; o++) {
+            *out++ = value_of(&schema->outputs[o], fitted->links[o], z);
+            z += columns_of(&schema->outputs[o], fitted->links[o]);
+        }
     return st;
 }
 
 const ml__kind ml__mlp = {
     .name = "mlp",
-    .doc = "Multi-layer perceptron: a feed-forward neural network for classes or for one or several reals",
-    .tasks = ML__CLASSIFY | ML__REGRESS,
-    .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT,
+    .doc = "Multi-layer perceptron: a feed-forward neural network for classes, reals, or several outputs of both",
+    .tasks = ML__CLASSIFY | ML__REGRESS | ML__MIXED,
+    .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT32,
     .params = PARAMS,
     .params_size = sizeof(params),
     .tensors = TENSORS,
     .fit = fit,
-    .check = check,
+    .partial_fit = partial_fit,
+    .starts_from = ml__mlp_starts_from,
+    .check = ml__mlp_check,
     .prepare = prepare,
     .proba = proba,
-    .values = outputs,
-    .decision = outputs,
+    .values = values,
+    .decision = decision,
     .scratch = scratch_size,
 };

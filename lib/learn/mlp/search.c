@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Training by L-BFGS: the objective over all rows and its gradient, in double, block by block of rows.
+ *
+ *     F(theta) = Σ_blocks J_block,  the rows' shares being w_i / W with W of all rows, the penalties counted once
+ *
+ * Converged when no |dF/dtheta| exceeds tol, as scikit-learn's. Memory: the rows and 27 vectors of theta in double.
+ */
+#include <string.h>
+
+#include "learn/lbfgs.h"
+#include "learn/mlp/layered.h"
+
+enum { BLOCK = 512 }; /* rows at a time: outputs of usual layers stay in the cache */
+
+typedef struct searcher {
+    ml__fit *f;
+    const ml__mlp_params *p;
+    const ml__mlp_rows *rows;
+    ml__crew_f64 crew;
+    ml__mlp64_net net;
+    ml__mlp64_objective objective;
+    ml__mlp64_work work;
+    double *X, *target, *share; /* a block of rows */
+    double *theta, *g;          /* where the net's weights are; the gradient */
+    size_t n_theta, n_evaluations;
+    double *curve;
+} searcher;
+
+/* ---- the objective ---- */
+
+static ml_status add_gradient(void *user, const ml__mlp64_factors *layer)
+{
+    const searcher *s = user;
+
+    return ml__mlp64_add_gradient(&s->crew, layer, s->g + (layer->W - s->theta), s->g + (layer->b - s->theta));
+}
+
+static ml__mlp64_batch read_block(const searcher *s, size_t first, size_t m)
+{
+    const ml__mlp_rows *r = s->rows;
+    const double W = first ? INFINITY : r->W; /* penalties with the first block only */
+
+    for (size_t i = 0; i < m * r->d; i++)
+        s->X[i] = (double)r->X[first * r->d + i];
+    for (size_t i = 0; i < m * r->n_targets; i++)
+        s->target[i] = (double)r->target[first * r->n_targets + i];
+    for (size_t i = 0; i < m; i++)
+        s->share[i] = r->w[first + i] / r->W;
+    return (ml__mlp64_batch){.m = m,
+                             .X = s->X,
+                             .label = r->n_labels ? r->label + first * r->n_labels : NULL,
+                             .target = s->target,
+                             .share = s->share,
+                             .penalty = s->p->alpha / W,
+                             .penalty_1 = s->p->l1 / W};
+}
+
+static ml_status evaluate(void *argument, const double *x, double *value, double *gradient)
+{
+    searcher *s = argument;
+    ml_status st = ML_OK;
+
+    s->n_evaluations++;
+    s->g = gradient;
+    memcpy(s->theta, x, s->n_theta * sizeof *x);
+    memset(gradient, 0, s->n_theta * sizeof *gradient);
+    *value = 0;
+    for (size_t first = 0; first < s->rows->n; first += BLOCK) {
+        const size_t m = s->rows->n - first < BLOCK ? s->rows->n - first : BLOCK;
+        const ml__mlp64_batch block = read_block(s, first, m);
+        double J;
+
+        ML__TRY(ml__mlp64_backpropagate(&s->crew, &s->net, &s->objective, &block, &s->work, add_gradient, s, &J));
+        *value += J;
+    }
+done:
+    return st;
+}
+
+static ml_status step(void *argument, size_t iteration, double value, bool *stop)
+{
+    searcher *s = argument;
+
+    s->curve[iteration - 1] = value;
+    *stop = ml__fit_late(s->f) || s->n_evaluations >= (size_t)s->p->max_fun;
+    return ml__fit_step(s->f, iteration, (uint64_t)s->p->max_iter, "loss", value);
+}
+
+/* ---- preparation ---- */
+
+static ml_status copy_heads(searcher *s, const ml__mlp_objective *from)
+{
+    ml__mlp64_head *heads;
+    double *scale;
+    ml_status st = ML_OK;
+
+    ML__NEW(s->f->scratch, heads, from->n_heads);
+    for (size_t i = 0; i < from->n_heads; i++) {
+        const ml__mlp_head *h = from->heads + i;
+        /* a binary head has one column and two classes */
+        const size_t n_scale = h->is_label && h->n == 1 ? s->f->schema->outputs[h->output].n_classes : h->n;
+
+        ML__NEW(s->f->scratch, scale, n_scale);
+        for (size_t k = 0; k < n_scale; k++)
+            scale[k] = (double)h->scale[k];
+        heads[i] = (ml__mlp64_head){.loss = h->loss,
+                                    .is_label = h->is_label,
+                                    .is_logistic = h->is_logistic,
+                                    .is_uniform = h->is_uniform,
+                                    .output = h->output,
+                                    .first = h->first,
+                                    .n = h->n,
+                                    .column = h->column,
+                                    .scale = scale,
+                                    .huber_delta = (double)h->huber_delta};
+    }
+    s->objective = (ml__mlp64_objective){.n_heads = from->n_heads,
+                                         .n_labels = from->n_labels,
+                                         .n_targets = from->n_targets,
+                                         .heads = heads,
+                                         .code = from->code,
+                                         .complexity = from->complexity,
+                                         .first_trained = from->first_trained};
+done:
+    return st;
+}
+
+static ml_status plan_block(searcher *s)
+{
+    ml__arena *arena = s->f->scratch;
+    const size_t m = s->rows->n < BLOCK ? s->rows->n : BLOCK;
+    ml_status st;
+
+    ML__TRY(ml__mlp64_work_init(&s->net, m, arena, &s->work));
+    ML__NEW_MATRIX(arena, s->X, m, s->rows->d);
+    ML__NEW_MATRIX(arena, s->target, m, s->rows->n_targets);
+    ML__NEW(arena, s->share, m);
+    ML__NEW(arena, s->curve, (size_t)s->p->max_iter);
+done:
+    return st;
+}
+
+static ml_status check(const ml__fit *f)
+{
+    const ml__mlp_params *p = f->params;
+    bool drops = false;
+
+    for (size_t i = 0; i < p->dropout.n; i++)
+        drops = drops || p->dropout.values[i] > 0;
+    if (drops || p->noise > 0)
+        return ml__fail(ML_E_PARAMETER, "%s: solver lbfgs takes no %s, which changes the objective at every step",
+                        f->model->kind->name, drops ? "dropout" : "noise");
+    return ML_OK;
+}
+
+ml_status ml__mlp_search(ml__fit *f, const ml__mlp_rows *rows, const ml__mlp_objective *objective, ml__mlp_trained *out)
+{
+    searcher s = {
+        .f = f, .p = f->params, .rows = rows, .crew = {&ml__kernels_best()->f64, f->context}, .net = {.shape = out->net.shape}};
+    ml__lbfgs search = {.tol = s.p->tol,
+                        .max_iter = (size_t)s.p->max_iter,
+                        .objective = evaluate,
+                        .step = step,
+                        .argument = &s};
+    float *theta = out->net.W[0];
+    double *x;
+    ml_status st;
+
+    ML__TRY(check(f));
+    memcpy(s.net.f, out->net.f, sizeof s.net.f);
+    ML__TRY(copy_heads(&s, objective));
+    ML__TRY(plan_block(&s));
+    ML__TRY(ml__mlp_theta_length(&s.net.shape, &s.n_theta));
+    ML__NEW(f->scratch, s.theta, s.n_theta);
+    ML__NEW(f->scratch, x, s.n_theta);
+    ml__mlp64_net_bind(&s.net, s.theta);
+    for (size_t i = 0; i < s.n_theta; i++)
+        x[i] = (double)theta[i];
+    search.n = s.n_theta;
+    ML__TRY(ml__lbfgs_minimise(f->scratch, &search, x));
+    for (size_t i = 0; i < s.n_theta; i++)
+        theta[i] = (float)x[i];
+    f->learned->stop_reason = search.stop_reason;
+    if (search.stop_reason == ML_STOP_DEADLINE && !ml__fit_late(f))
+        f->learned->stop_reason = ML_STOP_MAX_ITER; /* max_fun */
+    out->n_epochs = search.n_iter;
+    out->loss_curve = s.curve;
+done:
+    return st;
+}
