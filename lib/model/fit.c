@@ -477,8 +477,6 @@ static ml_status fit_and_swap(ml_model *model, const ml_dataset *data, const ml_
 
     ML__CHECK(!partial || kind->partial_fit, ML_E_UNSUPPORTED, "%s cannot learn on from what it has learned",
               kind->name);
-    if (options->monitor)
-        run.next_poll = monotonic_seconds() + POLL_SECONDS;
     if (options->deadline_seconds > 0)
         run.deadline = monotonic_seconds() + options->deadline_seconds;
     (void)ml__run_enter(&run, kind->name);
