@@ -4,11 +4,13 @@ one, by seeds 0 to N - 1; every system learns from the same rows and is scored o
 standard error, and the difference to the best of the others with its own, smaller one, for all have the same rows; "=" says that ours
 is within one standard error of the best, or better.
 
-Categories are coded one-hot and rows with missing values left out, for everybody."""
+Categories are coded one-hot and rows with missing values left out, for everybody. Networks get features, and targets that are
+reals, standardised by the rows to learn from."""
 import argparse
 import math
 import os
 import tempfile
+from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
@@ -48,12 +50,27 @@ def adult(path: str) -> Table:
     return pd.get_dummies(frame.drop(columns="income")).to_numpy(float), y, classes
 
 
+def boston(path: str) -> Table:
+    table = np.genfromtxt(path, delimiter=",", skip_header=1)
+    return table[:, :-1], table[:, -1], 0
+
+
 def digits(_: str) -> Table:
     from sklearn.datasets import load_digits
     X, y = load_digits(return_X_y=True)
     return X, y, 10
 
 
+@dataclass(frozen=True)
+class Model:
+    task: str  # words for all
+    ours: str  # words for us
+    peers: list[str]
+    data: list[str]
+    standardised: bool = False
+
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 DATA: dict[str, tuple[str, Callable[[str], Table]]] = {
     "letter": ("letter.csv", letter),
     "California": ("california_housing.csv", california),
@@ -61,11 +78,22 @@ DATA: dict[str, tuple[str, Callable[[str], Table]]] = {
     "mammography": ("mammography.csv", last_column),
     "sonar": ("sonar.csv", last_column),
     "ionosphere": ("ionosphere.csv", last_column),
+    "Boston": (os.path.join(HERE, "../examples/data/boston.csv"), boston),
     "digits": ("", digits),
 }
 MODELS = {
-    "forest": ("task=forest trees=100", "kind=random_forest param=n_estimators:100", ["scikit-learn", "ranger"]),
+    "forest": Model("task=forest trees=100", "kind=random_forest param=n_estimators:100", ["scikit-learn", "ranger"],
+                    ["letter", "California", "adult", "mammography", "sonar", "ionosphere", "digits"]),
+    "mlp": Model("task=mlp hidden=64,32 epochs=30 batch=64",
+                 "kind=mlp param=hidden_layer_sizes:64,32 param=max_iter:30 param=batch_size:64 param=tol:0 "
+                 "param=n_iter_no_change:30", ["scikit-learn"], ["digits", "letter", "adult", "California", "Boston"], True),
 }
+
+
+def standardise(X: np.ndarray, n: int) -> np.ndarray:
+    """By the first n rows; what is constant there is only centred."""
+    deviation = X[:n].std(0)
+    return (X - X[:n].mean(0)) / np.where(deviation > 0, deviation, 1)
 
 
 def score(label: str, line: str, threads: int, build: str) -> float:
@@ -88,12 +116,17 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
 
 
 def compare(name: str, model: str, table: Table, a: argparse.Namespace, tables: Tables) -> None:
-    task, ours, peers = MODELS[model]
+    m = MODELS[model]
+    task, ours, peers = m.task, m.ours, m.peers
     X, y, classes = table
+    n = len(X) * 3 // 4
     scores: dict[str, list[float]] = {system: [] for system in [US, *peers]}
     for seed in range(a.seeds):
         rows = np.random.RandomState(seed).permutation(len(X))
-        words = tables._split("accuracy", classes, X[rows], y[rows], len(X) * 3 // 4)
+        x, t = X[rows], y[rows]
+        if m.standardised:
+            x, t = standardise(x, n), t if classes else standardise(t, n)
+        words = tables._split("accuracy", classes, x, t, n)
         for system in scores:
             metric = "" if system != US else " " + ours + f" param=random_state:{seed}"
             scores[system].append(score(system, f"{words} {task} verb=fit{metric}", a.threads, a.build))
@@ -111,6 +144,7 @@ def compare(name: str, model: str, table: Table, a: argparse.Namespace, tables: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="data sets; all of them")
+    parser.add_argument("--model", choices=list(MODELS), help="all of them")
     parser.add_argument("--build", required=True)
     parser.add_argument("--data", default="")
     parser.add_argument("--seeds", type=int, default=10)
@@ -118,10 +152,11 @@ def main() -> None:
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         tables = Tables(directory, a.data, False)
-        for model, (_, _, peers) in MODELS.items():
+        for model in [a.model] if a.model else MODELS:
+            peers = MODELS[model].peers
             print(f"| {model} | {' | '.join([US, *peers])} | ours − the best of the others | |")
             print("|---" * (4 + len(peers)) + "|")
-            for name in a.names or DATA:
+            for name in a.names or MODELS[model].data:
                 file, read = DATA[name]
                 path = os.path.join(a.data, file)
                 if file and not os.path.exists(path):
