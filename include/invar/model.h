@@ -79,7 +79,8 @@ ML_API ml_status ml_model_create(ml_context *context, const char *kind, ml_model
 ML_API void ml_model_free(ml_model *model);
 
 /**
- * A copy: kind, parameters, members, what they learned and what their fits begin with, in the same context. The copy of a member belongs to nobody.
+ * A copy: kind, parameters, members, what they learned and what their fits begin with, in the same context. The copy of
+ * a member belongs to nobody.
  * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_MEMORY. *out is NULL on failure. @since 0.1
  */
 ML_API ml_status ml_model_clone(const ml_model *model, ml_model **out);
@@ -172,7 +173,7 @@ enum {
     ML_STOP_EARLY = 4,     /**< no improvement on held-out data, or a boosting round that could not help */
     ML_STOP_DEADLINE = 5,  /**< time ran out */
     ML_STOP_MEMORY = 6, /**< the context's memory limit was reached: a forest has the trees that it had room for. Which
-                                these are may differ from fit to fit when there are several threads */
+                              these are may differ from fit to fit when there are several threads */
     ML_STOP_MONITOR = 7 /**< the monitor returned ML_MONITOR_STOP, and there was more to do */
 };
 
@@ -214,8 +215,9 @@ ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_
 ML_API ml_status ml_model_partial_fit(ml_model *model, const ml_dataset *data, const ml_fit_options *options);
 
 /**
- * Let the next fits of `model` begin with what `from` has learned. A copy is kept until it is replaced or removed; it goes
- * with ml_model_clone() and with the copies that composites and cross-validation fit, but it is not stored in files.
+ * Let the next fits of `model` begin with what `from` has learned. A copy, in the context of `from`, is kept until it is
+ * replaced or removed; it goes with ml_model_clone() and with the copies that composites and cross-validation fit, but it is
+ * not stored in files.
  *
  * @param model  of a kind that can begin so; also a member of a composite, by the pointer that was added
  * @param from   a fitted model; NULL removes what was given before. What of it can be used is the kind's affair

@@ -45,7 +45,6 @@ ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *me
                                   .total = total,
                                   .metric = metric,
                                   .value = value};
-
     ml__run *run = f->run;
     const int32_t answer = run->monitor ? run->monitor(run->monitor_user, &progress) : ML_MONITOR_CONTINUE;
 

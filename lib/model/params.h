@@ -52,8 +52,8 @@ typedef struct ml__param {
     const char *doc;
 } ml__param;
 
-/* Ranges: closed, open below, open above, open on both sides. The items of INTS and REALS and SIZE counts are checked against them too; SIZE
- * fractions are always in (0, 1]. */
+/* Ranges: closed, open below, open above, open on both sides. Items of INTS and REALS and counts of SIZE are checked against
+ * them too; SIZE fractions are always in (0, 1]. */
 #define ML__RANGE(low, high) low, high, 0, 0
 #define ML__RANGE_OPEN_LOW(low, high) low, high, 1, 0
 #define ML__RANGE_OPEN_HIGH(low, high) low, high, 0, 1
