@@ -353,6 +353,13 @@ done:
     return st;
 }
 
+/* As it was put together: what a composite can learn is said by its members, not by those that an earlier fit left. */
+static ml_model without_learned(const ml_model *model)
+{
+    return (ml_model){
+        .context = model->context, .kind = model->kind, .params = model->params, .members = model->members};
+}
+
 static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), const ml__learned *before,
                        const ml_dataset *data, const ml_dataset *validation, ml__run *run, uint64_t seed,
                        ml__learned **out)
@@ -362,17 +369,18 @@ static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), 
     ml__learned *learned = NULL;
     ml_dataset *labelled = NULL;
     ml__fit f = {.data = data, .validation = validation, .scratch = &scratch, .run = run};
+    const ml_model template = without_learned(model);
     int32_t task;
 
     *out = NULL;
     ml__arena_init(&scratch, model->context);
     ML__TRY(check_model(model));
-    ML__TRY(check_data(model, data, &task));
+    ML__TRY(check_data(&template, data, &task));
     if (before)
         ML__TRY(check_continues(before, ml__dataset_schema(data), task));
     if (validation)
-        ML__TRY(check_validation(model, data, validation));
-    if (task != ML__UNSUPERVISED && !(ml__model_accepts(model) & ML__MISSING_LABELS)) {
+        ML__TRY(check_validation(&template, data, validation));
+    if (task != ML__UNSUPERVISED && !(ml__model_accepts(&template) & ML__MISSING_LABELS)) {
         ML__TRY(ml__dataset_labelled(data, &labelled));
         f.data = labelled ? labelled : data;
     }

@@ -156,6 +156,21 @@ static void check_same_tensor(const ml__learned *a, const ml__learned *b, const 
 }
 
 /* Steps are fitted as if alone, on what the steps before them make of the training and the validation data. */
+TEST(pipeline, learns_again_by_the_steps_that_it_has_now)
+{
+    ml_dataset *wine = test_table(NULL, "wine");
+    ml_model *pipe = new_model(NULL, "pipeline");
+
+    add_member(pipe, "scale", "standard_scaler");
+    CHECK_OK(ml_model_fit(pipe, wine, NULL));
+    CHECK(ml_model_width(pipe, ML_TRANSFORM) == 13 && !ml_model_width(pipe, ML_PREDICT));
+    add_member(pipe, "last", "logistic_regression");
+    CHECK_OK(ml_model_fit(pipe, wine, NULL));
+    CHECK(!ml_model_width(pipe, ML_TRANSFORM) && ml_model_width(pipe, ML_PREDICT_PROBA) == 3);
+    ml_model_free(pipe);
+    ml_dataset_free(wine);
+}
+
 TEST(pipeline, validation_data_goes_through_the_steps)
 {
     ml_dataset *wine = test_table(NULL, "wine"), *train, *held_out, *train_by_hand, *held_out_by_hand;
