@@ -80,6 +80,34 @@ ML_API ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *d
 ML_API ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x, size_t n_features,
                                     int32_t *nodes, size_t n_nodes, size_t *length);
 
+/* ---- distributions ---- */
+
+/**
+ * Quantiles of the target for every row: a quantile regression forest (Meinshausen 2006). q = 0.05 and 0.95 are the ends of a
+ * 90 % prediction interval.
+ *
+ * The weight of a training row is the mean over the trees of its share of the leaf that the row of `data` falls into: how
+ * often it was drawn, times its sample weight. A quantile is the least target y of a training row with weight for which the
+ * weights of the targets up to y sum to at least q: no interpolation, q = 0 gives the least target with weight, q = 1 the
+ * largest. Of several outputs each has a distribution of its own; a training row that lacks it says nothing, and when that is
+ * so of all rows of the leaves, the quantiles are NaN.
+ *
+ * @param model        a "random_forest", "extra_trees" or "decision_tree" of reals, fitted with keep_leaf_targets; also what
+ *                     ml_forest_select(), ml_forest_prune() (a new leaf has the rows of those that became it) and
+ *                     ml_forest_merge() (of forests of the same training data) make of such
+ * @param data         as for ml_model_predict()
+ * @param quantiles    n_quantiles numbers in [0, 1], in any order
+ * @param out          row-major n_rows x n_outputs x n_quantiles
+ * @param n            size of `out` in elements
+ * @return ML_OK; ML_E_ARGUMENT (NULL, n_quantiles = 0, a quantile outside [0, 1]: its place is named); ML_E_UNSUPPORTED (not made
+ *         of trees); ML_E_STATE (not fitted, or without keep_leaf_targets); ML_E_SHAPE (features, or n: the numbers are
+ *         named; `out` is untouched); ML_E_DATA (as ml_model_predict()); ML_E_MEMORY; ML_E_EXECUTOR.
+ * Same bits for any number of threads. Cost per row: each tree once, the rows of its leaves, training rows / 64; memory per
+ * thread: 8 bytes per training row. @since 0.1
+ */
+ML_API ml_status ml_forest_quantiles(const ml_model *model, const ml_dataset *data, const double *quantiles,
+                                     size_t n_quantiles, double *out, size_t n);
+
 /* ---- forests from forests ---- */
 
 /*
@@ -94,9 +122,9 @@ ML_API ml_status ml_model_tree_path(const ml_model *model, size_t tree, const do
  *
  * @param forests  n fitted models of the same forest kind, for the same features and outputs with the same classes
  * @param out      the new model, to be freed with ml_model_free(); NULL on failure
- * @return ML_OK; ML_E_ARGUMENT (NULL, n = 0); ML_E_UNSUPPORTED (not a forest, or not all of one kind); ML_E_STATE (not
- *         fitted); ML_E_SHAPE (features, outputs or classes differ: the message says which); ML_E_LIMIT (more than
- *         1 000 000 trees); ML_E_MEMORY. @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT (NULL, n = 0); ML_E_UNSUPPORTED (not a forest, or not all of one kind; leaves keep targets of
+ *         different training data, or only those of some forests do); ML_E_STATE (not fitted); ML_E_SHAPE (features,
+ *         outputs or classes differ: the message says which); ML_E_LIMIT (more than 1 000 000 trees); ML_E_MEMORY. @since 0.1
  */
 ML_API ml_status ml_forest_merge(const ml_model *const *forests, size_t n, ml_model **out);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers to and from text, correctly rounded, whatever the host's locale. */
+/* Numbers to and from text, correctly rounded, whatever the host's locale; and sums. */
 #ifndef ML__BASE_NUMBER_H
 #define ML__BASE_NUMBER_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,5 +20,23 @@ enum { ML__NUMBER_BYTES = 32 };
 size_t ml__print_real(double value, char out[ML__NUMBER_BYTES]);
 size_t ml__print_int(int64_t value, char out[ML__NUMBER_BYTES]);
 size_t ml__print_uint(uint64_t value, char out[ML__NUMBER_BYTES]);
+
+/* A compensated sum (Neumaier 1974): whole numbers stay exact, and the error does not grow with the number of terms. */
+typedef struct ml__sum {
+    double value, lost;
+} ml__sum;
+
+static inline void ml__sum_add(ml__sum *sum, double x)
+{
+    const double next = sum->value + x;
+
+    sum->lost += fabs(sum->value) >= fabs(x) ? (sum->value - next) + x : (x - next) + sum->value;
+    sum->value = next;
+}
+
+static inline double ml__sum_total(ml__sum sum)
+{
+    return sum.value + sum.lost;
+}
 
 #endif

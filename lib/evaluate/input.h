@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all metrics check in the same way, and the one kind of sum they use. */
+/* What all metrics check in the same way. */
 #ifndef ML__EVALUATE_INPUT_H
 #define ML__EVALUATE_INPUT_H
 
 #include <math.h>
 #include <stddef.h>
 
+#include "base/number.h"
 #include "base/status.h"
-
-/* A compensated sum (Neumaier 1974): whole numbers stay exact, and the error does not grow with the number of terms. */
-typedef struct ml__sum {
-    double value, lost;
-} ml__sum;
-
-static inline void ml__sum_add(ml__sum *sum, double x)
-{
-    const double next = sum->value + x;
-
-    sum->lost += fabs(sum->value) >= fabs(x) ? (sum->value - next) + x : (x - next) + sum->value;
-    sum->value = next;
-}
-
-static inline double ml__sum_total(ml__sum sum)
-{
-    return sum.value + sum.lost;
-}
 
 /* Weight of a row: 1 without weights. */
 static inline double ml__row_weight(const double *weights, size_t row)

@@ -316,6 +316,55 @@ TEST(forest_fit, rows_that_every_tree_has_seen_have_no_estimate)
     ml_dataset_free(one_row);
 }
 
+/* A second output that is the first one once more changes no tree; of another one each has its share of the score. */
+TEST(forest_fit, out_of_bag_scores_of_outputs_are_averaged)
+{
+    ml_dataset *one = toy_data(NULL, true), *twin = toy_data(NULL, true), *two = toy_data(NULL, true);
+    ml_model *tree = toy_fitted(NULL, "decision_tree", one, NULL), *a, *b, *c;
+    const char *const *const settings = TOY_SETTINGS("oob_score", "true", "max_bins", "0", "n_estimators", "25");
+    double *y = toy_predictions(tree, one), right[2] = {0}; /* a tree knows the labels by heart */
+    int64_t again[TOY_ROWS], other[TOY_ROWS];
+    const double *p, *q;
+
+    for (size_t i = 0; i < TOY_ROWS; i++) {
+        again[i] = (int64_t)y[i];
+        other[i] = again[i] == 1 || i % 5 == 0;
+    }
+    CHECK_OK(ml_dataset_add_labels(twin, "again", again, TOY_ROWS, -1));
+    CHECK_OK(ml_dataset_add_labels(two, "other", other, TOY_ROWS, -1));
+    a = toy_fitted(NULL, "random_forest", one, settings);
+    b = toy_fitted(NULL, "random_forest", twin, settings);
+    c = toy_fitted(NULL, "random_forest", two, settings);
+    CHECK(*(const double *)toy_tensor(a, "oob_score").data == *(const double *)toy_tensor(b, "oob_score").data);
+    p = toy_tensor(a, "oob_decision_function").data;
+    q = toy_tensor(b, "oob_decision_function").data;
+    CHECK(toy_tensor(b, "oob_decision_function").shape[1] == 6);
+    for (size_t i = 0; i < TOY_ROWS; i++)
+        for (size_t k = 0; k < 6; k++)
+            CHECK(p[3 * i + k % 3] == q[6 * i + k]);
+    p = toy_tensor(a, "oob_error_curve").data;
+    q = toy_tensor(b, "oob_error_curve").data;
+    for (size_t t = 0; t < 25; t++)
+        CHECK(p[t] == q[2 * t] && p[t] == q[2 * t + 1]);
+    p = toy_tensor(c, "oob_decision_function").data;
+    q = toy_tensor(c, "oob_error_curve").data;
+    for (size_t i = 0; i < TOY_ROWS; i++, p += 5) {
+        right[0] += (p[0] >= p[1] && p[0] >= p[2] ? 0 : p[1] >= p[2] ? 1 : 2) == again[i];
+        right[1] += (p[4] > p[3]) == other[i];
+    }
+    CHECK_CLOSE(q[48], 1 - right[0] / TOY_ROWS, 1e-15);
+    CHECK_CLOSE(q[49], 1 - right[1] / TOY_ROWS, 1e-15);
+    CHECK_CLOSE(*(const double *)toy_tensor(c, "oob_score").data, (right[0] + right[1]) / 2 / TOY_ROWS, 1e-15);
+    free(y);
+    ml_model_free(tree);
+    ml_model_free(a);
+    ml_model_free(b);
+    ml_model_free(c);
+    ml_dataset_free(one);
+    ml_dataset_free(twin);
+    ml_dataset_free(two);
+}
+
 /* ---- growing on ---- */
 
 TEST(forest_fit, growing_on_gives_what_a_fresh_fit_gives)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rules of growth: weights of classes and leaves, best-first growth, pruning, drawn thresholds. */
+#include "base/context.h"
+#include "data/dataset.h"
 #include "tree_toys.h"
 
 static size_t n_nodes(const ml_model *model)
@@ -238,6 +240,217 @@ TEST(growth, importances_are_of_what_is_left)
     ml_dataset_free(data);
 }
 
+/* Targets times a power of two: the same tree, whatever their squares are. */
+TEST(growth, pruning_is_the_same_in_all_units)
+{
+    static const char *const CRITERIA[] = {"squared_error", "absolute_error", "poisson", "friedman_mse"};
+    static const int EXPONENTS[] = {512, -515, 40, 0};
+    double x[TOY_ROWS * TOY_FEATURES], t[TOY_ROWS], scaled[TOY_ROWS];
+    ml_dataset *plain = toy_data(NULL, false);
+
+    ml__dataset_read_targets(plain, 0, t);
+    for (size_t i = 0; i < TOY_ROWS; i++)
+        CHECK_OK(ml_dataset_row(plain, i, x + i * TOY_FEATURES, TOY_FEATURES));
+    for (size_t k = 0; k < 16; k++) {
+        const char *const *const settings = TOY_SETTINGS("criterion", CRITERIA[k / 4], "ccp_alpha", "0.001953125");
+        const int exponent = EXPONENTS[k % 4];
+        const bool squares = k / 4 == 0 || k / 4 == 3;
+        ml_model *want = toy_fitted(NULL, "decision_tree", plain, settings),
+                 *whole = toy_fitted(NULL, "decision_tree", plain, TOY_SETTINGS("criterion", CRITERIA[k / 4])),
+                 *got = toy_model(NULL, "decision_tree");
+        ml_dataset *data;
+
+        for (size_t i = 0; i < TOY_ROWS; i++)
+            scaled[i] = ldexp(t[i], exponent);
+        data = toy_reals(NULL, x, TOY_ROWS, TOY_FEATURES, scaled);
+        CHECK_OK(ml_model_set_text(got, "criterion", CRITERIA[k / 4]));
+        CHECK_OK(ml_model_set_real(got, "ccp_alpha", ldexp(1, (squares ? 2 : 1) * exponent - 9)));
+        CHECK_OK(ml_model_fit(got, data, NULL));
+        CHECK(n_nodes(got) == n_nodes(want) && n_nodes(got) > 1 && n_nodes(got) < n_nodes(whole));
+        for (size_t i = 0; i < n_nodes(want); i++) {
+            const ml_tree_node p = toy_node(got, 0, i), q = toy_node(want, 0, i);
+
+            CHECK(p.left == q.left && p.feature == q.feature && p.threshold == q.threshold);
+            CHECK(p.left >= 0 || *p.value == ldexp(*q.value, exponent));
+        }
+        ml_model_free(want);
+        ml_model_free(whole);
+        ml_model_free(got);
+        ml_dataset_free(data);
+    }
+    ml_dataset_free(plain);
+}
+
+TEST(growth, a_pruning_path_beyond_all_doubles_is_refused)
+{
+    static const double X[4] = {1, 2, 3, 4}, FAR[4] = {-3e200, 1, 2, 1e200}, NEAR[4] = {-3e150, 1, 2, 1e150};
+    ml_dataset *far = toy_reals(NULL, X, 4, 1, FAR), *near = toy_reals(NULL, X, 4, 1, NEAR);
+    ml_model *model = toy_fitted(NULL, "decision_tree", near, TOY_SETTINGS("pruning_path", "true"));
+    const ml_tensor impurities = toy_tensor(model, "pruning_path.impurities");
+    const double *impurity = impurities.data;
+    const double mean = (NEAR[0] + NEAR[3]) / 4 / 1e150,
+                 variance = ((-3 - mean) * (-3 - mean) + 2 * mean * mean + (1 - mean) * (1 - mean)) / 4;
+
+    CHECK_CLOSE(impurity[impurities.shape[0] - 1] / 1e300, variance, 1e-12);
+    CHECK_FAILS(ml_model_fit(model, far, NULL), ML_E_NUMERIC, "'pruning_path': with a target of 3e200 in size");
+    CHECK_OK(ml_model_set_text(model, "pruning_path", "false"));
+    CHECK_OK(ml_model_fit(model, far, NULL));
+    ml_model_free(model);
+    ml_dataset_free(far);
+    ml_dataset_free(near);
+}
+
+/* A tree whose growth reached the limit is grown again with what was held back: its path begins anew. */
+TEST(growth, a_pruning_path_survives_the_memory_limit)
+{
+    enum { N_LIMITS = 96 };
+    size_t n_peak = 0, n_again = 0, n_steps = 0;
+    double *alphas = NULL;
+
+    for (size_t k = 0; k <= N_LIMITS; k++) { /* the first without limit */
+        ml_context_options options = {.struct_size = sizeof options,
+                                      .memory_limit = k ? n_peak / 2 + (n_peak / 2 + (2 << 20)) * k / N_LIMITS : 0};
+        ml_context *context;
+        ml_dataset *data;
+        ml_model *model;
+        ml_status st;
+
+        CHECK_OK(ml_context_create(&options, &context));
+        CHECK_OK(ml_dataset_make(context, "regression", "n_samples=3000,n_features=3,n_informative=2", &data));
+        model = toy_model(context, "decision_tree");
+        CHECK_OK(ml_model_set_text(model, "pruning_path", "true"));
+        st = ml_model_fit(model, data, NULL);
+        CHECK(st == ML_OK || (k && st == ML_E_MEMORY));
+        if (st == ML_OK) {
+            const ml_tensor path = toy_tensor(model, "pruning_path.ccp_alphas");
+
+            if (!k) {
+                n_peak = (size_t)context->n_bytes_peak;
+                n_steps = (size_t)path.shape[0];
+                alphas = malloc(n_steps * sizeof *alphas);
+                memcpy(alphas, path.data, n_steps * sizeof *alphas);
+            }
+            CHECK(path.shape[0] == n_steps && !memcmp(path.data, alphas, n_steps * sizeof *alphas));
+            n_again += atomic_load(&context->n_refused) > 0;
+        }
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+    }
+    free(alphas);
+    CHECK_MSG(n_again >= 1, "%zu trees were grown again", n_again);
+}
+
+/* ---- weights of classes ---- */
+
+/* As OUTPUT_CASES of tests/reference/make_growth.py. */
+static const char *const SECOND_WEIGHTS =
+    "target=class_0:1,target=class_1:5,target=2:2,second=0:3,second=1:1,second=2:0.5,second=3:1";
+
+typedef struct {
+    bool weighted;
+    const char *class_weight, *settings[6];
+} output_case;
+
+/* The wine table with the reference's second output. */
+static ml_dataset *two_outputs(bool weighted)
+{
+    ml_dataset *data = test_table(NULL, "wine");
+    const size_t n = ml_dataset_n_rows(data);
+    int64_t *second = malloc(n * sizeof *second);
+    ml_model *tree = toy_fitted(NULL, "decision_tree", data, NULL);
+    double *y = toy_predictions(tree, data); /* the labels: a tree knows them by heart */
+
+    for (size_t i = 0; i < n; i++)
+        second[i] = ((int64_t)(37 * i % 64) + 16 * (int64_t)y[i]) / 24;
+    CHECK_OK(ml_dataset_add_labels(data, "second", second, n, -1));
+    if (weighted)
+        weigh(data);
+    free(y);
+    free(second);
+    ml_model_free(tree);
+    return data;
+}
+
+TEST(growth, classes_of_two_outputs_are_weighed_as_in_scikit_learn)
+{
+    const output_case cases[] = {
+        {false, "none", {"min_samples_leaf", "12"}},
+        {false, "balanced", {"min_samples_leaf", "12"}},
+        {true, "balanced", {"min_samples_leaf", "9", "max_depth", "4"}},
+        {true, SECOND_WEIGHTS, {"min_samples_leaf", "12"}},
+        {true, SECOND_WEIGHTS, {"min_samples_leaf", "7", "criterion", "entropy"}},
+    };
+    size_t n_numbers;
+    double *want = test_read_numbers(test_expected_path("growth_outputs.txt"), &n_numbers), *w = want;
+
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        ml_dataset *data = two_outputs(cases[k].weighted);
+        const size_t n = 7 * ml_dataset_n_rows(data);
+        ml_model *model = toy_model(NULL, "decision_tree");
+        double *got = malloc(n * sizeof *got);
+
+        CHECK_OK(ml_model_set_text(model, "class_weight", cases[k].class_weight));
+        for (const char *const *s = cases[k].settings; *s && s < cases[k].settings + 5; s += 2)
+            CHECK_OK(ml_model_set_text(model, s[0], s[1]));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_MSG(n_nodes(model) == (size_t)*w, "case %zu: %zu nodes, expected %g", k, n_nodes(model), *w);
+        w++;
+        CHECK_OK(ml_model_predict_proba(model, data, got, n));
+        for (size_t at = 0; at < n; at++)
+            CHECK_MSG(fabs(got[at] - w[at]) <= 1e-10, "case %zu, row %zu: %.15g, expected %.15g", k, at / 7, got[at],
+                      w[at]);
+        w += n;
+        free(got);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+    CHECK(w == want + n_numbers);
+    free(want);
+}
+
+/* In a leaf of all rows, and of six rows each class of both outputs. The seventh lacks the first output: the classes of the
+ * second have weights 7/6 and 7/8 then, those of the first still 3/4 and 3/2, and 1 stands for what is missing. Samples are
+ * balanced by what was drawn. */
+TEST(growth, classes_of_two_outputs_count_the_same)
+{
+    static const double X[7] = {1, 2, 3, 4, 5, 6, 7};
+    static const int64_t A[7] = {0, 0, 0, 0, 1, 1, -1}, B[7] = {0, 1, 0, 1, 0, 1, 1};
+    ml_dataset *data;
+    double p[4];
+
+    for (size_t n = 6; n <= 7; n++) {
+        ml_model *model;
+
+        CHECK_OK(ml_dataset_from_matrix(NULL, X, ML_FLOAT64, n, 1, 0, 0, ML_COPY, &data));
+        CHECK_OK(ml_dataset_set_labels(data, "a", A, n, -1));
+        CHECK_OK(ml_dataset_add_labels(data, "b", B, n, -1));
+        model =
+            toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("class_weight", "balanced", "max_leaf_nodes", "1"));
+        CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, X, 1, p, 4, NULL, 0));
+        CHECK_CLOSE(p[0], 0.5, 1e-12);
+        CHECK_CLOSE(p[2], n == 6 ? 0.5 : 3 * 7. / 6 / (3 * 7. / 6 + 3 * 7. / 8 + 7. / 8), 1e-12);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+    data = two_outputs(false);
+    for (int k = 0; k < 2; k++) {
+        ml_model *model = toy_fitted(NULL, k ? "random_forest" : "extra_trees", data,
+                                     TOY_SETTINGS("class_weight", "balanced_subsample", "n_estimators", "3")),
+                 *balanced = toy_fitted(NULL, k ? "random_forest" : "extra_trees", data,
+                                        TOY_SETTINGS("class_weight", "balanced", "n_estimators", "3"));
+
+        CHECK_OK(ml_model_set_text(balanced, "class_weight", "balanced_subsample"));
+        if (k) /* samples differ from the data */
+            CHECK(!toy_equal_trees(model, 0, balanced, 0));
+        else /* there are none */
+            toy_same_models(model, balanced);
+        ml_model_free(model);
+        ml_model_free(balanced);
+    }
+    ml_dataset_free(data);
+}
+
 /* Weights of classes are weights of their rows. */
 TEST(growth, class_weights_are_row_weights)
 {
@@ -287,6 +500,22 @@ TEST(growth, balanced_classes_count_the_same)
         free(proba);
         ml_model_free(model);
     }
+    ml_dataset_free(data);
+}
+
+TEST(growth, class_weights_of_unknown_outputs_are_refused)
+{
+    static const char *const WRONG[] = {"class_1:2",  "target:2",  "target=:2",  "target=class_9:2",
+                                        "target=3:2", "third=0:1", "second=4:1", "secondary=1:1"};
+    ml_dataset *data = two_outputs(false);
+    ml_model *model = toy_model(NULL, "decision_tree");
+
+    for (size_t k = 0; k < sizeof WRONG / sizeof *WRONG; k++) {
+        CHECK_OK(ml_model_set_text(model, "class_weight", WRONG[k]));
+        CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER,
+                    "which is not output=class of any of the 2 outputs");
+    }
+    ml_model_free(model);
     ml_dataset_free(data);
 }
 

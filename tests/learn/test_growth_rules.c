@@ -2,6 +2,7 @@
 /* Rules of growth where values and labels are missing, features are categories, or outputs are several. */
 #include <math.h>
 
+#include "data/dataset.h"
 #include "tree_toys.h"
 
 /* ---- data ---- */
@@ -469,22 +470,44 @@ TEST(growth_rules, extra_trees_come_apart_and_together)
     }
 }
 
-TEST(growth_rules, what_is_for_one_output_is_refused)
+/* A row without its only label is no row of the fit, and has no estimate. */
+TEST(growth_rules, out_of_bag_estimates_of_one_output_need_all_labels)
 {
-    ml_dataset *two = make_data(NULL, (recipe){2, true, true, true, false}),
-               *lacks = make_data(NULL, (recipe){1, true, true, true, true});
+    ml_dataset *lacks = make_data(NULL, (recipe){1, true, true, true, true});
     ml_model *model = toy_model(NULL, "random_forest");
 
     CHECK_OK(ml_model_set_text(model, "class_weight", "balanced"));
-    CHECK_FAILS(ml_model_fit(model, two, NULL), ML_E_UNSUPPORTED, "'class_weight' is for one output, here are 2");
     CHECK_OK(ml_model_fit(model, lacks, NULL));
-    CHECK_OK(ml_model_set_text(model, "class_weight", "none"));
     CHECK_OK(ml_model_set_text(model, "oob_score", "true"));
-    CHECK_FAILS(ml_model_fit(model, two, NULL), ML_E_UNSUPPORTED, "'oob_score' is for one output, here are 2");
     CHECK_FAILS(ml_model_fit(model, lacks, NULL), ML_E_UNSUPPORTED, "'oob_score' needs a label in every row");
     ml_model_free(model);
-    ml_dataset_free(two);
     ml_dataset_free(lacks);
+}
+
+/* Walked through the finished tree, the rows of a sample come to leaves that all have some, whatever the features are. */
+TEST(growth_rules, every_leaf_keeps_rows)
+{
+    static const char *const KINDS[] = {"random_forest", "extra_trees", "decision_tree"};
+
+    for (size_t k = 0; k < 3 * N_RECIPES; k++) {
+        recipe what = RECIPES[k / 3];
+        ml_dataset *data;
+        ml_model *model;
+        size_t n_rows = N_ROWS;
+        double t[N_ROWS], q = 0.5, out[2 * N_ROWS];
+
+        what.labels = false;
+        data = make_data(NULL, what);
+        ml__dataset_read_targets(data, 0, t);
+        for (size_t i = 0; i < N_ROWS && what.n_outputs == 1; i++)
+            n_rows -= isnan(t[i]);
+        model =
+            toy_fitted(NULL, KINDS[k % 3], data, TOY_SETTINGS("keep_leaf_targets", "true", "min_samples_leaf", "2"));
+        CHECK(toy_tensor(model, "trees.leaf_rows").shape[0] == ml_model_tree_count(model) * n_rows);
+        CHECK_OK(ml_forest_quantiles(model, data, &q, 1, out, (size_t)what.n_outputs * N_ROWS));
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
 }
 
 /* ---- threads and memory ---- */

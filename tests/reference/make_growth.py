@@ -8,6 +8,8 @@ tests/expected/growth_trees.txt   for each case of CASES (the test has the same 
 tests/expected/growth_paths.txt   for each case of PATHS: length of the pruning path, its alphas, its impurities
 tests/expected/growth_scores.txt  for each shipped table: mean and standard deviation over seeds of the test accuracy (or R2) of
                                   extra trees, of a tree with splitter "random", and of the out-of-bag score of a forest
+tests/expected/growth_outputs.txt for each case of OUTPUT_CASES: number of nodes, shares of the classes of both outputs of all rows
+                                  of the wine table, whose second output is that of second_labels()
 """
 import csv
 import os
@@ -52,6 +54,16 @@ PATHS = [
 ]
 
 
+SECOND_WEIGHTS = [{0: 1, 1: 5, 2: 2}, {0: 3, 1: 1, 2: 0.5, 3: 1}]
+OUTPUT_CASES = [
+    (False, dict(min_samples_leaf=12)),
+    (False, dict(class_weight="balanced", min_samples_leaf=12)),
+    (True, dict(class_weight="balanced", min_samples_leaf=9, max_depth=4)),
+    (True, dict(class_weight=SECOND_WEIGHTS, min_samples_leaf=12)),
+    (True, dict(class_weight=SECOND_WEIGHTS, min_samples_leaf=7, criterion="entropy")),
+]
+
+
 def numbers(values):
     return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
 
@@ -86,6 +98,29 @@ def make_trees():
                 break
         text += numbers([results[0][0]]) + numbers(np.round(results[0][1], 12))
     with open(os.path.join(EXPECTED, "growth_trees.txt"), "w") as file:
+        file.write(text)
+
+
+def second_labels(y):
+    return (37 * np.arange(len(y)) % 64 + 16 * y) // 24
+
+
+def make_outputs():
+    text = "# per case: nodes; shares of the classes of the first output and of the second, row by row\n"
+    X, first, _ = read_table("wine")
+    y = np.column_stack([first, second_labels(first)])
+    for weighted, parameters in OUTPUT_CASES:
+        w = weights(len(X), weighted)
+        results = []
+        for seed in range(N_SEEDS):
+            tree = DecisionTreeClassifier(random_state=seed, **parameters).fit(X, y, sample_weight=w)
+            results.append((tree.tree_.node_count, np.column_stack(tree.predict_proba(X))))
+        for n_nodes, shares in results:
+            if n_nodes != results[0][0] or not np.allclose(shares, results[0][1], rtol=1e-12, atol=1e-12):
+                print("not unique:", weighted, parameters)
+                break
+        text += numbers([results[0][0]]) + numbers(np.round(results[0][1], 12))
+    with open(os.path.join(EXPECTED, "growth_outputs.txt"), "w") as file:
         file.write(text)
 
 
@@ -131,5 +166,6 @@ def make_scores():
 
 if __name__ == "__main__":
     make_trees()
+    make_outputs()
     make_paths()
     make_scores()

@@ -6,6 +6,8 @@
  * apart as they were put together, and publishing numbers the rows of values anew in the order in which the trees bring
  * them: the parts of a forest, merged in order, are its bytes again.
  *
+ * Leaf targets  are numbers of rows of one table of targets, so forests that keep them are merged only when they keep the
+ *               same table.
  * Importances   of a merged forest the mean over the trees of those that have a split, as far as is known: each counts as
  *               its forest does. Those of single trees are not kept, so some trees of a forest have the forest's.
  */
@@ -50,6 +52,7 @@ ml_status ml__tree_own_values(ml__arena *arena, const ml__trees *trees, size_t t
     const double *value = trees->value + (size_t)trees->first_value[t] * K;
     size_t n_keys = 0, n_values = 0;
     uint64_t *keys, *other;
+    uint32_t *from;
     ml__arena scratch;
     ml_status st = ML_OK;
 
@@ -63,12 +66,18 @@ ml_status ml__tree_own_values(ml__arena *arena, const ml__trees *trees, size_t t
     for (size_t k = 0; k < n_leaves; k++)
         n_values += !k || keys[k] >> 32 != keys[k - 1] >> 32;
     ML__NEW(arena, tree->value, n_values * K);
+    ML__NEW(&scratch, from, n_values);
     tree->n_values = 0;
     for (size_t k = 0; k < n_leaves; k++) {
-        if (!k || keys[k] >> 32 != keys[k - 1] >> 32)
+        if (!k || keys[k] >> 32 != keys[k - 1] >> 32) {
+            from[tree->n_values] = (uint32_t)(keys[k] >> 32);
             memcpy(tree->value + tree->n_values++ * K, value + (keys[k] >> 32) * K, K * sizeof *value);
+        }
         tree->nodes[(uint32_t)keys[k]].next = (uint32_t)(tree->n_values - 1);
     }
+    if (trees->leaf_targets)
+        ML__TRY(
+            ml__leaf_rows_copy(arena, trees->leaf_targets, (size_t)trees->first_value[t], from, n_values, &tree->rows));
 done:
     ml__arena_free(&scratch);
     return st;
@@ -101,6 +110,7 @@ static ml_status learn(const ml_model *like, ml__fit *f, size_t n_trees, ml__tre
     ML__TRY(ml__schema_copy(&f->learned->arena, &like->learned->schema, &f->learned->schema));
     ML__PUBLISH(f, copy, "feature_importances", ML_FLOAT64, f->d);
     memcpy(copy, importances, f->d * sizeof *copy);
+    ML__TRY(ml__leaf_targets_publish_again(f, like->learned));
     ML__TRY(ml__trees_publish(f, K, n_trees, trees, arenas));
 done:
     return st;
@@ -181,6 +191,9 @@ static ml_status check_like(const ml_model *first, const ml_model *other)
         return ml__fail(ML_E_UNSUPPORTED, "it is a %s, the first one a %s", other->kind->name, first->kind->name);
     ML__TRY(ml__schema_match(&first->learned->schema, &other->learned->schema));
     ML__TRY(ml__schema_match_outputs(&first->learned->schema, &other->learned->schema));
+    if (!ml__leaf_targets_equal(ml__trees_of(first)->leaf_targets, ml__trees_of(other)->leaf_targets))
+        return ml__fail(ML_E_UNSUPPORTED,
+                        "keep_leaf_targets: its leaves keep rows of other training data than the first one's");
 done:
     return st == ML_OK ? st : ML_E_SHAPE;
 }

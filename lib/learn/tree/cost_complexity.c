@@ -128,16 +128,17 @@ static void collapse(pruner *p, uint32_t t)
     }
 }
 
-static void add_step(ml__pruning_path *path, double alpha, double impurity)
+static void add_step(ml__pruning_path *path, int unit, double alpha, double impurity)
 {
     const double before = path->n ? path->ccp_alpha[path->n - 1] : 0;
 
-    path->ccp_alpha[path->n] = fmax(alpha, before);
-    path->impurity[path->n++] = impurity;
+    path->ccp_alpha[path->n] = fmax(ldexp(alpha, unit), before);
+    path->impurity[path->n++] = ldexp(impurity, unit);
 }
 
-ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, ml__pruning_path *path)
+ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, int unit, ml__pruning_path *path)
 {
+    const double most = ldexp(ccp_alpha, -unit);
     bool cuts = ccp_alpha > 0;
     pruner p;
     ml_status st;
@@ -145,19 +146,19 @@ ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, m
     ML__TRY(make_pruner(scratch, tree, &p));
     fill(&p);
     if (path)
-        add_step(path, 0, p.R_branch[0]);
+        add_step(path, unit, 0, p.R_branch[0]);
     while (p.n_leaves[0] > 1 && (cuts || path)) {
         const uint32_t t = p.winner[1];
         const double alpha = p.g[t];
 
-        cuts = cuts && alpha <= ccp_alpha;
+        cuts = cuts && alpha <= most;
         if (!cuts && !path)
             break;
         collapse(&p, t);
         if (cuts)
             tree->nodes[t] = (ml__tree_node){.feature = -1, .next = tree->worth[t].value};
         if (path)
-            add_step(path, alpha, p.R_branch[0]);
+            add_step(path, unit, alpha, p.R_branch[0]);
     }
 done:
     return st;

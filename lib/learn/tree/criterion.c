@@ -405,14 +405,14 @@ static double output_gain(const ml__criterion *c, size_t o)
 }
 
 /* Gains grow with this power of the targets' unit. */
-static int power(const ml__criterion *c)
+static int power(const ml__tree_data *data)
 {
-    return c->data->criterion == ML__SQUARED_ERROR || c->data->criterion == ML__FRIEDMAN_MSE ? 2 : 1;
+    return data->criterion == ML__SQUARED_ERROR || data->criterion == ML__FRIEDMAN_MSE ? 2 : 1;
 }
 
 int ml__criterion_unit(const ml__criterion *c)
 {
-    return c->data->classify ? 0 : power(c) * (c->common_exponent - TARGET_BITS);
+    return c->data->classify ? 0 : power(c->data) * (c->common_exponent - TARGET_BITS);
 }
 
 double ml__criterion_gain(const ml__criterion *c)
@@ -431,7 +431,7 @@ double ml__criterion_gain(const ml__criterion *c)
         if (c->data->classify)
             mean += gain;
         else
-            mean += ldexp(gain, (roots ? 1 : power(c)) * (c->exponent[o] - c->common_exponent));
+            mean += ldexp(gain, (roots ? 1 : power(c->data)) * (c->exponent[o] - c->common_exponent));
     }
     mean /= (double)n_outputs;
     return roots ? mean * mean : mean;
@@ -530,17 +530,32 @@ static double loss(int64_t criterion, double t, double centre)
     }
 }
 
+static int target_exponent(const ml__tree_data *data)
+{
+    int exponent;
+
+    (void)frexp(data->largest_target, &exponent);
+    return exponent;
+}
+
+/* Of targets divided by 2^target_exponent(). */
 static double target_impurity(const ml__criterion *c, size_t o, const uint32_t *rows, size_t m)
 {
     const int64_t *W = c->W + o * c->W_stride;
     const double *t = c->data->t + o * c->data->n;
-    const double centre = centre_of(c, o);
+    const int exponent = target_exponent(c->data);
+    const double centre = ldexp(centre_of(c, o), -exponent);
     double sum = 0;
 
     for (size_t p = 0; p < m; p++)
         if (W[rows[p]])
-            sum += (double)W[rows[p]] * loss(c->data->criterion, t[rows[p]], centre);
+            sum += (double)W[rows[p]] * loss(c->data->criterion, ldexp(t[rows[p]], -exponent), centre);
     return sum / (double)c->all.W[o];
+}
+
+int ml__risk_unit(const ml__tree_data *data)
+{
+    return data->classify ? 0 : power(data) * target_exponent(data);
 }
 
 double ml__criterion_risk(const ml__criterion *c, const uint32_t *rows, size_t m, double W_tree)

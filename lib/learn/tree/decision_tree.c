@@ -32,7 +32,8 @@ static ml_status fit(ml__fit *f)
     const ml__forest_plan plan = {.rules = &p->tree,
                                   .n_trees = 1,
                                   .random_thresholds = p->splitter == ML__RANDOM,
-                                  .pruning_path = p->pruning_path};
+                                  .pruning_path = p->pruning_path,
+                                  .keep_leaf_targets = p->tree.keep_leaf_targets};
 
     return ml__trees_fit(f, &plan);
 }

@@ -16,19 +16,5 @@ static ml_status fit(ml__fit *f)
     return ml__forest_fit(f, true);
 }
 
-const ml__kind ml__extra_trees = {
-    .name = "extra_trees",
-    .doc = "Extremely randomised trees for labels or reals",
-    .tasks = ML__CLASSIFY | ML__REGRESS,
-    .accepts = ML__WEIGHTS | ML__MISSING | ML__CATEGORIES | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
-    .real = ML_FLOAT32,
-    .params = PARAMS,
-    .params_size = sizeof(ml__forest_params),
-    .block_rows = ML__TREE_BLOCK_ROWS,
-    .tensors = ml__forest_tensors,
-    .fit = fit,
-    .check = ml__forest_check_params,
-    .prepare = ml__trees_prepare,
-    .proba = ml__trees_predict,
-    .values = ml__trees_predict,
-};
+const ml__kind ml__extra_trees =
+    ML__FOREST_KIND("extra_trees", "Extremely randomised trees for labels or reals", PARAMS, fit);

@@ -28,9 +28,9 @@ const ml__tensor_rule ml__forest_tensors[] = {
     {"trees.importance", ML_FLOAT64, "ud", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},
     {"trees.draws", ML_INT64, "w", ML__OPTIONAL},
     {"oob_score", ML_FLOAT64, "1", ML__OPTIONAL},
-    {"oob_error_curve", ML_FLOAT64, "u", ML__OPTIONAL},
-    {"oob_decision_function", ML_FLOAT64, "nK", ML__OPTIONAL},
-    {"oob_prediction", ML_FLOAT64, "n", ML__OPTIONAL},
+    {"oob_error_curve", ML_FLOAT64, "uo", ML__OPTIONAL},
+    {"oob_decision_function", ML_FLOAT64, "nC", ML__OPTIONAL},
+    {"oob_prediction", ML_FLOAT64, "no", ML__OPTIONAL},
     {NULL, 0, NULL, 0},
 };
 
@@ -175,6 +175,7 @@ static ml_status read_targets(ml__fit *f, ml__tree_data *data, uint8_t *has, boo
             has[at] = !isnan(t[at]);
             *complete &= has[at];
             t[at] = has[at] ? t[at] : 0;
+            data->largest_target = fmax(data->largest_target, fabs(t[at]));
         }
     }
     data->t = t;
@@ -292,20 +293,6 @@ done:
     return st;
 }
 
-/* What is made for complete labels of one output only. */
-static ml_status check_extras(const ml__fit *f, const ml__forest_plan *plan)
-{
-    const char *kind = f->model->kind->name;
-    ml_status st = ML_OK;
-
-    ML__CHECK(plan->rules->class_weight.form == ML__CLASS_WEIGHT_NONE || f->n_outputs == 1, ML_E_UNSUPPORTED,
-              "%s: parameter 'class_weight' is for one output, here are %zu", kind, f->n_outputs);
-    ML__CHECK(!plan->oob_score || f->n_outputs == 1, ML_E_UNSUPPORTED,
-              "%s: parameter 'oob_score' is for one output, here are %zu", kind, f->n_outputs);
-done:
-    return st;
-}
-
 static ml_status set_data(ml__fit *f, const ml__forest_plan *plan, ml__tree_data *data)
 {
     size_t row, feature;
@@ -317,7 +304,9 @@ static ml_status set_data(ml__fit *f, const ml__forest_plan *plan, ml__tree_data
                             .n_outputs = f->n_outputs,
                             .classify = f->K,
                             .missing = ml__dataset_find_missing(f->data, &row, &feature)};
-    ML__TRY(check_extras(f, plan));
+    ML__CHECK(!plan->keep_leaf_targets || !f->K, ML_E_PARAMETER,
+              "%s: parameter 'keep_leaf_targets' is for reals, output '%s' is labels", f->model->kind->name,
+              f->schema->outputs[0].name);
     ML__TRY(choose_criterion(f, plan->rules, data));
     set_rules(f, plan, data);
     ML__TRY(set_monotonic(f, plan->rules, data));
@@ -359,8 +348,9 @@ static bool fits_columns(const ml__tree_data *data, int64_t max_bins)
 typedef struct {
     ml__fit *f;
     ml__tree_data data;
-    bool by_columns;
+    bool by_columns, keep_leaf_targets;
     ml__bins bins;
+    ml__draws draws; /* of a forest that may be grown on */
     size_t n_growers;
     ml__column_grower **growers; /* [n_growers] */
     ml__arena *arenas;           /* [n_trees] what each tree is in */
@@ -371,12 +361,34 @@ typedef struct {
     atomic_size_t next; /* tree of the batch */
 } forest;
 
+static const ml__bins *bins_of(const forest *r)
+{
+    return r->by_columns ? &r->bins : NULL;
+}
+
+static ml_status collect_rows(const forest *r, size_t t)
+{
+    if (!r->keep_leaf_targets)
+        return ML_OK;
+    return ml__leaf_rows_collect(&r->arenas[t], &r->data, bins_of(r), ml__tree_key(r->f, t), &r->trees[t]);
+}
+
+/* Of a tree from an earlier fit, which may have kept them. */
+static ml_status collect_kept(void *argument, size_t t)
+{
+    const forest *r = argument;
+
+    return r->trees[t].rows.size ? ML_OK : collect_rows(r, t);
+}
+
 static ml_status grow_tree(void *argument, size_t task)
 {
     forest *r = argument;
     const size_t t = r->n_grown + task;
-    const ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), &r->trees[t]);
+    ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), &r->trees[t]);
 
+    if (st == ML_OK)
+        st = collect_rows(r, t);
     r->is_grown[t] = st == ML_OK;
     return st;
 }
@@ -390,6 +402,8 @@ static ml_status grow_with(void *argument, size_t task)
     for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_batch;) {
         const size_t t = r->n_grown + i;
         st = ml__columns_grow(r->growers[task], &r->arenas[t], ml__tree_key(r->f, t), &r->trees[t]);
+        if (st == ML_OK)
+            st = collect_rows(r, t);
         r->is_grown[t] = st == ML_OK;
     }
     return st;
@@ -431,17 +445,20 @@ static size_t bytes_to_publish(const forest *r, size_t first, size_t count)
     for (size_t t = first; t < first + count && r->reserve.is_on; t++)
         n_bytes += (PUBLISHED_NODE + ml__node_bytes(r->data.d, r->trees[t].n_nodes)) * r->trees[t].n_nodes +
                    count_rows(r, &r->trees[t]) * row_bytes(r) + r->trees[t].n_set_words * sizeof(uint32_t) +
-                   r->data.d * sizeof(double) + 2 * r->trees[t].path.n * sizeof(double) + PUBLISHED_TREE;
+                   (r->data.d + r->data.n_outputs) * sizeof(double) + 2 * r->trees[t].path.n * sizeof(double) +
+                   ml__leaf_rows_bytes(&r->trees[t]) + PUBLISHED_TREE;
     return n_bytes;
 }
 
 static void open_reserve(forest *r, bool oob_score)
 {
-    const size_t n = r->data.n, d = r->data.d, K = r->data.K;
-    const size_t per_row = BATCH_TREES + 2 * K * sizeof(double) + 12 + 4 * ml__n_threads(r->f->context);
+    const size_t n = r->data.n, d = r->data.d, K = r->data.K, n_outputs = r->data.n_outputs;
+    const size_t per_row = BATCH_TREES + (2 * K + n_outputs) * sizeof(double) + 4 + 5 * ml__n_threads(r->f->context);
+    const size_t targets = r->keep_leaf_targets ? ml__leaf_targets_bytes(n, n_outputs) : 0;
 
     ml__reserve_open(&r->reserve, r->f->context,
-                     PUBLISHED_REST + 2 * d * sizeof(double) + (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0));
+                     PUBLISHED_REST + 2 * d * sizeof(double) + (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0) +
+                         targets);
 }
 
 static void drop_trees(forest *r, size_t first, size_t end)
@@ -529,6 +546,10 @@ static ml_status publish_path(const forest *r)
 
     if (!r->data.pruning_path)
         return ML_OK;
+    for (size_t i = 0; i < path->n; i++)
+        ML__CHECK(isfinite(path->ccp_alpha[i]) && isfinite(path->impurity[i]), ML_E_NUMERIC,
+                  "%s: parameter 'pruning_path': with a target of %g in size, impurities are larger than any double",
+                  r->f->model->kind->name, r->data.largest_target);
     ML__PUBLISH(r->f, alphas, "pruning_path.ccp_alphas", ML_FLOAT64, path->n);
     ML__PUBLISH(r->f, impurities, "pruning_path.impurities", ML_FLOAT64, path->n);
     memcpy(alphas, path->ccp_alpha, path->n * sizeof *alphas);
@@ -544,9 +565,11 @@ static ml_status publish(forest *r, const ml__forest_plan *plan)
     ML__TRY(ml__importances_publish(r->f, r->trees, r->n_grown));
     ML__TRY(publish_path(r));
     if (plan->oob_score)
-        ML__TRY(ml__out_of_bag(r->f, &r->data, r->by_columns ? &r->bins : NULL, r->n_grown, r->trees));
+        ML__TRY(ml__out_of_bag(r->f, &r->data, bins_of(r), r->n_grown, r->trees));
     if (plan->warm_start)
-        ML__TRY(ml__publish_for_growing_on(r->f, &r->data, r->by_columns, r->n_grown, r->trees));
+        ML__TRY(ml__publish_for_growing_on(r->f, &r->draws, r->n_grown, r->trees));
+    if (plan->keep_leaf_targets)
+        ML__TRY(ml__leaf_targets_publish(r->f, &r->data));
     ML__TRY(ml__trees_publish(r->f, r->data.K, r->n_grown, r->trees, r->arenas));
 done:
     return st;
@@ -572,14 +595,17 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
 
     ML__TRY(set_data(f, plan, &r->data));
     ML__TRY(make_codes(r, plan->rules->max_bins));
-    if (plan->oob_score && !r->data.X) {
+    if ((plan->oob_score || plan->keep_leaf_targets) && !r->data.X) {
         r->data.X = ml__fit_matrix_f32(f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
     }
     ML__TRY(make_trees(r));
+    if (plan->warm_start)
+        ML__TRY(ml__describe_draws(f, &r->data, r->by_columns, &r->draws));
     if (plan->warm_start && ml__kept_trees(f)) {
-        ML__TRY(ml__keep_trees(f, plan, &r->data, r->by_columns, r->trees, r->arenas));
+        ML__TRY(ml__keep_trees(f, plan, &r->draws, r->trees, r->arenas));
         r->n_grown = ml__kept_trees(f);
+        ML__TRY(ml__parallel_for(f->context, r->n_grown, collect_kept, r));
     }
     open_reserve(r, plan->oob_score);
     if (!ml__reserve_add(&r->reserve, bytes_to_publish(r, 0, r->n_grown)))
@@ -593,7 +619,7 @@ done:
 
 ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan)
 {
-    forest r = {.f = f, .n_trees = plan->n_trees};
+    forest r = {.f = f, .n_trees = plan->n_trees, .keep_leaf_targets = plan->keep_leaf_targets};
     const ml_dataset *all = f->data;
     ml_dataset *labelled = NULL;
     ml_status st;
@@ -642,6 +668,7 @@ ml_status ml__forest_fit(ml__fit *f, bool random_thresholds)
                                   .bootstrap = p->bootstrap,
                                   .oob_score = p->oob_score,
                                   .warm_start = p->warm_start,
+                                  .keep_leaf_targets = p->tree.keep_leaf_targets,
                                   .max_samples = p->max_samples};
 
     return ml__trees_fit(f, &plan);

@@ -78,25 +78,10 @@ void ml__tree_draw(const ml__tree_data *data, uint64_t key, uint32_t *count)
             count[data->rows[i]] = 1;
 }
 
-/* Factors [K] that make the classes of the sample count the same. */
-static ml_status balance_draws(grower *g, const uint32_t *count, double *factor)
-{
-    const ml__tree_data *data = g->data;
-    size_t *n_k;
-    ml_status st = ML_OK;
-
-    ML__NEW(&g->arena, n_k, data->K);
-    for (size_t i = 0; i < data->n; i++)
-        n_k[data->y[i]] += count[i];
-    ml__balance(data->K, n_k, factor);
-done:
-    return st;
-}
-
 /* factor: NULL, or of the classes */
 static double weight_of(const ml__tree_data *data, const uint32_t *count, const double *factor, size_t i)
 {
-    return count[i] * data->w[i] * (factor ? factor[data->y[i]] : 1);
+    return count[i] * data->w[i] * (factor ? ml__class_factor(data, factor, i) : 1);
 }
 
 static void weigh_rows(grower *g, const uint32_t *count, const double *factor)
@@ -129,7 +114,7 @@ static ml_status sample_rows(grower *g, uint64_t key)
     ml__tree_draw(data, key, count);
     if (data->balance_draws) {
         ML__NEW(&g->arena, factor, data->K);
-        ML__TRY(balance_draws(g, count, factor));
+        ML__TRY(ml__balance(&g->arena, data, count, factor));
     }
     weigh_rows(g, count, factor);
 done:
@@ -524,7 +509,7 @@ static ml_status finish_tree(grower *g, ml__arena *arena, ml__tree *out)
         ML__NEW(arena, path->impurity, g->tree.n_nodes);
     }
     if (path || data->ccp_alpha > 0)
-        ML__TRY(ml__tree_prune(&g->arena, &g->tree, data->ccp_alpha, path));
+        ML__TRY(ml__tree_prune(&g->arena, &g->tree, data->ccp_alpha, ml__risk_unit(data), path));
     ML__TRY(ml__tree_compact(&g->arena, arena, &g->tree, data, out));
 done:
     return st;

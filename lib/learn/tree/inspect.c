@@ -12,7 +12,7 @@ static const ml__trees *trees_of(const ml_model *model)
     return ml_model_is_fitted(model) && ml__has_trees(model->kind) ? ml__trees_of(model) : NULL;
 }
 
-static ml_status find_trees(const ml_model *model, const ml__trees **out)
+ml_status ml__find_trees(const ml_model *model, const ml__trees **out)
 {
     ml_status st = ML_OK;
 
@@ -64,7 +64,7 @@ ml_status ml_model_tree_node(const ml_model *model, size_t tree, size_t node, ml
     ml__tree_node plain;
     ml_status st;
 
-    ML__TRY(find_trees(model, &trees));
+    ML__TRY(ml__find_trees(model, &trees));
     ML__CHECK(tree < trees->n_trees, ML_E_ARGUMENT, "tree %zu of %zu", tree, trees->n_trees);
     ML__CHECK(node < ml__tree_size(trees, tree), ML_E_ARGUMENT, "node %zu of %zu in tree %zu", node,
               ml__tree_size(trees, tree), tree);
@@ -106,79 +106,99 @@ int32_t ml__tree_walk(const ml__trees *trees, size_t t, const float *x, int32_t 
     }
 }
 
-enum { MOST_ROWS = 256, BLOCK_VALUES = 32768 };
+enum { BLOCK_VALUES = 32768 };
 
 /* Parts of neighbouring rows, each read block by block. */
 typedef struct {
     const ml_model *model;
     const ml_dataset *data;
-    const ml__trees *trees;
-    int32_t *out;
+    ml__row_visitor visit;
+    void *argument;
     size_t n_rows, part_rows, block_rows;
     double *x;     /* [parts x block_rows x d] */
     float *single; /* the same */
-} leaves;
+} visits;
 
-static ml_status find_leaves(void *argument, size_t part)
+static ml_status visit_part(void *argument, size_t part)
 {
-    const leaves *l = argument;
-    const size_t d = l->trees->d, n_trees = l->trees->n_trees, first = part * l->part_rows;
-    const size_t end = l->n_rows - first < l->part_rows ? l->n_rows : first + l->part_rows;
-    double *x = l->x + part * l->block_rows * d;
-    float *single = l->single + part * l->block_rows * d;
-    size_t length;
+    const visits *v = argument;
+    const size_t d = ml__trees_of(v->model)->d, first = part * v->part_rows;
+    const size_t end = v->n_rows - first < v->part_rows ? v->n_rows : first + v->part_rows;
+    double *x = v->x + part * v->block_rows * d;
+    float *single = v->single + part * v->block_rows * d;
     ml_status st = ML_OK;
 
-    for (size_t begin = first; begin < end; begin += l->block_rows) {
-        const size_t n = end - begin < l->block_rows ? end - begin : l->block_rows;
+    for (size_t begin = first; begin < end; begin += v->block_rows) {
+        const size_t n = end - begin < v->block_rows ? end - begin : v->block_rows;
 
-        ml__dataset_read(l->data, begin, n, ML_FLOAT64, x);
-        ML__TRY(ml__rows_to_single(l->model, x, n, begin, single));
-        for (size_t t = 0; t < n_trees; t++)
-            for (size_t i = 0; i < n; i++)
-                l->out[(begin + i) * n_trees + t] = ml__tree_walk(l->trees, t, single + i * d, NULL, &length);
+        ml__dataset_read(v->data, begin, n, ML_FLOAT64, x);
+        ML__TRY(ml__rows_to_single(v->model, x, n, begin, single));
+        ML__TRY(v->visit(v->argument, part, begin, n, single));
     }
 done:
     return st;
 }
 
 /* A part per thread, of whole blocks. */
-static ml_status find_all_leaves(leaves *l, ml__arena *scratch)
+ml_status ml__visit_rows(const ml_model *model, const ml_dataset *data, size_t most_rows, ml__arena *scratch,
+                         ml__row_visitor visit, void *argument)
 {
-    const size_t d = l->trees->d, n_threads = ml__n_threads(l->model->context);
+    const size_t d = ml__trees_of(model)->d, n_threads = ml__n_threads(model->context);
+    visits v = {.model = model, .data = data, .visit = visit, .argument = argument};
     size_t n_parts, n_blocks;
     ml_status st = ML_OK;
 
-    l->block_rows = d < BLOCK_VALUES / MOST_ROWS ? MOST_ROWS : d < BLOCK_VALUES ? BLOCK_VALUES / d : 1;
-    n_blocks = (l->n_rows + l->block_rows - 1) / l->block_rows;
+    v.n_rows = ml_dataset_n_rows(data);
+    v.block_rows = d < BLOCK_VALUES / most_rows ? most_rows : d < BLOCK_VALUES ? BLOCK_VALUES / d : 1;
+    n_blocks = (v.n_rows + v.block_rows - 1) / v.block_rows;
     n_parts = n_threads < n_blocks ? n_threads : n_blocks;
     if (!n_parts)
         return ML_OK;
-    l->part_rows = (n_blocks + n_parts - 1) / n_parts * l->block_rows;
-    n_parts = (l->n_rows + l->part_rows - 1) / l->part_rows;
-    ML__NEW(scratch, l->x, n_parts * l->block_rows * d);
-    ML__NEW(scratch, l->single, n_parts * l->block_rows * d);
-    ML__TRY(ml__parallel_for(l->model->context, n_parts, find_leaves, l));
+    v.part_rows = (n_blocks + n_parts - 1) / n_parts * v.block_rows;
+    n_parts = (v.n_rows + v.part_rows - 1) / v.part_rows;
+    ML__NEW(scratch, v.x, n_parts * v.block_rows * d);
+    ML__NEW(scratch, v.single, n_parts * v.block_rows * d);
+    ML__TRY(ml__parallel_for(model->context, n_parts, visit_part, &v));
 done:
     return st;
+}
+
+enum { LEAF_BLOCK_ROWS = 256 };
+
+typedef struct {
+    const ml__trees *trees;
+    int32_t *out;
+} leaves;
+
+static ml_status find_leaves(void *argument, size_t part, size_t first, size_t n, const float *x)
+{
+    const leaves *l = argument;
+    const size_t d = l->trees->d, n_trees = l->trees->n_trees;
+    size_t length;
+
+    (void)part;
+    for (size_t t = 0; t < n_trees; t++)
+        for (size_t i = 0; i < n; i++)
+            l->out[(first + i) * n_trees + t] = ml__tree_walk(l->trees, t, x + i * d, NULL, &length);
+    return ML_OK;
 }
 
 ml_status ml_model_tree_leaves(const ml_model *model, const ml_dataset *data, int32_t *out, size_t n)
 {
     const ml__float_state host = ml__float_begin();
-    leaves l = {.model = model, .data = data, .out = out};
+    leaves l = {.out = out};
     ml__arena scratch;
-    size_t wanted = SIZE_MAX;
+    size_t n_rows, wanted = SIZE_MAX;
     ml_status st;
 
     ml__arena_init(&scratch, model ? model->context : NULL);
-    ML__TRY(find_trees(model, &l.trees));
+    ML__TRY(ml__find_trees(model, &l.trees));
     ML__CHECK(data && out, ML_E_ARGUMENT, "%s is NULL", data ? "out" : "data");
     ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(data)));
-    l.n_rows = ml_dataset_n_rows(data);
-    ML__CHECK(ml__size_mul(l.n_rows, l.trees->n_trees, &wanted) && wanted == n, ML_E_SHAPE,
-              "out has %zu elements, %zu rows in %zu trees have %zu leaves", n, l.n_rows, l.trees->n_trees, wanted);
-    ML__TRY(find_all_leaves(&l, &scratch));
+    n_rows = ml_dataset_n_rows(data);
+    ML__CHECK(ml__size_mul(n_rows, l.trees->n_trees, &wanted) && wanted == n, ML_E_SHAPE,
+              "out has %zu elements, %zu rows in %zu trees have %zu leaves", n, n_rows, l.trees->n_trees, wanted);
+    ML__TRY(ml__visit_rows(model, data, LEAF_BLOCK_ROWS, &scratch, find_leaves, &l));
 done:
     ml__arena_free(&scratch);
     return ml__float_end(host, st);
@@ -195,7 +215,7 @@ ml_status ml_model_tree_path(const ml_model *model, size_t tree, const double *x
     ml_status st;
 
     ml__arena_init(&scratch, model ? model->context : NULL);
-    ML__TRY(find_trees(model, &trees));
+    ML__TRY(ml__find_trees(model, &trees));
     ML__CHECK(x, ML_E_ARGUMENT, "x is NULL");
     ML__CHECK(nodes || !n_nodes, ML_E_ARGUMENT, "nodes is NULL, n_nodes %zu", n_nodes);
     ML__CHECK(tree < trees->n_trees, ML_E_ARGUMENT, "tree %zu of %zu", tree, trees->n_trees);

@@ -211,7 +211,7 @@ size_t ml__node_bytes(size_t d, size_t n_nodes)
 }
 
 typedef struct {
-    size_t n_nodes, most_nodes, n_values, most_values, n_set_words;
+    size_t n_nodes, most_nodes, n_values, most_values, n_set_words, n_rows;
 } totals;
 
 static totals count(const ml__tree *trees, size_t n_trees)
@@ -222,6 +222,7 @@ static totals count(const ml__tree *trees, size_t n_trees)
         all.n_nodes += trees[t].n_nodes;
         all.n_values += trees[t].n_values;
         all.n_set_words += trees[t].n_set_words;
+        all.n_rows += trees[t].rows.n;
         all.most_nodes = trees[t].n_nodes > all.most_nodes ? trees[t].n_nodes : all.most_nodes;
         all.most_values = trees[t].n_values > all.most_values ? trees[t].n_values : all.most_values;
     }
@@ -287,7 +288,9 @@ typedef struct {
     uint32_t **number; /* [n_trees] of labels: numbers of the rows of values; else NULL */
     uint32_t *words;
     const int64_t *offset, *first_value;
-    double *value; /* of reals */
+    double *value;                  /* of reals */
+    int32_t *leaf_size, *leaf_rows; /* NULL: not kept */
+    size_t *first_row;              /* [n_trees] of leaf_rows */
 } writing;
 
 /* Frees the tree. */
@@ -303,6 +306,10 @@ static ml_status write_one(void *argument, size_t t)
                w->words + (size_t)w->offset[t] * w->n_words);
     if (!w->number)
         memcpy(w->value + (size_t)w->first_value[t] * w->K, tree->value, tree->n_values * w->K * sizeof *w->value);
+    if (w->leaf_size) {
+        memcpy(w->leaf_size + w->first_value[t], tree->rows.size, tree->n_values * sizeof *w->leaf_size);
+        memcpy(w->leaf_rows + w->first_row[t], tree->rows.row, tree->rows.n * sizeof *w->leaf_rows);
+    }
     ml__arena_free(&w->arenas[t]);
 done:
     return st;
@@ -318,6 +325,22 @@ static ml_status share_all(ml__fit *f, size_t n_trees, shares *s, writing *w)
         ML__NEW(f->scratch, w->number[t], w->trees[t].n_values);
         ML__TRY(share_values(s, &w->trees[t], w->number[t]));
     }
+done:
+    return st;
+}
+
+/* Places for the rows of leaves, where those are kept: all trees keep them or none does. */
+static ml_status publish_leaf_rows(ml__fit *f, size_t n_trees, const totals *all, writing *w)
+{
+    ml_status st = ML_OK;
+
+    if (!w->trees[0].rows.size)
+        return ML_OK;
+    ML__PUBLISH(f, w->leaf_size, "trees.leaf_size", ML_INT32, all->n_values);
+    ML__PUBLISH(f, w->leaf_rows, "trees.leaf_rows", ML_INT32, all->n_rows);
+    ML__NEW(f->scratch, w->first_row, n_trees);
+    for (size_t t = 1; t < n_trees; t++)
+        w->first_row[t] = w->first_row[t - 1] + w->trees[t - 1].rows.n;
 done:
     return st;
 }
@@ -344,6 +367,7 @@ ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *tree
     ML__PUBLISH(f, w.value, "trees.value", ML_FLOAT64, n_values, K);
     if (f->task == ML__CLASSIFY)
         memcpy(w.value, s.rows, n_values * K * sizeof *w.value);
+    ML__TRY(publish_leaf_rows(f, n_trees, &all, &w));
     w.words = (uint32_t *)words;
     w.offset = offset;
     w.first_value = first_value;

@@ -241,18 +241,34 @@ static size_t collect(const limb *l, uint32_t *order, bool *kept)
     return n;
 }
 
+/* Leaves that are gone get the row of values of the node that was cut above them: `top` [n_nodes] has it + 1 at cut nodes. */
+static void pass_down(const limb *l, uint32_t *top, uint32_t *number)
+{
+    for (size_t i = 0; i < l->tree.n_nodes; i++) {
+        const ml__tree_node *node = &l->tree.nodes[i];
+
+        if (!top[i])
+            continue;
+        if (node->feature < 0)
+            number[node->next] = top[i] - 1;
+        else
+            top[node->next] = top[node->next + 1] = top[i];
+    }
+}
+
 /* Nodes in breadth-first order; rows of values that are still used, then those of the cut nodes, from v [n_nodes x K]. */
 static ml_status copy_rest(const pruning *p, const limb *l, const double *v, ml__arena *scratch, ml__arena *arena,
                            ml__tree *out)
 {
     const size_t K = p->K;
-    uint32_t *order, *number, next = 1;
+    uint32_t *order, *number, *top, next = 1;
     bool *kept;
     ml_status st = ML_OK;
 
     ML__NEW(scratch, order, l->tree.n_nodes);
     ML__NEW(scratch, number, l->tree.n_values);
     ML__NEW(scratch, kept, l->tree.n_values);
+    ML__NEW(scratch, top, l->tree.n_nodes);
     *out = (ml__tree){.n_nodes = collect(l, order, kept)};
     ML__NEW(arena, out->nodes, out->n_nodes);
     ML__NEW(arena, out->value, (out->n_nodes + 1) / 2 * K);
@@ -271,13 +287,17 @@ static ml_status copy_rest(const pruning *p, const limb *l, const double *v, ml_
             *node = (ml__tree_node){.feature = -1, .next = (uint32_t)out->n_values};
             for (size_t k = 0; k < K; k++)
                 out->value[out->n_values * K + k] = ldexp(v[order[i] * K + k], p->exponent);
-            out->n_values++;
+            top[order[i]] = (uint32_t)++out->n_values;
         } else {
             node->next = next;
             next += 2;
         }
     }
     ML__TRY(ml__tree_own_sets(arena, p->trees, l->tree.sets, out));
+    if (l->tree.rows.size) {
+        pass_down(l, top, number);
+        ML__TRY(ml__leaf_rows_regroup(arena, &l->tree.rows, l->tree.n_values, number, out->n_values, &out->rows));
+    }
 done:
     return st;
 }

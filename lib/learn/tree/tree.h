@@ -14,6 +14,8 @@
  *     forest.c         many trees in parallel, and their parameters
  *     out_of_bag.c     what a forest predicts for rows it has not seen
  *     warm_start.c     growing on from a fitted forest
+ *     leaf_rows.c      leaves that keep the rows they were grown from
+ *     quantiles.c      what such leaves say of the distribution of a target
  *     reserve.c        memory for what comes after growth
  *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
@@ -57,38 +59,41 @@ typedef struct ml__tree_params {
     int64_t criterion, max_depth;
     ml__size min_samples_split, min_samples_leaf, max_features;
     double min_weight_fraction_leaf, min_impurity_decrease, ccp_alpha;
-    int64_t max_leaf_nodes;
+    int64_t max_leaf_nodes, keep_leaf_targets;
     ml__weights class_weight;
     ml__ints monotonic_cst;
     int64_t max_bins, random_state;
 } ml__tree_params;
 
-#define ML__TREE_PARAMS(max_features_default, max_features_choices, class_weights, max_bins_default)                 \
-    ML__CHOICE(ml__tree_params, criterion, "auto",                                                                   \
-               "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                       \
-               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),         \
-        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),     \
-        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                     \
-                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                         \
-        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                      \
-                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),     \
-        ML__REAL(ml__tree_params, min_weight_fraction_leaf, "0", ML__RANGE(0, 0.5),                                  \
-                 "a split that leaves less of the tree's weight on a side is not made"),                             \
-        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices,  \
-                 "features looked at per node, drawn anew for each; more until one is not constant"),                \
-        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                      \
-                 "a split that gains less, weighted by the node's share of all rows, is not made"),                  \
-        ML__INT(ml__tree_params, max_leaf_nodes, "0", ML__RANGE(0, 1e9),                                             \
-                "most leaves; nodes that gain most are split first; 0: no limit"),                                   \
-        ML__REAL(ml__tree_params, ccp_alpha, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                  \
-                 "branches that gain less impurity per leaf are pruned after growth (cost-complexity)"),             \
-        ML__WEIGHTS_OF_CLASSES(ml__tree_params, class_weight, "none", class_weights,                                 \
-                               "factors of the rows' weights; balanced: each class counts the same"),                \
-        ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                               \
-                 "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),   \
-        ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                      \
-                "cut features with more values into so many parts of about equally many rows, where all else fits; " \
-                "0: never"),                                                                                         \
+#define ML__TREE_PARAMS(max_features_default, max_features_choices, class_weights, max_bins_default)                  \
+    ML__CHOICE(ml__tree_params, criterion, "auto",                                                                    \
+               "auto|gini|entropy|log_loss|squared_error|friedman_mse|absolute_error|poisson",                        \
+               "what a split reduces; auto: gini for labels, squared_error for reals; log_loss is entropy"),          \
+        ML__INT(ml__tree_params, max_depth, "0", ML__RANGE(0, ML__TREE_MAX_DEPTH), "longest path; 0: no limit"),      \
+        ML__SIZE(ml__tree_params, min_samples_split, "2", ML__RANGE(2, 1e9), "",                                      \
+                 "a node with fewer rows is a leaf; a fraction is of all rows, rounded up"),                          \
+        ML__SIZE(ml__tree_params, min_samples_leaf, "1", ML__RANGE(1, 1e9), "",                                       \
+                 "a split that leaves fewer rows on a side is not made; a fraction is of all rows, rounded up"),      \
+        ML__REAL(ml__tree_params, min_weight_fraction_leaf, "0", ML__RANGE(0, 0.5),                                   \
+                 "a split that leaves less of the tree's weight on a side is not made"),                              \
+        ML__SIZE(ml__tree_params, max_features, max_features_default, ML__RANGE(1, 16777216), max_features_choices,   \
+                 "features looked at per node, drawn anew for each; more until one is not constant"),                 \
+        ML__REAL(ml__tree_params, min_impurity_decrease, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                       \
+                 "a split that gains less, weighted by the node's share of all rows, is not made"),                   \
+        ML__INT(ml__tree_params, max_leaf_nodes, "0", ML__RANGE(0, 1e9),                                              \
+                "most leaves; nodes that gain most are split first; 0: no limit"),                                    \
+        ML__REAL(ml__tree_params, ccp_alpha, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                   \
+                 "branches that gain less impurity per leaf are pruned after growth (cost-complexity)"),              \
+        ML__WEIGHTS_OF_CLASSES(ml__tree_params, class_weight, "none", class_weights,                                  \
+                               "factors of the rows' weights; balanced: each class counts the same; of several "      \
+                               "outputs they are multiplied, a table names output=class:weight"),                     \
+        ML__INTS(ml__tree_params, monotonic_cst, "", ML__RANGE(-1, 1),                                                \
+                 "per feature 1: predictions (of the second class) ascend with it, -1: descend, 0 or none: free"),    \
+        ML__INT(ml__tree_params, max_bins, max_bins_default, ML__RANGE(0, 255),                                       \
+                "cut features with more values into so many parts of about equally many rows, where all else fits; "  \
+                "0: never"),                                                                                          \
+        ML__BOOL(ml__tree_params, keep_leaf_targets, "false",                                                         \
+                 "leaves of reals keep their training rows, for ml_forest_quantiles(); four bytes per row and tree"), \
         ML__RANDOM_STATE(ml__tree_params)
 
 /* Of the forests. */
@@ -98,16 +103,18 @@ typedef struct ml__forest_params {
     ml__size max_samples;
 } ml__forest_params;
 
-#define ML__FOREST_PARAMS(bootstrap_default, max_bins_default)                                     \
-    ML__INT(ml__forest_params, n_estimators, "100", ML__RANGE(1, 1e6), "number of trees"),         \
-        ML__BOOL(ml__forest_params, bootstrap, bootstrap_default,                                  \
-                 "each tree sees rows drawn with repetition; else all"),                           \
-        ML__SIZE(ml__forest_params, max_samples, "all", ML__RANGE(1, 1e9), "all",                  \
-                 "rows drawn for each tree; a fraction is of all rows, rounded; needs bootstrap"), \
-        ML__BOOL(ml__forest_params, oob_score, "false",                                            \
-                 "estimate the error from the rows that trees have not seen; needs bootstrap"),    \
-        ML__BOOL(ml__forest_params, warm_start, "false",                                           \
-                 "a fit of a fitted forest keeps its trees and grows those that are missing"),     \
+#define ML__FOREST_PARAMS(bootstrap_default, max_bins_default)                                                        \
+    ML__INT(ml__forest_params, n_estimators, "100", ML__RANGE(1, 1e6), "number of trees"),                            \
+        ML__BOOL(ml__forest_params, bootstrap, bootstrap_default,                                                     \
+                 "each tree sees rows drawn with repetition; else all"),                                              \
+        ML__SIZE(                                                                                                     \
+            ml__forest_params, max_samples, "all", ML__RANGE(1, 1e9), "all",                                          \
+            "rows drawn for each tree, all: as many as there are; rows are those of positive weight, and a fraction " \
+            "of them is rounded; needs bootstrap"),                                                                   \
+        ML__BOOL(ml__forest_params, oob_score, "false",                                                               \
+                 "estimate the error from the rows that trees have not seen; needs bootstrap"),                       \
+        ML__BOOL(ml__forest_params, warm_start, "false",                                                              \
+                 "a fit of a fitted forest keeps its trees and grows those that are missing"),                        \
         ML__TREE_PARAMS("auto", "all|sqrt|log2|auto", "none|balanced|balanced_subsample", max_bins_default)
 
 /* ---- codes.c ---- */
@@ -142,6 +149,7 @@ typedef struct ml__tree_data {
     const uint32_t *n_categories; /* [d], 0: numbers; NULL: all are */
     const int32_t *y;             /* [O x n] columns of a leaf's values that the classes stand in */
     const double *t;              /* [O x n] targets */
+    double largest_target;        /* the largest |t|; 0 of labels */
     const uint8_t *has;           /* [O x n] is there a label or target? NULL: all are */
     const double *prior;          /* [K] shares or means of all rows; NULL as `has` */
     const size_t *first;          /* [O + 1] column of the first class of an output */
@@ -162,6 +170,11 @@ typedef struct ml__tree_data {
     bool balance_draws; /* each class that was drawn counts the same */
     bool draw_features; /* search them in an order drawn for each node */
 } ml__tree_data;
+
+static inline bool ml__has_output(const ml__tree_data *data, size_t o, size_t i)
+{
+    return !data->has || data->has[o * data->n + i];
+}
 
 /* Are nodes not final until the tree is grown? */
 static inline bool ml__keeps_worth(const ml__tree_data *data)
@@ -192,7 +205,7 @@ static inline bool ml__in_set(const uint32_t *set, uint32_t category)
 
 /* What pruning knows of a node. */
 typedef struct ml__node_worth {
-    double risk;    /* impurity times the node's share of the tree's weight */
+    double risk;    /* see ml__criterion_risk() */
     double gain;    /* of its split, for the importances */
     uint32_t value; /* its row of values */
 } ml__node_worth;
@@ -201,6 +214,13 @@ typedef struct ml__pruning_path {
     size_t n;
     double *ccp_alpha, *impurity; /* [n] */
 } ml__pruning_path;
+
+/* Rows of the sample in each leaf, ascending, a row as often as it was drawn. */
+typedef struct ml__leaf_rows {
+    size_t n;       /* draws */
+    uint32_t *size; /* [n_values] of the leaf with this row of values; NULL: not kept */
+    uint32_t *row;  /* [n] leaf after leaf, in the order of their rows of values */
+} ml__leaf_rows;
 
 /* One tree as it is grown; node 0 is the root, children have higher numbers than their parent. */
 typedef struct ml__tree {
@@ -212,14 +232,17 @@ typedef struct ml__tree {
     uint32_t *sets;        /* [n_set_words] */
     ml__node_worth *worth; /* [n_nodes] in growth, when pruning or a best-first order needs it; else NULL */
     ml__pruning_path path;
+    ml__leaf_rows rows;
 } ml__tree;
 
 /* ---- weights.c ---- */
 
 /* Weights scaled to [0, 1] by a power of two, and the rows where they are positive. */
 ml_status ml__tree_weights(ml__fit *f, const ml__weights *classes, ml__tree_data *data);
-/* Of classes with n_k rows each. */
-void ml__balance(size_t K, const size_t *n_k, double *weight);
+/* weight [K] that makes the classes of each output count the same; `count`: how often a row counts, NULL: once. */
+ml_status ml__balance(ml__arena *scratch, const ml__tree_data *data, const uint32_t *count, double *weight);
+/* Product of the weights of the row's classes. */
+double ml__class_factor(const ml__tree_data *data, const double *weight, size_t i);
 
 /* ---- grow.c ---- */
 
@@ -230,9 +253,9 @@ ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t ke
 
 /* ---- cost_complexity.c ---- */
 
-/* Make leaves of the nodes that are worth no more than ccp_alpha per leaf; nothing for 0. `path`: NULL, or with room for
- * n_nodes steps. */
-ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, ml__pruning_path *path);
+/* Make leaves of the nodes that are worth no more than ccp_alpha per leaf; nothing for 0. Risks are in units of 2^unit. `path`:
+ * NULL, or with room for n_nodes steps; numbers that are larger than any double are infinite there. */
+ml_status ml__tree_prune(ml__arena *scratch, ml__tree *tree, double ccp_alpha, int unit, ml__pruning_path *path);
 /* What can be reached from the root, with its sets and the rows of values of the leaves, numbered as depth-first growth
  * does. */
 ml_status ml__tree_compact(ml__arena *scratch, ml__arena *arena, const ml__tree *from, const ml__tree_data *data,
@@ -317,7 +340,9 @@ void ml__criterion_rank_left(ml__criterion *c, uint32_t row);
 /* What the split removes of the impurity, times weights, in units of 2^ml__criterion_unit(); -1: it is not allowed. */
 double ml__criterion_gain(const ml__criterion *c);
 int ml__criterion_unit(const ml__criterion *c);
-/* Impurity of the node, where these rows are, times its share of W_tree: the mean of the outputs. */
+/* Impurity of the node, where these rows are, times its share of W_tree: the mean of the outputs. In units of 2^ml__risk_unit(),
+ * the same for all trees: squares of targets may be larger or smaller than any double. */
+int ml__risk_unit(const ml__tree_data *data);
 double ml__criterion_risk(const ml__criterion *c, const uint32_t *rows, size_t m, double W_tree);
 
 static inline double ml__gini_gain(size_t K, const int64_t *c, const int64_t *l_k, double W, double l, double r)
@@ -419,6 +444,7 @@ float ml__threshold_between(float a, float b);
  * 32 - shift bits are too few have nodes of four words: what, the link without the child, left, row of values. The
  * nodes of a tree are in breadth-first order, so that the upper levels share cache lines, and so is every file.
  */
+typedef struct ml__leaf_targets ml__leaf_targets;
 typedef struct ml__trees {
     size_t n_trees, d, K;
     size_t n_words; /* of a node: ML__COMPACT_WORDS or ML__WIDE_WORDS */
@@ -429,8 +455,9 @@ typedef struct ml__trees {
     const double *value;        /* [values x K] */
     const uint32_t *sets;       /* [n_set_words] */
     size_t n_set_words;
-    const ml__feature *features; /* [d] */
-    const uint32_t *depth;       /* [n_trees] */
+    const ml__feature *features;          /* [d] */
+    const uint32_t *depth;                /* [n_trees] */
+    const ml__leaf_targets *leaf_targets; /* NULL: not kept */
 } ml__trees;
 
 enum {
@@ -466,13 +493,22 @@ typedef struct ml__forest_plan {
     const ml__tree_params *rules;
     size_t n_trees;
     bool in_drawn_order; /* search features in a drawn order even when all are */
-    bool random_thresholds, bootstrap, pruning_path, oob_score, warm_start;
+    bool random_thresholds, bootstrap, pruning_path, oob_score, warm_start, keep_leaf_targets;
     ml__size max_samples;
 } ml__forest_plan;
 
 /* Learn trees and publish them. */
 ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan);
 /* What the kinds random_forest and extra_trees have in common. */
+#define ML__FOREST_KIND(kind_name, kind_doc, parameters, fit_function)                                 \
+    {                                                                                                  \
+        .name = kind_name, .doc = kind_doc, .tasks = ML__CLASSIFY | ML__REGRESS,                       \
+        .accepts = ML__WEIGHTS | ML__MISSING | ML__CATEGORIES | ML__MULTI_OUTPUT | ML__MISSING_LABELS, \
+        .real = ML_FLOAT32, .params = parameters, .params_size = sizeof(ml__forest_params),            \
+        .block_rows = ML__TREE_BLOCK_ROWS, .tensors = ml__forest_tensors, .fit = fit_function,         \
+        .check = ml__forest_check_params, .prepare = ml__trees_prepare, .proba = ml__trees_predict,    \
+        .values = ml__trees_predict                                                                    \
+    }
 ml_status ml__forest_fit(ml__fit *f, bool random_thresholds);
 ml_status ml__forest_check_params(const ml_model *model);
 
@@ -492,6 +528,9 @@ static inline bool ml__has_trees(const ml__kind *kind)
     {"feature_importances", ML_FLOAT64, "d", ML__FINITE | ML__NON_NEGATIVE}, {"trees.nodes", ML_INT32, "t*", ML__ANY}, \
         {"trees.offset", ML_INT64, "s", ML__ANY}, {"trees.first_value", ML_INT64, "u", ML__ANY},                       \
         {"trees.value", ML_FLOAT64, "v*", ML__FINITE},                                                                 \
+        {"trees.leaf_size", ML_INT32, "v", ML__POSITIVE | ML__OPTIONAL},                                               \
+        {"trees.leaf_rows", ML_INT32, "*", ML__OPTIONAL}, {"trees.targets", ML_FLOAT64, "on", ML__OPTIONAL},           \
+        {"trees.weights", ML_FLOAT64, "n", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},                              \
     {                                                                                                                  \
         "trees.sets", ML_INT32, "*", ML__OPTIONAL                                                                      \
     }
@@ -501,7 +540,59 @@ static inline uint64_t ml__tree_key(const ml__fit *f, size_t t)
     return ml__seed_mix(f->seed, t);
 }
 
+/* ---- leaf_rows.c ---- */
+
+/* What the leaves of fitted trees keep: for each row of values, of which every leaf has its own, rows of the fit. */
+struct ml__leaf_targets {
+    size_t n, n_outputs;    /* rows of the fit that had an output */
+    const int32_t *row;     /* [first[n_values]] ascending in each leaf, as often as drawn */
+    const size_t *first;    /* [n_values + 1] into row */
+    const double *t;        /* [O x n], NaN: missing */
+    const double *w;        /* [n]; NULL: all are equal */
+    const uint32_t *sorted; /* [O x n] rows by ascending target */
+    const uint32_t *place;  /* [O x n] of a row among them */
+};
+
+/* How often each row of the data is in the sample of this key; count [n] is cleared. */
+ml_status ml__tree_sample(const ml__tree_data *data, const ml__bins *bins, uint64_t key, ml__arena *scratch,
+                          uint32_t *count);
+/* Fill tree->rows from the sample of this key; data->X is needed. */
+ml_status ml__leaf_rows_collect(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins, uint64_t key,
+                                ml__tree *tree);
+/* Of the leaves with rows of values first_value + from[v], v < n_values. */
+ml_status ml__leaf_rows_copy(ml__arena *arena, const ml__leaf_targets *kept, size_t first_value, const uint32_t *from,
+                             size_t n_values, ml__leaf_rows *out);
+/* Leaves become others, to [n_from] of n_to: each gets the rows of all that become it. */
+ml_status ml__leaf_rows_regroup(ml__arena *arena, const ml__leaf_rows *from, size_t n_from, const uint32_t *to,
+                                size_t n_to, ml__leaf_rows *out);
+/* What publishing the rows of a tree, or the targets of n rows, takes at most. */
+size_t ml__leaf_rows_bytes(const ml__tree *tree);
+size_t ml__leaf_targets_bytes(size_t n, size_t n_outputs);
+/* Publish the targets of a fit, or those of fitted trees, if they have any. */
+ml_status ml__leaf_targets_publish(ml__fit *f, const ml__tree_data *data);
+ml_status ml__leaf_targets_publish_again(ml__fit *f, const ml__learned *from);
+/* Do both keep the same targets, or neither any? */
+bool ml__leaf_targets_equal(const ml__leaf_targets *a, const ml__leaf_targets *b);
+/* Check the tensors and build what reads them; *out is NULL where nothing is kept. Nodes have been checked. */
+ml_status ml__leaf_targets_prepare(ml__learned *learned, const ml__trees *trees, size_t n_values,
+                                   const ml__leaf_targets **out);
+
 /* ---- out_of_bag.c ---- */
+
+/* The leaf of a row of the fit. */
+static inline const ml__tree_node *ml__tree_leaf(const ml__tree *tree, const float *x)
+{
+    const ml__tree_node *node = tree->nodes;
+
+    while (node->feature >= 0) {
+        const float value = x[node->feature];
+        const bool right = isnan(value)   ? !node->missing_left
+                           : node->is_set ? !ml__in_set(tree->sets + node->set, (uint32_t)value) /* as in the fit */
+                                          : value > node->threshold;
+        node = tree->nodes + node->next + right;
+    }
+    return node;
+}
 
 /* Publish the estimates; `bins`: what the trees were grown from, NULL when it was ranks. */
 ml_status ml__out_of_bag(ml__fit *f, const ml__tree_data *data, const ml__bins *bins, size_t n_trees,
@@ -527,17 +618,29 @@ void ml__reserve_free(ml__reserve *r);
 
 /* ---- warm_start.c ---- */
 
+/* What samples are drawn from: rows, draws, builder, seed, a hash of the data; and a hash of the rows' weights. */
+enum { ML__DRAWS_OF_SAMPLES = 5, ML__DRAWS_FACTS = 6 };
+typedef struct ml__draws {
+    int64_t facts[ML__DRAWS_FACTS];
+} ml__draws;
+ml_status ml__describe_draws(const ml__fit *f, const ml__tree_data *data, bool by_columns, ml__draws *out);
 /* Trees of the model that is fitted again. */
 size_t ml__kept_trees(const ml__fit *f);
 /* Put them into out and arenas. */
-ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__tree_data *data, bool by_columns,
-                         ml__tree *out, ml__arena *arenas);
+ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__draws *now, ml__tree *out,
+                         ml__arena *arenas);
 /* What the next fit needs to go on from these trees. */
-ml_status ml__publish_for_growing_on(ml__fit *f, const ml__tree_data *data, bool by_columns, size_t n_trees,
-                                     const ml__tree *trees);
+ml_status ml__publish_for_growing_on(ml__fit *f, const ml__draws *now, size_t n_trees, const ml__tree *trees);
 
 /* ---- inspect.c, algebra.c, prune.c ---- */
 
+/* Fitted trees, or ML_E_ARGUMENT, ML_E_UNSUPPORTED, ML_E_STATE. */
+ml_status ml__find_trees(const ml_model *model, const ml__trees **out);
+/* Gets n rows from `first` on; parts are below the number of threads, and one runs after itself only. */
+typedef ml_status (*ml__row_visitor)(void *argument, size_t part, size_t first, size_t n, const float *x);
+/* Blocks of at most most_rows of all rows in single precision, parts in parallel. */
+ml_status ml__visit_rows(const ml_model *model, const ml_dataset *data, size_t most_rows, ml__arena *scratch,
+                         ml__row_visitor visit, void *argument);
 /* From the root to a leaf, which is returned; the nodes into `path`, unless it is NULL. */
 int32_t ml__tree_walk(const ml__trees *trees, size_t t, const float *x, int32_t *path, size_t *length);
 static inline size_t ml__tree_size(const ml__trees *trees, size_t t)
@@ -547,7 +650,8 @@ static inline size_t ml__tree_size(const ml__trees *trees, size_t t)
 
 /* A fitted model of several trees, or ML_E_ARGUMENT, ML_E_UNSUPPORTED, ML_E_STATE. */
 ml_status ml__forest_check(const ml_model *model);
-/* Give the tree, whose leaves number rows of values of tree t, a table of its own for these; their order stays. */
+/* Give the tree, whose leaves number rows of values of tree t, a table of its own for these, with the rows of the fit that
+ * leaves keep; their order stays. */
 ml_status ml__tree_own_values(ml__arena *arena, const ml__trees *trees, size_t t, ml__tree *tree);
 /* Give the tree a table of its own for the sets of its nodes, which are somewhere in `sets`; their order stays. */
 ml_status ml__tree_own_sets(ml__arena *arena, const ml__trees *trees, const uint32_t *sets, ml__tree *tree);

@@ -216,6 +216,7 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
         ML__TRY(check_shares(s->trees.value, n_values, &learned->schema, sole));
         s->sole = sole;
     }
+    ML__TRY(ml__leaf_targets_prepare(learned, &s->trees, n_values, &s->trees.leaf_targets));
     learned->state = s;
 done:
     return st;

@@ -5,18 +5,14 @@
  * A tree depends on the data, the rules, the seed and its number only, so with the same data and parameters the result is
  * what a fresh fit with as many trees gives, byte for byte. For that the importances of single trees are kept
  * (trees.importance); and what samples were drawn from (trees.draws: rows, draws, builder, seed, a hash of the rows that can be
- * drawn, their outputs and features; all 0 when that has changed from tree to tree), so that out-of-bag rows are never
- * guessed.
+ * drawn, their outputs and features; and a hash of their weights; 0 where that has changed from tree to tree), so that neither
+ * out-of-bag rows nor those of leaves are ever guessed.
  */
 #include <string.h>
 
 #include "learn/tree/tree.h"
 
-enum { N_DRAWS_FACTS = 5, BLOCK_ROWS = 256 };
-
-typedef struct {
-    int64_t facts[N_DRAWS_FACTS];
-} draws;
+enum { BLOCK_ROWS = 256 };
 
 static uint64_t hash_words(uint64_t hash, const void *words, size_t n)
 {
@@ -28,7 +24,7 @@ static uint64_t hash_words(uint64_t hash, const void *words, size_t n)
     return hash;
 }
 
-static ml_status describe_draws(const ml__fit *f, const ml__tree_data *data, bool by_columns, draws *out)
+ml_status ml__describe_draws(const ml__fit *f, const ml__tree_data *data, bool by_columns, ml__draws *out)
 {
     const size_t n_outputs = data->n * data->n_outputs, per_target = sizeof *data->t / sizeof(uint32_t);
     uint64_t hash = hash_words(0, data->rows, data->n_rows);
@@ -42,8 +38,9 @@ static ml_status describe_draws(const ml__fit *f, const ml__tree_data *data, boo
         ml__dataset_read(f->data, i, n, ML_FLOAT32, x);
         hash = hash_words(hash, x, n * data->d);
     }
-    *out = (draws){
-        {(int64_t)data->n, data->bootstrap ? (int64_t)data->n_draws : 0, by_columns, (int64_t)f->seed, (int64_t)hash}};
+    *out =
+        (ml__draws){{(int64_t)data->n, data->bootstrap ? (int64_t)data->n_draws : 0, by_columns, (int64_t)f->seed,
+                     (int64_t)hash, (int64_t)hash_words(0, data->w, data->n * (sizeof *data->w / sizeof(uint32_t)))}};
 done:
     return st;
 }
@@ -53,14 +50,18 @@ static const void *draws_before(const ml__learned *before)
 {
     const ml__named_tensor *tensor = ml__learned_find(before, "trees.draws");
 
-    return tensor && tensor->shape[0] == N_DRAWS_FACTS ? tensor->data : NULL;
+    return tensor && tensor->shape[0] == ML__DRAWS_FACTS ? tensor->data : NULL;
 }
 
-static bool same_draws(const ml__learned *before, const draws *now)
+/* How many facts, in their order, are the same: all, those that say what samples were, or none. */
+static size_t count_same(const ml__learned *before, const ml__draws *now)
 {
-    const void *facts = draws_before(before);
+    const char *facts = draws_before(before);
+    const size_t n_bytes = ML__DRAWS_OF_SAMPLES * sizeof *now->facts;
 
-    return facts && !memcmp(facts, now, sizeof *now);
+    if (!facts || memcmp(facts, now, n_bytes) != 0)
+        return 0;
+    return memcmp(facts, now, sizeof *now) != 0 ? ML__DRAWS_OF_SAMPLES : ML__DRAWS_FACTS;
 }
 
 /* ---- what there is ---- */
@@ -72,18 +73,22 @@ size_t ml__kept_trees(const ml__fit *f)
     return first ? (size_t)first->shape[0] : 0;
 }
 
-static ml_status check_kept(const ml__fit *f, const ml__forest_plan *plan, const draws *now)
+static ml_status check_kept(const ml__fit *f, const ml__forest_plan *plan, const ml__draws *now)
 {
     const ml__learned *before = f->model->learned;
     const char *kind = f->model->kind->name;
     const size_t n_kept = ml__kept_trees(f);
+    const size_t n_needed = plan->keep_leaf_targets ? ML__DRAWS_FACTS : plan->oob_score ? ML__DRAWS_OF_SAMPLES : 0;
     ml_status st;
 
     ML__CHECK(n_kept <= plan->n_trees, ML_E_PARAMETER,
               "%s: with warm_start parameter 'n_estimators' cannot become smaller: it is %zu, there are %zu trees",
               kind, plan->n_trees, n_kept);
-    ML__CHECK(ml__learned_find(before, "trees.importance"), ML_E_PARAMETER,
-              "%s: the %zu trees that there are were grown without warm_start and cannot be added to", kind, n_kept);
+    ML__CHECK(
+        ml__learned_find(before, "trees.importance"), ML_E_PARAMETER,
+        "%s: the %zu trees that there are cannot be added to: they were grown without warm_start, or merged, selected "
+        "or pruned",
+        kind, n_kept);
     ML__TRY(ml__schema_match(&before->schema, f->schema));
     ML__TRY(ml__schema_match_outputs(&before->schema, f->schema));
     for (size_t j = 0; j < f->d; j++) /* a plain matrix may predict with the codes of categories, not teach */
@@ -91,10 +96,11 @@ static ml_status check_kept(const ml__fit *f, const ml__forest_plan *plan, const
                   "%s: feature '%s' has %zu categories, the trees that there are know %zu", kind,
                   f->schema->features[j].name, f->schema->features[j].n_categories,
                   before->schema.features[j].n_categories);
-    ML__CHECK(!plan->oob_score || same_draws(before, now), ML_E_PARAMETER,
-              "%s: with warm_start parameter 'oob_score' needs the %zu trees that there are to be of the same rows, "
+    ML__CHECK(count_same(before, now) >= n_needed, ML_E_PARAMETER,
+              "%s: with warm_start parameter '%s' needs the %zu trees that there are to be of the same rows%s, "
               "random_state and rules of growth",
-              kind, n_kept);
+              kind, plan->keep_leaf_targets ? "keep_leaf_targets" : "oob_score", n_kept,
+              plan->keep_leaf_targets ? ", weights" : "");
 done:
     return st;
 }
@@ -124,24 +130,22 @@ static void unpack_nodes(const ml__trees *trees, size_t t, ml__tree *tree, uint3
     }
 }
 
-ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__tree_data *data, bool by_columns,
-                         ml__tree *out, ml__arena *arenas)
+ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__draws *now, ml__tree *out,
+                         ml__arena *arenas)
 {
     const size_t n_kept = ml__kept_trees(f);
     const ml__trees *trees;
     double *importance;
     uint32_t *from, *stack;
     size_t most_nodes = 0;
-    draws now;
     ml_status st;
 
-    ML__TRY(describe_draws(f, data, by_columns, &now));
-    ML__TRY(check_kept(f, plan, &now));
+    ML__TRY(check_kept(f, plan, now));
     trees = ml__trees_of(f->model);
     importance = ml__learned_find(f->model->learned, "trees.importance")->data;
     for (size_t t = 0; t < n_kept; t++) {
         out[t] = (ml__tree){.n_nodes = (size_t)(trees->offset[t + 1] - trees->offset[t]),
-                            .importance = importance + t * data->d};
+                            .importance = importance + t * f->d};
         most_nodes = out[t].n_nodes > most_nodes ? out[t].n_nodes : most_nodes;
     }
     ML__NEW(f->scratch, from, most_nodes);
@@ -151,27 +155,25 @@ ml_status ml__keep_trees(ml__fit *f, const ml__forest_plan *plan, const ml__tree
         unpack_nodes(trees, t, &out[t], from, stack);
         ML__TRY(ml__tree_own_values(&arenas[t], trees, t, &out[t]));
         ML__TRY(ml__tree_own_sets(&arenas[t], trees, trees->sets, &out[t]));
+        if (!plan->keep_leaf_targets)
+            out[t].rows = (ml__leaf_rows){0};
     }
 done:
     return st;
 }
 
-ml_status ml__publish_for_growing_on(ml__fit *f, const ml__tree_data *data, bool by_columns, size_t n_trees,
-                                     const ml__tree *trees)
+ml_status ml__publish_for_growing_on(ml__fit *f, const ml__draws *now, size_t n_trees, const ml__tree *trees)
 {
     const ml__learned *before = ml__kept_trees(f) ? f->model->learned : NULL;
     double *importance;
     int64_t *facts;
-    draws now;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    ML__TRY(describe_draws(f, data, by_columns, &now));
-    ML__PUBLISH(f, importance, "trees.importance", ML_FLOAT64, n_trees, data->d);
-    ML__PUBLISH(f, facts, "trees.draws", ML_INT64, N_DRAWS_FACTS);
+    ML__PUBLISH(f, importance, "trees.importance", ML_FLOAT64, n_trees, f->d);
+    ML__PUBLISH(f, facts, "trees.draws", ML_INT64, ML__DRAWS_FACTS);
     for (size_t t = 0; t < n_trees; t++)
-        memcpy(importance + t * data->d, trees[t].importance, data->d * sizeof *importance);
-    if (!before || same_draws(before, &now))
-        memcpy(facts, &now, sizeof now);
+        memcpy(importance + t * f->d, trees[t].importance, f->d * sizeof *importance);
+    memcpy(facts, now, (before ? count_same(before, now) : ML__DRAWS_FACTS) * sizeof *facts);
 done:
     return st;
 }

@@ -5,70 +5,38 @@
  * Balanced     n / (K' n_k) for the n_k rows of class k and the K' classes that have rows (King & Zeng 2001; scikit-learn's
  *              rule: rows are counted whatever they weigh). "balanced_subsample" counts the draws of each tree instead,
  *              which grow.c does; without bootstrap it is "balanced"
- * Table        classes by name, or by index where no class has that name; the others count 1
+ * Table        classes by name, or by index where no class has that name; the others count 1. With several outputs "output=class"
+ * Outputs      the weights of a row's classes are multiplied, those of the outputs that it has (scikit-learn's rule)
  */
 #include <string.h>
 
-#include "base/number.h"
+#include "learn/class_weights.h"
 #include "learn/tree/tree.h"
 
-void ml__balance(size_t K, const size_t *n_k, double *weight)
-{
-    double n = 0, n_classes = 0;
-
-    for (size_t k = 0; k < K; k++) {
-        n += (double)n_k[k];
-        n_classes += n_k[k] > 0;
-    }
-    for (size_t k = 0; k < K; k++)
-        weight[k] = n_k[k] ? n / (n_classes * (double)n_k[k]) : 0;
-}
-
-/* K when there is none. */
-static size_t find_class(const ml__fit *f, const char *name, size_t length)
-{
-    char *const *classes = f->schema->outputs[0].classes;
-    int64_t index;
-
-    for (size_t k = 0; k < f->K; k++)
-        if (strlen(classes[k]) == length && !memcmp(classes[k], name, length))
-            return k;
-    if (ml__parse_int(name, length, &index) == ML__NUMBER_OK && index >= 0 && (uint64_t)index < f->K)
-        return (size_t)index;
-    return f->K;
-}
-
-static ml_status read_table(const ml__fit *f, const char *table, double *weight)
-{
-    const char *name;
-    size_t length, k;
-    double value;
-    ml_status st = ML_OK;
-
-    for (k = 0; k < f->K; k++)
-        weight[k] = 1;
-    while (ml__weights_next(&table, &name, &length, &value)) {
-        k = find_class(f, name, length);
-        ML__CHECK(k < f->K, ML_E_PARAMETER,
-                  "%s: parameter 'class_weight' names class '%.*s', output '%s' has %zu classes, without it",
-                  f->model->kind->name, (int)length, name, f->schema->outputs[0].name, f->K);
-        weight[k] = value;
-    }
-done:
-    return st;
-}
-
-static ml_status count_balance(ml__fit *f, const ml__tree_data *data, double *weight)
+ml_status ml__balance(ml__arena *scratch, const ml__tree_data *data, const uint32_t *count, double *weight)
 {
     size_t *n_k;
     ml_status st = ML_OK;
 
-    ML__NEW(f->scratch, n_k, data->K);
-    for (size_t i = 0; i < data->n; i++)
-        n_k[data->y[i]]++;
-    ml__balance(data->K, n_k, weight);
+    ML__NEW(scratch, n_k, data->K);
+    for (size_t o = 0; o < data->n_outputs; o++)
+        for (size_t i = 0; i < data->n; i++)
+            if (ml__has_output(data, o, i))
+                n_k[data->y[o * data->n + i]] += count ? count[i] : 1;
+    for (size_t o = 0; o < data->n_outputs; o++)
+        ml__balance_classes(data->first[o + 1] - data->first[o], n_k + data->first[o], weight + data->first[o]);
 done:
     return st;
+}
+
+double ml__class_factor(const ml__tree_data *data, const double *weight, size_t i)
+{
+    double factor = 1;
+
+    for (size_t o = 0; o < data->n_outputs; o++)
+        if (ml__has_output(data, o, i))
+            factor *= weight[data->y[o * data->n + i]];
+    return factor;
 }
 
 /* Multiply the rows' weights by those of their classes. */
@@ -79,11 +47,11 @@ static ml_status weigh_classes(ml__fit *f, const ml__weights *p, const ml__tree_
 
     ML__NEW(f->scratch, weight, data->K);
     if (p->form == ML__WEIGHTS_TABLE)
-        ML__TRY(read_table(f, p->table, weight));
+        ML__TRY(ml__class_table(f, data->first, p->table, weight));
     else
-        ML__TRY(count_balance(f, data, weight));
+        ML__TRY(ml__balance(f->scratch, data, NULL, weight));
     for (size_t i = 0; i < data->n; i++) {
-        w[i] *= weight[data->y[i]];
+        w[i] *= ml__class_factor(data, weight, i);
         sum += w[i];
     }
     ML__CHECK(sum > 0 && isfinite(sum), ML_E_PARAMETER, "%s: with parameter 'class_weight' the rows' weights sum to %g",
@@ -95,10 +63,10 @@ done:
 /* Is any output of row i known? */
 static bool has_any(const ml__tree_data *data, size_t i)
 {
-    bool any = !data->has;
+    bool any = false;
 
     for (size_t o = 0; o < data->n_outputs && !any; o++)
-        any = data->has[o * data->n + i];
+        any = ml__has_output(data, o, i);
     return any;
 }
 
