@@ -35,6 +35,9 @@ class Job:
 LETTER, LETTER_Z = ("letter", "f8", False), ("letter", "f8", True)
 MNIST, MNIST_X = ("mnist", True), ("mnist", False)
 WIDE = ("classification", 100000, 28, 2, 14, 20000, "f8")
+BROAD = ("classification", 2000, 5000, 2, 50, 500, "f8")
+BROAD_REALS = ("regression", 2000, 5000, 500, 50)
+MANY_CLASSES = ("classification", 20000, 20, 200, 15, 5000, "f8")
 SMALL = ("classification", 1000, 20, 3, 5, 1000, "f8")
 TINY = ("classification", 800, 20, 3, 10, 200, "f4")
 BOSTON_NET = ("boston", "f4")
@@ -90,6 +93,12 @@ JOBS = [
     forest("forest-california", "forest, train: California housing 16000×8, all features", ("california",),
            ["ranger", SK, "xgboost"], 0.12, 0.805, FOREST.replace("sqrt(d)", "d"), "R²",
            floor=0.6),
+    forest("forest-wide", "forest, train: 2000×5000, 2 classes", BROAD, [SK, "ranger", "xgboost"], 1.2, floor=0.5),
+    Job("forest-wide-reals", "forest of 10 trees, train: 2000×5000, all features", BROAD_REALS, "task=forest trees=10",
+        "kind=random_forest param=n_estimators:10", [SK, "ranger"], 5, limit=FOREST.replace("sqrt(d)", "d"), score="R²"),
+    forest("forest-classes", "forest, train: 20000×20, 200 classes", MANY_CLASSES, ["ranger", SK], 2.0, floor=0.01),
+    Job("tree-100k", "decision tree, exact: 100000×28, 2 classes", WIDE, "task=tree", "kind=decision_tree", [SK], 0.5,
+        limit="n*d*D*C_H/(f*t)", floor=0.7),
     forest("forest-predict", "forest, predict: the 100000×28 forest, 20000 rows", WIDE, [SK, "ranger"], 0.017,
            limit="n_test*T*D*C_W/(f*t)", verb="predict", floor=0.85),
     forest("forest-row", "forest, one row: the letter forest", LETTER, [SK], 2e-6, limit="T*D*C_W/f", verb="row",

@@ -67,10 +67,14 @@ class Tables:
         X, _ = self._generators().make_blobs(self._rows(n), d, centers=centers, cluster_std=3.0, random_state=42)
         return self._write(key, 0, X, dtype=dtype)
 
-    def regression(self, key: str, n: int, d: int) -> str:
+    def regression(self, key: str, n: int, d: int, n_test: int = 0, informative: Optional[int] = None) -> str:
         rng = np.random.RandomState(42)
-        X = rng.standard_normal((self._rows(n), d))
-        return self._write(key, 0, X, X @ rng.standard_normal(d) + rng.standard_normal(len(X)))
+        n = self._rows(n)
+        X = rng.standard_normal((n + n_test, d))
+        slopes = rng.standard_normal(d)
+        slopes[informative or d:] = 0
+        y = X @ slopes + rng.standard_normal(len(X))
+        return self._split(key, 0, X, y, n) if n_test else self._write(key, 0, X, y)
 
     def labels(self, key: str, n: int, classes: int) -> str:
         """For metrics x holds predictions (7 of 10 are right); for two classes, scores."""

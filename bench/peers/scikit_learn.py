@@ -13,6 +13,11 @@ def forest(job: Job) -> tuple[Run, Score]:
         job.integer("trees"), max_features="sqrt" if job.classes else 1.0, n_jobs=job.threads, random_state=0))
 
 
+def decision_tree(job: Job) -> tuple[Run, Score]:
+    kind = tree.DecisionTreeClassifier if job.classes else tree.DecisionTreeRegressor
+    return fit_or_predict(job, lambda: kind(random_state=0))
+
+
 def adaboost(job: Job) -> tuple[Run, Score]:
     if not job.classes:
         return fit_or_predict(job, lambda: ensemble.AdaBoostRegressor(
@@ -86,8 +91,8 @@ def auc(job: Job) -> tuple[Run, Score]:
 
 if __name__ == "__main__":
     serve(sklearn.__version__, {
-        "forest": forest, "adaboost": adaboost, "mlp": mlp, "gmm": gmm, "kmeans": kmeans, "pca": pca, "linear": linear,
-        "logistic": logistic, "metrics": classification_metrics, "auc": auc,
+        "forest": forest, "tree": decision_tree, "adaboost": adaboost, "mlp": mlp, "gmm": gmm, "kmeans": kmeans,
+        "pca": pca, "linear": linear, "logistic": logistic, "metrics": classification_metrics, "auc": auc,
         "naive_bayes": lambda job: fit_or_predict(job, naive_bayes.GaussianNB),
         "svm_rbf": lambda job: fit_or_predict(job, lambda: svm.SVC(C=1.0, gamma="scale")),
         "svm_linear": lambda job: fit_or_predict(job, lambda: svm.LinearSVC(C=1.0, dual=False, random_state=0))})

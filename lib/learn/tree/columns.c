@@ -10,7 +10,10 @@
  *             instruction set shows in a tree
  * Ties        to the feature that was drawn first, then to the lowest code
  * Randomness  the bag comes from the tree's key, the features of a node from the node's key, which is made of the path
+ * Threads     where several grow one tree, they fill the bag, search large nodes and move their rows together, feature by
+ *             feature and column by column; then each copies subtrees, one after the other, and grows them (growing.c)
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "learn/tree/tree.h"
@@ -21,9 +24,11 @@ enum {
     SMALL_SUM_BITS = 30,   /* of the sums of products of a small node */
     MOST_BITS = 40,        /* of a target */
     LEAST_EXPONENT = -900, /* a node whose targets differ less is split as if they were equal */
-    LONG_CLASSES = 16,     /* rows of a class, on average, from which on they are long */
-    FIRST_CAPACITY = 256
+    LONG_CLASSES = 16      /* rows of a class, on average, from which on they are long */
 };
+
+/* About, for those who share work. */
+static const double CHOOSE_NANOSECONDS = 0.3, SEARCH_NANOSECONDS = 0.7, MOVE_NANOSECONDS = 0.15;
 
 typedef struct {
     uint32_t node, depth;
@@ -36,13 +41,15 @@ struct ml__column_grower {
     const ml__bins *bins;
     const ml__tree_kernels *kernels;
     ml__arena arena;
-    size_t capacity; /* rows that there is room for, at least those of any bag */
+    size_t capacity; /* rows that there is room for, at least those of any bag; of a helper, those of any subtree */
     bool gathers;
     /* the bag, node after node */
     size_t m, stride, n_columns;
     uint8_t *columns; /* [n_columns x stride] codes of the features, unless they are gathered; then the next two */
     uint8_t *weight, *label; /* columns too; label NULL for two classes and for reals */
     uint32_t *ids;           /* [m] numbers of the rows, for reals and for gathering; else NULL */
+    uint8_t *own_columns;    /* of a helper, who has those of the tree's grower before him in between */
+    uint32_t *own_ids;
     /* workspace */
     uint8_t *count; /* [n] */
     uint64_t *mask; /* bits of rows */
@@ -50,17 +57,19 @@ struct ml__column_grower {
     uint32_t *spare_ids, *order, *class_left, *class_weight, *class_end, *features, *swapped;
     int32_t *products, *weights;
     int64_t *packed;
-    double *importance; /* [d] */
-    ml__tree_rows rows; /* of the node that is searched; set anew are the fields that differ from node to node */
-    open_node *open;
-    size_t n_open, most_open;
+    ml__tree_rows rows;      /* of the node that is searched; set anew are the fields that differ from node to node */
+    open_node *open, *aside; /* roots of subtrees for later */
+    size_t n_open, most_open, n_aside, most_aside;
     float threshold; /* drawn, of the best cut of a node */
-    /* the tree */
-    ml__tree_node *nodes;
-    size_t n_nodes, node_capacity;
-    double *value;
-    size_t n_values, value_capacity;
+    ml__growing growing;
     uint32_t *row_of_class; /* [K] row of values + 1 of leaves that have this class only; 0: none yet */
+    /* who grow a tree together, besides its grower; */
+    ml__column_grower **helpers; /* [n_helpers] */
+    size_t n_helpers;
+    bool is_large; /* the node at hand: worth sharing */
+    /* of them, what one of them found: */
+    ml__tree_cut cut;
+    size_t place, n_useful; /* of the feature, in the order drawn; features that vary */
 };
 
 /* ---- workspace ---- */
@@ -70,6 +79,19 @@ bool ml__columns_gather(size_t d, size_t max_features)
     return d / GATHER_FACTOR > max_features;
 }
 
+static size_t stride_of(const ml__column_grower *g)
+{
+    return g->capacity + 2 * ML__COLUMN_PADDING;
+}
+
+static void use_columns(ml__column_grower *g, uint8_t *columns, size_t stride)
+{
+    g->columns = columns;
+    g->stride = stride;
+    g->weight = columns + (g->gathers ? 0 : g->data->d) * stride;
+    g->label = g->data->classify && g->data->K > 2 ? g->weight + stride : NULL;
+}
+
 static ml_status make_columns(ml__column_grower *g)
 {
     const ml__tree_data *data = g->data;
@@ -77,23 +99,33 @@ static ml_status make_columns(ml__column_grower *g)
     const size_t n_codes = g->gathers ? 0 : data->d;
     ml_status st = ML_OK;
 
-    g->stride = data->n + 2 * ML__COLUMN_PADDING;
     g->n_columns = n_codes + 1 + labels;
-    ML__NEW(&g->arena, g->columns, g->n_columns * g->stride);
-    g->weight = g->columns + n_codes * g->stride;
-    g->label = labels ? g->weight + g->stride : NULL;
+    ML__NEW(&g->arena, g->own_columns, g->n_columns * stride_of(g));
+    use_columns(g, g->own_columns, stride_of(g));
     if (!data->classify || g->gathers) {
-        ML__NEW(&g->arena, g->ids, data->n);
+        ML__NEW(&g->arena, g->own_ids, g->capacity);
         ML__NEW(&g->arena, g->spare_ids, data->n + ML__COLUMN_PADDING);
+        g->ids = g->own_ids;
     }
     if (g->gathers)
-        ML__NEW(&g->arena, g->gathered, g->stride);
+        ML__NEW(&g->arena, g->gathered, data->n + 2 * ML__COLUMN_PADDING);
 done:
     return st;
 }
 
-ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins,
-                                   ml__column_grower **out)
+static ml__tree_rows workspace_of(const ml__column_grower *g)
+{
+    return (ml__tree_rows){.weights = g->weights,
+                           .packed = g->packed,
+                           .class_weight = g->class_weight,
+                           .class_end = g->class_end,
+                           .order = g->order,
+                           .class_left = g->class_left};
+}
+
+/* Of workspaces those for a single column have room for all rows, so that large nodes can be searched in any of them. */
+static ml_status make_grower(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins, size_t capacity,
+                             ml__column_grower **out)
 {
     const size_t n = data->n;
     ml__column_grower *g;
@@ -104,23 +136,21 @@ ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, 
     g->data = data;
     g->bins = bins;
     g->kernels = bins->kernels;
+    g->capacity = capacity;
     g->gathers = ml__columns_gather(data->d, data->max_features);
     ml__arena_init(&g->arena, arena->context);
+    ml__growing_init(&g->growing, data, arena->context);
     ML__TRY(make_columns(g));
-    ML__NEW(&g->arena, g->count, n + ML__COLUMN_PADDING);
-    ML__NEW(&g->arena, g->mask, n / 64 + 2);
+    ML__NEW(&g->arena, g->mask, capacity / 64 + 2);
     ML__NEW(&g->arena, g->spare, n + 2 * ML__COLUMN_PADDING);
     ML__NEW(&g->arena, g->features, data->d);
     ML__NEW(&g->arena, g->swapped, data->d);
-    ML__NEW(&g->arena, g->importance, data->d);
     for (size_t j = 0; j < data->d; j++)
         g->features[j] = (uint32_t)j;
     if (!data->classify) {
         ML__NEW(&g->arena, g->products, ML__SMALL_TARGETS);
         ML__NEW(&g->arena, g->weights, ML__SMALL_TARGETS);
-        ML__NEW(&g->arena, g->packed, n);
-        g->rows.weights = g->weights;
-        g->rows.packed = g->packed;
+        ML__NEW(&g->arena, g->packed, capacity);
     } else
         ML__NEW(&g->arena, g->row_of_class, data->K);
     if (g->label) {
@@ -128,39 +158,64 @@ ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, 
         ML__NEW(&g->arena, g->class_left, data->K);
         ML__NEW(&g->arena, g->class_weight, data->K);
         ML__NEW(&g->arena, g->class_end, data->K);
-        g->rows.class_weight = g->class_weight;
-        g->rows.class_end = g->class_end;
-        g->rows.order = g->order;
-        g->rows.class_left = g->class_left;
     }
+    g->rows = workspace_of(g);
+done:
+    return st;
+}
+
+ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins, size_t n_workers,
+                                   ml__column_grower **out)
+{
+    const size_t limit = ml__subtree_rows(data, data->n);
+    ml_status st;
+
+    ML__TRY(make_grower(arena, data, bins, data->n, out));
+    ML__NEW(&(*out)->arena, (*out)->count, data->n + ML__COLUMN_PADDING);
+    if (n_workers < 2 || limit >= data->n)
+        return ML_OK;
+    ML__NEW(arena, (*out)->helpers, n_workers);
+    (*out)->n_helpers = n_workers;
+    for (size_t w = 0; w < n_workers; w++)
+        ML__TRY(make_grower(arena, data, bins, limit, &(*out)->helpers[w]));
 done:
     return st;
 }
 
 void ml__column_grower_free(ml__column_grower *g)
 {
-    if (g)
-        ml__arena_free(&g->arena);
+    if (!g)
+        return;
+    for (size_t w = 0; w < g->n_helpers; w++)
+        ml__column_grower_free(g->helpers[w]);
+    ml__growing_free(&g->growing);
+    ml__arena_free(&g->arena);
 }
 
-/* Room for one more element of a table that keeps its content; what is outgrown stays in the arena. */
-static ml_status make_room(ml__arena *arena, void **table, size_t n, size_t *capacity, size_t size)
-{
-    size_t larger;
-    void *new_table;
-    ml_status st = ML_OK;
+/* ---- sharing ---- */
 
-    if (n + 2 <= *capacity)
-        return ML_OK;
-    larger = *capacity ? 2 * *capacity : FIRST_CAPACITY;
-    new_table = ml__arena_take(arena, larger, size);
-    ML__TRY(new_table ? ML_OK : ML_E_MEMORY);
-    if (n)
-        memcpy(new_table, *table, n * size);
-    *table = new_table;
-    *capacity = larger;
-done:
-    return st;
+/* Work on the tree of g, a piece at a time for whoever comes first. */
+typedef struct {
+    ml__column_grower *g;
+    const open_node *node;
+    size_t n_pieces;
+    atomic_size_t next;
+    ml__subtree *subtrees;
+} sharing;
+
+static bool next_piece(sharing *job, size_t *piece)
+{
+    *piece = atomic_fetch_add(&job->next, 1);
+    return *piece < job->n_pieces;
+}
+
+static ml_status share(sharing *job, double piece_nanoseconds, ml__task task)
+{
+    const size_t n_tasks = job->g->n_helpers ? job->g->n_helpers : 1;
+    const double each = piece_nanoseconds * (double)job->n_pieces / (double)n_tasks;
+
+    atomic_init(&job->next, 0);
+    return ml__parallel_for_cost(job->g->arena.context, n_tasks, each, task, job);
 }
 
 /* ---- the bag ---- */
@@ -190,8 +245,21 @@ static void choose_column(ml__column_grower *g, const uint8_t *from, uint8_t *to
     (void)g->kernels->tree_choose(g->data->n, from, g->mask, to);
 }
 
-static void fill_bag(ml__column_grower *g)
+static ml_status choose_columns(void *argument, size_t worker)
 {
+    sharing *job = argument;
+    ml__column_grower *g = job->g;
+
+    (void)worker;
+    for (size_t j; next_piece(job, &j);)
+        choose_column(g, g->bins->code + j * g->bins->stride, g->columns + j * g->stride);
+    return ML_OK;
+}
+
+static ml_status fill_bag(ml__column_grower *g)
+{
+    sharing job = {.g = g, .n_pieces = g->gathers ? 0 : g->data->d};
+    ml_status st = ML_OK;
     const size_t n = g->data->n;
 
     (void)g->kernels->tree_compare(n, g->count, 0, g->mask);
@@ -202,12 +270,13 @@ static void fill_bag(ml__column_grower *g)
     g->m = g->kernels->tree_choose(n, g->count, g->mask, g->weight);
     if (g->label)
         choose_column(g, g->bins->label, g->label);
-    for (size_t j = 0; j < g->data->d && !g->gathers; j++)
-        choose_column(g, g->bins->code + j * g->bins->stride, g->columns + j * g->stride);
+    ML__TRY(share(&job, CHOOSE_NANOSECONDS * (double)n, choose_columns));
     if (g->ids)
         for (size_t i = 0, at = 0; i < n; i++)
             if (g->count[i])
                 g->ids[at++] = (uint32_t)i;
+done:
+    return st;
 }
 
 /* ---- what the features of a node have in common ---- */
@@ -363,14 +432,77 @@ static bool cut_feature(ml__column_grower *g, const open_node *node, const ml__t
                              : k->tree_cut_targets(rows, code, n_codes, best);
 }
 
-/* The best cut of the features that are looked at, in *best; returns the feature, or d when none varies. */
-static size_t search(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, ml__tree_cut *best)
+/* Before the rows that the grower of the tree has. */
+static void look_at_rows(ml__column_grower *h, const ml__column_grower *g)
+{
+    use_columns(h, g->columns, g->stride);
+    h->ids = g->ids;
+    h->rows = g->rows;
+    h->rows.order = h->order;
+    h->rows.class_left = h->class_left;
+}
+
+static ml_status search_share(void *argument, size_t worker)
+{
+    sharing *job = argument;
+    const ml__column_grower *g = job->g;
+    ml__column_grower *h = g->helpers[worker];
+
+    look_at_rows(h, g);
+    h->cut = (ml__tree_cut){.gain = -1};
+    h->n_useful = 0;
+    for (size_t i; next_piece(job, &i);) {
+        const double before = h->cut.gain;
+
+        h->n_useful += cut_feature(h, job->node, &h->rows, g->features[i], &h->cut);
+        if (h->cut.gain > before)
+            h->place = i;
+    }
+    return ML_OK;
+}
+
+/* The first n_features in the order that was drawn, as one would find it: of equal gains that of the first feature. */
+static ml_status search_together(ml__column_grower *g, const open_node *node, size_t n_features, size_t *n_useful,
+                                 size_t *feature, ml__tree_cut *best)
+{
+    sharing job = {.g = g, .node = node, .n_pieces = n_features};
+    const ml__column_grower *winner = NULL;
+    ml_status st;
+
+    ML__TRY(share(&job, SEARCH_NANOSECONDS * (double)node->n, search_share));
+    for (size_t w = 0; w < g->n_helpers; w++) {
+        const ml__column_grower *h = g->helpers[w];
+
+        *n_useful += h->n_useful;
+        if (h->cut.gain >= 0 && (!winner || h->cut.gain > winner->cut.gain ||
+                                 (h->cut.gain == winner->cut.gain && h->place < winner->place)))
+            winner = h;
+    }
+    if (!winner)
+        return ML_OK;
+    *best = winner->cut;
+    *feature = g->features[winner->place];
+    g->threshold = winner->threshold;
+done:
+    return st;
+}
+
+/* The best cut of the features that are looked at, in *best; *found is the feature, or d when none varies. */
+static ml_status search(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t *found,
+                        ml__tree_cut *best)
 {
     const size_t d = g->data->d, wanted = g->data->max_features;
-    size_t n_seen, n_useful = 0, feature = d;
+    size_t n_seen = 0, n_useful = 0, feature = d;
+    ml_status st = ML_OK;
 
     *best = (ml__tree_cut){.gain = -1};
-    for (n_seen = 0; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
+    if (g->is_large) {
+        for (; n_seen < wanted && g->data->draw_features; n_seen++)
+            (void)ml__draw_feature(g->features, g->swapped, d, n_seen, node->key);
+        n_seen = wanted;
+        st = search_together(g, node, wanted, &n_useful, &feature, best);
+    }
+    for (; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
         const double before = best->gain;
         size_t j = n_seen;
 
@@ -382,7 +514,8 @@ static size_t search(ml__column_grower *g, const open_node *node, const ml__tree
     }
     if (g->data->draw_features)
         ml__undo_draws(g->features, g->swapped, n_seen);
-    return feature;
+    *found = feature;
+    return st;
 }
 
 /* Two rows of different outputs: whatever parts them is the best split. */
@@ -486,19 +619,19 @@ static ml_status make_leaf(ml__column_grower *g, const open_node *node)
     ml_status st = ML_OK;
 
     if (known && *known) {
-        g->nodes[node->node] = (ml__tree_node){.feature = -1, .next = *known - 1};
+        g->growing.tree.nodes[node->node] = (ml__tree_node){.feature = -1, .next = *known - 1};
         return ML_OK;
     }
-    ML__TRY(make_room(&g->arena, (void **)&g->value, g->n_values, &g->value_capacity, K * sizeof *value));
-    value = g->value + g->n_values * K;
+    ML__TRY(ml__add_values(&g->growing, 1, &value));
     memset(value, 0, K * sizeof *value);
     if (g->data->classify)
         class_shares(g, node, value);
     else
         *value = mean_target(g, node);
-    g->nodes[node->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->n_values++};
+    g->growing.tree.nodes[node->node] =
+        (ml__tree_node){.feature = -1, .next = (uint32_t)(g->growing.tree.n_values - 1)};
     if (known)
-        *known = (uint32_t)g->n_values;
+        *known = (uint32_t)g->growing.tree.n_values;
 done:
     return st;
 }
@@ -516,11 +649,36 @@ static size_t count_bits(const uint64_t *mask, size_t n)
     return count;
 }
 
-static void move_rows(ml__column_grower *g, const open_node *node)
+static void move_ids(ml__column_grower *g, const open_node *node)
 {
-    g->kernels->tree_move(node->n, g->n_columns, g->columns + node->begin, g->stride, g->mask, g->spare);
     if (g->ids)
         g->kernels->tree_move_ids(node->n, g->ids + node->begin, g->mask, g->spare_ids);
+}
+
+static ml_status move_share(void *argument, size_t worker)
+{
+    sharing *job = argument;
+    ml__column_grower *g = job->g;
+    const open_node *node = job->node;
+
+    for (size_t j; next_piece(job, &j);)
+        if (j)
+            g->kernels->tree_move(node->n, 1, g->columns + (j - 1) * g->stride + node->begin, g->stride, g->mask,
+                                  g->helpers[worker]->spare);
+        else
+            move_ids(g, node);
+    return ML_OK;
+}
+
+static ml_status move_rows(ml__column_grower *g, const open_node *node)
+{
+    sharing job = {.g = g, .node = node, .n_pieces = 1 + g->n_columns};
+
+    if (g->is_large)
+        return share(&job, MOVE_NANOSECONDS * (double)node->n, move_share);
+    g->kernels->tree_move(node->n, g->n_columns, g->columns + node->begin, g->stride, g->mask, g->spare);
+    move_ids(g, node);
+    return ML_OK;
 }
 
 /* A child becomes a leaf at once, or is put aside. */
@@ -531,7 +689,7 @@ static ml_status add_child(ml__column_grower *g, const open_node *child)
 
     if (child->depth >= data->max_depth || child->n < data->min_samples_split || is_pure(g, child))
         return make_leaf(g, child);
-    ML__TRY(make_room(&g->arena, (void **)&g->open, g->n_open, &g->most_open, sizeof *g->open));
+    ML__TRY(ml__make_room(&g->arena, &g->open, g->n_open, 1, sizeof *g->open, &g->most_open));
     g->open[g->n_open++] = *child;
 done:
     return st;
@@ -540,7 +698,7 @@ done:
 static ml_status split(ml__column_grower *g, const open_node *node, size_t feature, uint32_t cut)
 {
     const uint8_t *code = codes_of(g, node, feature);
-    const uint32_t next = g->kernels->tree_next(node->n, code, cut), left_node = (uint32_t)g->n_nodes;
+    const uint32_t next = g->kernels->tree_next(node->n, code, cut), left_node = (uint32_t)g->growing.tree.n_nodes;
     const size_t n_left = g->kernels->tree_compare(node->n, code, cut, g->mask);
     const size_t n_first_left = count_bits(g->mask, node->n_first);
     const open_node left = {left_node, node->depth + 1, node->begin, n_left, n_first_left, ml__seed_mix(node->key, 0)};
@@ -552,10 +710,9 @@ static ml_status split(ml__column_grower *g, const open_node *node, size_t featu
                              ml__seed_mix(node->key, 1)};
     ml_status st;
 
-    move_rows(g, node);
-    ML__TRY(make_room(&g->arena, (void **)&g->nodes, g->n_nodes, &g->node_capacity, sizeof *g->nodes));
-    g->n_nodes += 2;
-    g->nodes[node->node] = (ml__tree_node){
+    ML__TRY(move_rows(g, node));
+    ML__TRY(ml__add_nodes(&g->growing, 2));
+    g->growing.tree.nodes[node->node] = (ml__tree_node){
         .feature = (int32_t)feature,
         .next = left_node,
         .threshold = g->data->random_thresholds ? g->threshold : ml__bins_threshold(g->bins, feature, cut, next),
@@ -572,35 +729,118 @@ static ml_status visit(ml__column_grower *g, const open_node *node)
     ml__tree_cut best;
     double scale, decreased;
     size_t feature;
+    ml_status st;
 
     if (node->n == 2 && !g->data->random_thresholds) {
         feature = search_pair(g, node, &best.code);
         decreased = decrease_of_pair(g, node);
     } else {
         describe(g, node, rows, &scale);
-        feature = search(g, node, rows, &best);
+        ML__TRY(search(g, node, rows, &feature, &best));
         decreased = decrease(g, rows, best.gain, scale);
     }
     if (feature == g->data->d)
         return make_leaf(g, node);
-    g->importance[feature] += decreased;
+    g->growing.tree.gain[node->node] = decreased;
     return split(g, node, feature, best.code);
+done:
+    return st;
 }
 
 /* ---- the tree ---- */
 
-static ml_status copy_tree(const ml__column_grower *g, ml__arena *arena, ml__tree *out)
+/* Open nodes, and what comes below them; those of at most `limit` rows are put aside. */
+static ml_status grow_open(ml__column_grower *g, size_t limit)
 {
     ml_status st = ML_OK;
 
-    out->n_nodes = g->n_nodes;
-    out->n_values = g->n_values;
-    ML__NEW(arena, out->nodes, g->n_nodes);
-    ML__NEW(arena, out->value, g->n_values * g->data->K);
-    ML__NEW(arena, out->importance, g->data->d);
-    memcpy(out->nodes, g->nodes, g->n_nodes * sizeof *out->nodes);
-    memcpy(out->value, g->value, g->n_values * g->data->K * sizeof *out->value);
-    memcpy(out->importance, g->importance, g->data->d * sizeof *out->importance);
+    while (g->n_open) {
+        const open_node node = g->open[--g->n_open];
+
+        if (node.n > limit)
+            ML__TRY(visit(g, &node));
+        else {
+            ML__TRY(ml__make_room(&g->arena, &g->aside, g->n_aside, 1, sizeof node, &g->most_aside));
+            g->aside[g->n_aside++] = node;
+        }
+    }
+done:
+    return st;
+}
+
+static void clear_tree(ml__column_grower *g)
+{
+    ml__growing_clear(&g->growing);
+    g->n_open = g->n_aside = 0;
+    if (g->row_of_class)
+        memset(g->row_of_class, 0, g->data->K * sizeof *g->row_of_class);
+}
+
+/* A subtree's rows in columns of one's own. */
+static void copy_rows(ml__column_grower *h, const ml__column_grower *g, const open_node *node)
+{
+    use_columns(h, h->own_columns, stride_of(h));
+    h->rows = workspace_of(h);
+    for (size_t j = 0; j < g->n_columns; j++)
+        memcpy(h->columns + j * h->stride, g->columns + j * g->stride + node->begin, node->n);
+    h->ids = h->own_ids;
+    if (h->ids)
+        memcpy(h->ids, g->ids + node->begin, node->n * sizeof *h->ids);
+}
+
+static ml_status grow_subtrees(void *argument, size_t worker)
+{
+    sharing *job = argument;
+    const ml__column_grower *g = job->g;
+    ml__column_grower *h = g->helpers[worker];
+    ml_status st = ML_OK;
+
+    clear_tree(h);
+    for (size_t i; next_piece(job, &i);) {
+        ml__subtree *subtree = &job->subtrees[i];
+        open_node node = g->aside[i];
+
+        copy_rows(h, g, &node);
+        node.node = (uint32_t)h->growing.tree.n_nodes;
+        node.begin = 0;
+        if (h->row_of_class)
+            memset(h->row_of_class, 0, h->data->K * sizeof *h->row_of_class);
+        ML__TRY(ml__subtree_begin(&h->growing, subtree));
+        ML__TRY(visit(h, &node));
+        ML__TRY(grow_open(h, 0));
+        ml__subtree_end(subtree);
+    }
+done:
+    return st;
+}
+
+static ml_status grow_subtrees_together(ml__column_grower *g, ml__arena *arena)
+{
+    sharing job = {.g = g, .n_pieces = g->n_aside};
+    ml_status st = ML_OK;
+
+    atomic_init(&job.next, 0);
+    ML__NEW(arena, job.subtrees, g->n_aside);
+    ML__TRY(ml__parallel_for(arena->context, g->n_helpers, grow_subtrees, &job));
+    for (size_t i = 0; i < g->n_aside; i++)
+        ML__TRY(ml__subtree_attach(&g->growing, g->aside[i].node, &job.subtrees[i]));
+done:
+    return st;
+}
+
+static ml_status grow_in_parts(ml__column_grower *g, ml__arena *arena)
+{
+    const size_t limit = ml__subtree_rows(g->data, g->m);
+    ml_status st;
+
+    g->is_large = g->n_helpers && limit < g->m;
+    ML__TRY(grow_open(g, limit < g->m ? limit : 0));
+    if (g->is_large)
+        return grow_subtrees_together(g, arena);
+    for (size_t i = 0; i < g->n_aside; i++) {
+        ML__TRY(visit(g, &g->aside[i]));
+        ML__TRY(grow_open(g, 0));
+    }
 done:
     return st;
 }
@@ -611,22 +851,15 @@ ml_status ml__columns_grow(ml__column_grower *g, ml__arena *arena, uint64_t key,
     ml_status st;
 
     *out = (ml__tree){0};
-    g->n_nodes = g->n_values = g->n_open = 0;
-    memset(g->importance, 0, g->data->d * sizeof *g->importance);
-    if (g->row_of_class)
-        memset(g->row_of_class, 0, g->data->K * sizeof *g->row_of_class);
+    clear_tree(g);
     ml__columns_draw(g->data, key, g->count);
-    fill_bag(g);
+    ML__TRY(fill_bag(g));
     root.n = g->m;
     root.n_first = g->data->K == 2 ? count_bits(g->mask, g->bins->n_first) : 0;
-    ML__TRY(make_room(&g->arena, (void **)&g->nodes, 0, &g->node_capacity, sizeof *g->nodes));
-    g->n_nodes = 1;
+    ML__TRY(ml__add_nodes(&g->growing, 1));
     ML__TRY(add_child(g, &root));
-    while (g->n_open) {
-        const open_node node = g->open[--g->n_open];
-        ML__TRY(visit(g, &node));
-    }
-    ML__TRY(copy_tree(g, arena, out));
+    ML__TRY(grow_in_parts(g, arena));
+    ML__TRY(ml__growing_copy(&g->growing, arena, g->data->d, out));
 done:
     return st;
 }

@@ -226,7 +226,7 @@ ml_status ml__tree_compact(ml__arena *scratch, ml__arena *arena, const ml__tree 
         if (node->is_set)
             copy_set(from, data, &to->nodes[at.to], to);
         to->n_nodes += 2;
-        to->importance[node->feature] += from->worth[at.from].gain;
+        to->importance[node->feature] += from->gain[at.from];
         stack[n_open++] = (struct place){node->next + 1, left + 1};
         stack[n_open++] = (struct place){node->next, left};
     }

@@ -193,7 +193,8 @@ done:
     return st;
 }
 
-static ml_status create_ranks(ml__arena *arena, const ml__tree_data *data, size_t m, ml__criterion *c)
+static ml_status create_ranks(ml__arena *arena, const ml__tree_data *data, size_t m, const ml__ranks *beside,
+                              ml__criterion *c)
 {
     uint64_t *keys, *other;
     ml_status st = ML_OK;
@@ -206,7 +207,10 @@ static ml_status create_ranks(ml__arena *arena, const ml__tree_data *data, size_
 
         ranks->keys = keys;
         ranks->other = other;
-        ML__NEW(arena, ranks->rank, data->n);
+        if (beside)
+            ranks->rank = beside[o].rank;
+        else
+            ML__NEW(arena, ranks->rank, data->n);
         ML__NEW(arena, ranks->t, m);
         ML__NEW(arena, ranks->all, m);
         ML__NEW(arena, ranks->left, m);
@@ -215,32 +219,77 @@ done:
     return st;
 }
 
+static ml_status create_sums(ml__arena *arena, const ml__tree_data *data, ml__sums *sums)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, sums->W, data->n_outputs);
+    if (data->classify)
+        ML__NEW(arena, sums->c, data->K);
+    else
+        ML__NEW(arena, sums->q, data->n_outputs);
+done:
+    return st;
+}
+
 ml_status ml__criterion_create(ml__arena *arena, const ml__tree_data *data, const int64_t *W, size_t m,
-                               ml__criterion *c)
+                               const ml__criterion *beside, ml__criterion *c)
 {
     const size_t n_outputs = data->n_outputs;
-    ml_status st;
+    ml_status st = ML_OK;
 
     *c = (ml__criterion){.data = data};
-    ML__TRY(weigh_outputs(arena, data, W, c));
-    ML__NEW(arena, c->all.W, n_outputs);
-    ML__NEW(arena, c->left.W, n_outputs);
-    if (data->classify) {
-        ML__NEW(arena, c->all.c, data->K);
-        ML__NEW(arena, c->left.c, data->K);
+    if (beside) { /* what is kept for each row */
+        c->W = beside->W;
+        c->W_stride = beside->W_stride;
+        c->q = beside->q;
+    } else
+        ML__TRY(weigh_outputs(arena, data, W, c));
+    ML__TRY(create_sums(arena, data, &c->all));
+    ML__TRY(create_sums(arena, data, &c->left));
+    if (data->classify)
         return ML_OK;
-    }
-    ML__NEW(arena, c->q, n_outputs * data->n);
-    ML__NEW(arena, c->all.q, n_outputs);
-    ML__NEW(arena, c->left.q, n_outputs);
+    if (!beside)
+        ML__NEW(arena, c->q, n_outputs * data->n);
     ML__NEW(arena, c->centre, n_outputs);
     ML__NEW(arena, c->least, n_outputs);
     ML__NEW(arena, c->largest, n_outputs);
     ML__NEW(arena, c->exponent, n_outputs);
     if (data->criterion == ML__ABSOLUTE_ERROR)
-        ML__TRY(create_ranks(arena, data, m, c));
+        ML__TRY(create_ranks(arena, data, m, beside ? beside->ranks : NULL, c));
 done:
     return st;
+}
+
+ml_status ml__criterion_create_follower(ml__arena *arena, const ml__tree_data *data, size_t m, ml__criterion *c)
+{
+    ml_status st;
+
+    *c = (ml__criterion){.data = data};
+    ML__TRY(create_sums(arena, data, &c->left));
+    if (data->criterion != ML__ABSOLUTE_ERROR)
+        return ML_OK;
+    ML__NEW(arena, c->ranks, data->n_outputs);
+    for (size_t o = 0; o < data->n_outputs; o++)
+        ML__NEW(arena, c->ranks[o].left, m);
+done:
+    return st;
+}
+
+void ml__criterion_follow(ml__criterion *c, const ml__criterion *leader)
+{
+    const ml__sums left = c->left;
+    ml__ranks *ranks = c->ranks;
+
+    *c = *leader;
+    c->left = left;
+    c->ranks = ranks;
+    for (size_t o = 0; ranks && o < c->data->n_outputs; o++) {
+        mass *left_of_ranks = ranks[o].left;
+
+        ranks[o] = leader->ranks[o];
+        ranks[o].left = left_of_ranks;
+    }
 }
 
 /* ---- a node ---- */

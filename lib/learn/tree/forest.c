@@ -2,8 +2,8 @@
 /*
  * Many trees from the same data: parameters to rules, trees in parallel, tensors.
  *
- * Each tree is a task of its own with a key made from the fit's seed and its number, so neither threads nor batches show
- * in the result. Between batches the monitor is told of each tree and the deadline is looked at. A context's memory limit
+ * Each tree has a key made from the fit's seed and its number, so neither threads nor batches show in the result. Trees are
+ * tasks as long as there is one for every thread; those that are left of a batch are grown by all threads together. Between batches the monitor is told of each tree and the deadline is looked at. A context's memory limit
  * ends growth too: what publishing the trees so far will take is held back, and trees beyond that are dropped.
  */
 #include <stdatomic.h>
@@ -358,6 +358,8 @@ typedef struct {
     bool *is_grown;              /* [n_trees] */
     ml__reserve reserve;
     size_t n_trees, n_grown, n_batch;
+    size_t n_apart;     /* trees of the batch that one thread grows */
+    bool shares;        /* is a tree worth several threads? */
     atomic_size_t next; /* tree of the batch */
 } forest;
 
@@ -385,7 +387,7 @@ static ml_status grow_tree(void *argument, size_t task)
 {
     forest *r = argument;
     const size_t t = r->n_grown + task;
-    ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), &r->trees[t]);
+    ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), 1, &r->trees[t]);
 
     if (st == ML_OK)
         st = collect_rows(r, t);
@@ -399,7 +401,7 @@ static ml_status grow_with(void *argument, size_t task)
     forest *r = argument;
     ml_status st = ML_OK;
 
-    for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_batch;) {
+    for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_apart;) {
         const size_t t = r->n_grown + i;
         st = ml__columns_grow(r->growers[task], &r->arenas[t], ml__tree_key(r->f, t), &r->trees[t]);
         if (st == ML_OK)
@@ -409,12 +411,42 @@ static ml_status grow_with(void *argument, size_t task)
     return st;
 }
 
+/* One tree after the other, each by all threads. */
+static ml_status grow_together(forest *r, size_t first, size_t end)
+{
+    const size_t n_threads = ml__n_threads(r->f->context);
+    ml_status st = ML_OK;
+
+    for (size_t t = first; t < end; t++) {
+        const uint64_t key = ml__tree_key(r->f, t);
+
+        if (r->by_columns)
+            ML__TRY(ml__columns_grow(r->growers[0], &r->arenas[t], key, &r->trees[t]));
+        else
+            ML__TRY(ml__tree_grow(&r->arenas[t], &r->data, key, n_threads, &r->trees[t]));
+        ML__TRY(collect_rows(r, t));
+        r->is_grown[t] = true;
+    }
+done:
+    return st;
+}
+
+/* As many trees at a time as there are threads; those that are left would keep some waiting. */
 static ml_status grow_batch(forest *r)
 {
-    if (!r->by_columns)
-        return ml__parallel_for(r->f->context, r->n_batch, grow_tree, r);
+    const size_t n_apart = r->shares ? r->n_batch - r->n_batch % ml__n_threads(r->f->context) : r->n_batch;
+    const size_t first_shared = r->n_grown + n_apart, end = r->n_grown + r->n_batch;
+    ml_status st;
+
+    r->n_apart = n_apart;
     atomic_store(&r->next, 0);
-    return ml__parallel_for(r->f->context, r->n_growers < r->n_batch ? r->n_growers : r->n_batch, grow_with, r);
+    if (r->by_columns)
+        ML__TRY(ml__parallel_for(r->f->context, r->n_growers < n_apart ? r->n_growers : n_apart, grow_with, r));
+    else
+        ML__TRY(ml__parallel_for(r->f->context, n_apart, grow_tree, r));
+    ML__TRY(grow_together(r, first_shared, end));
+done:
+    return st;
 }
 
 /* ---- memory ---- */
@@ -514,24 +546,36 @@ done:
     return st;
 }
 
+/* How many threads grow one tree together, if there is such a tree among n_new. */
+static size_t workers_of_tree(const forest *r, size_t n_new)
+{
+    const size_t n_threads = ml__n_threads(r->f->context);
+    const bool all_apart =
+        n_new % BATCH_TREES % n_threads == 0 && (n_new < BATCH_TREES || BATCH_TREES % n_threads == 0);
+
+    return r->shares && !all_apart ? n_threads : 1;
+}
+
 /* Codes, and for byte codes a workspace per thread. */
-static ml_status make_codes(forest *r, int64_t max_bins)
+static ml_status make_codes(forest *r, int64_t max_bins, size_t n_new)
 {
     ml__arena *scratch = r->f->scratch;
     const size_t n_threads = ml__n_threads(r->f->context);
     ml_status st = ML_OK;
 
     r->by_columns = fits_columns(&r->data, max_bins);
+    r->shares = n_threads > 1 && ml__subtree_rows(&r->data, r->data.n) < r->data.n;
     if (!r->by_columns) {
         r->data.X = ml__fit_matrix_f32(r->f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
         return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
     }
     ML__TRY(ml__bins_make(scratch, r->f->data, &r->data, (size_t)max_bins, &r->bins));
-    r->n_growers = n_threads < r->n_trees ? n_threads : r->n_trees;
+    r->n_growers = n_threads < r->n_trees ? n_threads : r->shares ? 1 : r->n_trees;
     ML__NEW(scratch, r->growers, r->n_growers);
     for (size_t i = 0; i < r->n_growers; i++)
-        ML__TRY(ml__column_grower_create(scratch, &r->data, &r->bins, &r->growers[i]));
+        ML__TRY(
+            ml__column_grower_create(scratch, &r->data, &r->bins, i ? 1 : workers_of_tree(r, n_new), &r->growers[i]));
 done:
     return st;
 }
@@ -591,10 +635,11 @@ done:
 static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
 {
     ml__fit *f = r->f;
+    const size_t n_kept = plan->warm_start ? ml__kept_trees(f) : 0;
     ml_status st;
 
     ML__TRY(set_data(f, plan, &r->data));
-    ML__TRY(make_codes(r, plan->rules->max_bins));
+    ML__TRY(make_codes(r, plan->rules->max_bins, n_kept < r->n_trees ? r->n_trees - n_kept : 0));
     if ((plan->oob_score || plan->keep_leaf_targets) && !r->data.X) {
         r->data.X = ml__fit_matrix_f32(f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
@@ -602,9 +647,9 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
     ML__TRY(make_trees(r));
     if (plan->warm_start)
         ML__TRY(ml__describe_draws(f, &r->data, r->by_columns, &r->draws));
-    if (plan->warm_start && ml__kept_trees(f)) {
+    if (n_kept) {
         ML__TRY(ml__keep_trees(f, plan, &r->draws, r->trees, r->arenas));
-        r->n_grown = ml__kept_trees(f);
+        r->n_grown = n_kept;
         ML__TRY(ml__parallel_for(f->context, r->n_grown, collect_kept, r));
     }
     open_reserve(r, plan->oob_score);

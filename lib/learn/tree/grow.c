@@ -15,17 +15,16 @@
  *             pruning): then all nodes have, with their impurity, and at the end what is not reached is left out
  *             (cost_complexity.c)
  * Randomness  each node has a key made from the tree's key and its path, so what a node draws depends on nothing else
+ * Threads     search the features of large nodes together, then each grows subtrees (growing.c); best first they search only
  * Cost        O(depth max_features m) for m rows, with a factor for the digits of the codes
  */
 #include <float.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "learn/tree/tree.h"
 
-enum {
-    WEIGHT_BITS = 52, /* doubles hold every sum of weights */
-    FIRST_CAPACITY = 64
-};
+enum { WEIGHT_BITS = 52 }; /* doubles hold every sum of weights */
 
 typedef struct {
     uint32_t node;
@@ -45,7 +44,8 @@ typedef struct {
     const double *value; /* [K] what is inherited below it; NULL as there */
 } candidate;
 
-typedef struct {
+typedef struct grower grower;
+struct grower {
     const ml__tree_data *data;
     ml__arena arena;
     int64_t *W;             /* [n] */
@@ -55,13 +55,17 @@ typedef struct {
     int root_unit;           /* of gains */
     ml__criterion criterion; /* at the node that is studied */
     ml__splitter splitter;
-    ml__tree tree;
-    size_t capacity, value_capacity, set_capacity; /* nodes, rows of values, words of sets */
+    ml__growing growing;
     visit *stack;
     candidate *heap; /* best first: the best in front, children of i are 2 i + 1 and 2 i + 2 */
     size_t n_open;   /* of either */
-    bool keeps_worth;
-} grower;
+    visit *aside;    /* roots of subtrees for later */
+    size_t n_aside, aside_capacity;
+    grower **helpers; /* [n_helpers] they search large nodes together and grow subtrees */
+    size_t n_helpers;
+    ml__criterion follower; /* of a helper, while it searches a node of the tree's grower */
+    ml__splitter searcher;
+};
 
 /* ---- the rows of the tree ---- */
 
@@ -121,19 +125,18 @@ done:
     return st;
 }
 
-static ml_status make_workspace(grower *g)
+/* For subtrees of at most m rows, beside the grower of the tree, or for that: beside NULL. */
+static ml_status make_workspace(grower *g, size_t m, const grower *beside)
 {
     const ml__tree_data *data = g->data;
-    const size_t longest = data->max_depth < g->m ? data->max_depth : g->m;
-    const size_t most_leaves = data->max_leaf_nodes < g->m ? data->max_leaf_nodes : g->m;
+    const size_t longest = data->max_depth < m ? data->max_depth : m;
+    const size_t most_leaves = data->max_leaf_nodes < m ? data->max_leaf_nodes : m;
     ml_status st;
 
-    ML__TRY(ml__criterion_create(&g->arena, data, g->W, g->m, &g->criterion));
+    ML__TRY(ml__criterion_create(&g->arena, data, g->W, m, beside ? &beside->criterion : NULL, &g->criterion));
     ML__TRY(ml__splitter_create(&g->arena, data, &g->criterion, g->W, g->m, &g->splitter));
     g->splitter.least_weight = data->min_weight_fraction_leaf * (double)g->W_tree;
-    ML__NEW(&g->arena, g->spare, g->m);
-    ML__NEW(&g->arena, g->tree.importance, data->d);
-    g->keeps_worth = ml__keeps_worth(data);
+    ML__NEW(&g->arena, g->spare, m);
     if (data->max_leaf_nodes)
         ML__NEW(&g->arena, g->heap, most_leaves + 2);
     else
@@ -142,57 +145,47 @@ done:
     return st;
 }
 
-/* ---- nodes ---- */
-
-static ml_status copy_nodes(ml__arena *arena, size_t capacity, const ml__tree *from, ml__tree *to)
+static void free_grower(grower *g)
 {
+    for (size_t w = 0; w < g->n_helpers; w++)
+        if (g->helpers[w])
+            free_grower(g->helpers[w]);
+    ml__growing_free(&g->growing);
+    ml__arena_free(&g->arena);
+}
+
+static ml_status make_helper(grower *g, size_t m, grower **out)
+{
+    grower *h;
     ml_status st = ML_OK;
 
-    ML__NEW(arena, to->nodes, capacity);
-    to->n_nodes = from->n_nodes;
-    if (from->n_nodes)
-        memcpy(to->nodes, from->nodes, from->n_nodes * sizeof *to->nodes);
+    ML__NEW(&g->arena, h, 1);
+    *out = h;
+    *h = (grower){.data = g->data, .W = g->W, .rows = g->rows, .m = g->m, .W_tree = g->W_tree};
+    ml__arena_init(&h->arena, g->arena.context);
+    ml__growing_init(&h->growing, g->data, g->arena.context);
+    ML__TRY(make_workspace(h, m, g));
+    ML__TRY(ml__criterion_create_follower(&h->arena, g->data, g->m, &h->follower));
+    h->searcher = h->splitter;
+    h->searcher.criterion = &h->follower;
 done:
     return st;
 }
 
-static ml_status copy_values(ml__arena *arena, size_t K, size_t capacity, const ml__tree *from, ml__tree *to)
+/* For subtrees of at most m rows. */
+static ml_status make_helpers(grower *g, size_t n_helpers, size_t m)
 {
     ml_status st = ML_OK;
 
-    ML__NEW(arena, to->value, capacity * K);
-    to->n_values = from->n_values;
-    if (from->n_values)
-        memcpy(to->value, from->value, from->n_values * K * sizeof *to->value);
-done:
-    return st;
-}
-
-static ml_status copy_worth(ml__arena *arena, size_t capacity, const ml__tree *from, ml__tree *to)
-{
-    ml_status st = ML_OK;
-
-    ML__NEW(arena, to->worth, capacity);
-    if (from->n_nodes)
-        memcpy(to->worth, from->worth, from->n_nodes * sizeof *to->worth);
-done:
-    return st;
-}
-
-/* New nodes; the outgrown tables stay in the arena, which at doubling costs as much again. */
-static ml_status add_nodes(grower *g, size_t count)
-{
-    ml__tree larger = g->tree;
-    ml_status st = ML_OK;
-
-    if (g->tree.n_nodes + count > g->capacity) {
-        g->capacity = g->capacity ? 2 * g->capacity : FIRST_CAPACITY;
-        ML__TRY(copy_nodes(&g->arena, g->capacity, &g->tree, &larger));
-        if (g->keeps_worth)
-            ML__TRY(copy_worth(&g->arena, g->capacity, &g->tree, &larger));
-        g->tree = larger;
+    ML__NEW(&g->arena, g->helpers, n_helpers);
+    ML__NEW(&g->arena, g->splitter.helpers, n_helpers);
+    g->n_helpers = n_helpers;
+    for (size_t w = 0; w < n_helpers; w++) {
+        ML__TRY(make_helper(g, m, &g->helpers[w]));
+        g->splitter.helpers[w] = &g->helpers[w]->searcher;
     }
-    g->tree.n_nodes += count;
+    g->splitter.n_helpers = n_helpers;
+    g->splitter.context = g->arena.context;
 done:
     return st;
 }
@@ -213,21 +206,16 @@ static void clip(const ml__tree_data *data, const visit *v, double *value)
 static ml_status make_leaf(grower *g, const visit *v)
 {
     const ml__tree_data *data = g->data;
-    ml__tree larger = g->tree;
+    const uint32_t row = (uint32_t)g->growing.tree.n_values;
     double *value;
-    ml_status st = ML_OK;
+    ml_status st;
 
-    if (g->tree.n_values == g->value_capacity) {
-        g->value_capacity = g->value_capacity ? 2 * g->value_capacity : FIRST_CAPACITY;
-        ML__TRY(copy_values(&g->arena, data->K, g->value_capacity, &g->tree, &larger));
-        g->tree = larger;
-    }
-    g->tree.nodes[v->node] = (ml__tree_node){.feature = -1, .next = (uint32_t)g->tree.n_values};
-    if (g->keeps_worth)
-        g->tree.worth[v->node] = (ml__node_worth){
+    ML__TRY(ml__add_values(&g->growing, 1, &value));
+    g->growing.tree.nodes[v->node] = (ml__tree_node){.feature = -1, .next = row};
+    if (g->growing.keeps_worth)
+        g->growing.tree.worth[v->node] = (ml__node_worth){
             .risk = ml__criterion_risk(&g->criterion, g->rows + v->begin, v->end - v->begin, (double)g->W_tree),
-            .value = (uint32_t)g->tree.n_values};
-    value = g->tree.value + g->tree.n_values++ * data->K;
+            .value = row};
     ml__criterion_value(&g->criterion, v->inherited, value);
     if (data->monotonic)
         clip(data, v, value);
@@ -241,28 +229,6 @@ static double decrease(const grower *g, double gain)
     return ldexp(gain / (double)g->W_tree, ml__criterion_unit(&g->criterion));
 }
 
-/* The set of the candidate's split behind those there are. */
-static ml_status add_set(grower *g, candidate *c)
-{
-    const size_t n_words = ml__set_words(g->data->n_categories[c->split.feature]);
-    uint32_t *sets;
-    ml_status st = ML_OK;
-
-    if (g->tree.n_set_words + n_words > g->set_capacity) {
-        g->set_capacity = 2 * g->set_capacity + n_words + FIRST_CAPACITY;
-        ML__NEW(&g->arena, sets, g->set_capacity);
-        if (g->tree.n_set_words)
-            memcpy(sets, g->tree.sets, g->tree.n_set_words * sizeof *sets);
-        g->tree.sets = sets;
-    }
-    ML__CHECK(g->tree.n_set_words <= UINT32_MAX - n_words, ML_E_LIMIT, "sets of categories take more than 2^32 words");
-    memcpy(g->tree.sets + g->tree.n_set_words, g->splitter.set, n_words * sizeof *g->tree.sets);
-    c->set = (uint32_t)g->tree.n_set_words;
-    g->tree.n_set_words += n_words;
-done:
-    return st;
-}
-
 static bool goes_left(const grower *g, const candidate *c, uint32_t row)
 {
     const ml__tree_data *data = g->data;
@@ -272,7 +238,7 @@ static bool goes_left(const grower *g, const candidate *c, uint32_t row)
     if (code == data->codes.missing[split->feature])
         return split->missing_left;
     if (split->is_set)
-        return ml__in_set(g->tree.sets + c->set, (uint32_t)data->X[(size_t)row * data->d + split->feature]);
+        return ml__in_set(g->growing.tree.sets + c->set, (uint32_t)data->X[(size_t)row * data->d + split->feature]);
     return code <= split->code;
 }
 
@@ -308,19 +274,18 @@ static ml_status split_node(grower *g, const candidate *c, visit children[2])
     const visit *v = &c->visit;
     const ml__split *split = &c->split;
     const size_t middle = partition(g, c);
-    const uint32_t left = (uint32_t)g->tree.n_nodes;
+    ml__tree *tree = &g->growing.tree;
+    const uint32_t left = (uint32_t)tree->n_nodes;
     ml_status st;
 
-    ML__TRY(add_nodes(g, 2));
-    g->tree.nodes[v->node] = (ml__tree_node){.feature = (int32_t)split->feature,
-                                             .next = left,
-                                             .threshold = split->threshold,
-                                             .is_set = split->is_set,
-                                             .set = c->set,
-                                             .missing_left = split->missing_left};
-    g->tree.importance[split->feature] += c->gain;
-    if (g->keeps_worth)
-        g->tree.worth[v->node].gain = c->gain;
+    ML__TRY(ml__add_nodes(&g->growing, 2));
+    tree->nodes[v->node] = (ml__tree_node){.feature = (int32_t)split->feature,
+                                           .next = left,
+                                           .threshold = split->threshold,
+                                           .is_set = split->is_set,
+                                           .set = c->set,
+                                           .missing_left = split->missing_left};
+    tree->gain[v->node] = c->gain;
     for (uint32_t side = 0; side < 2; side++) {
         children[side] = *v;
         children[side].node = left + side;
@@ -344,18 +309,16 @@ static bool may_split(const grower *g, const visit *v)
            (double)g->splitter.W_node >= 2 * g->splitter.least_weight;
 }
 
-static ml__split find_split(grower *g, const visit *v)
+static ml_status find_split(grower *g, const visit *v, ml__split *split)
 {
-    ml__split split = {.gain = -1};
-
     g->splitter.lower = v->lower;
     g->splitter.upper = v->upper;
     g->splitter.W_node = 0;
     for (size_t p = v->begin; p < v->end && g->splitter.least_weight > 0; p++)
         g->splitter.W_node += g->W[g->rows[p]];
-    if (may_split(g, v))
-        split = ml__best_split(&g->splitter, g->rows + v->begin, v->end - v->begin, v->key);
-    return split;
+    if (!may_split(g, v))
+        return ML_OK;
+    return ml__best_split(&g->splitter, g->rows + v->begin, v->end - v->begin, v->key, split);
 }
 
 /* What a split needs of the splitter and the criterion, which will stand at other nodes when it is made. */
@@ -365,7 +328,8 @@ static ml_status keep_split(grower *g, candidate *c)
     ml_status st = ML_OK;
 
     if (c->split.is_set)
-        ML__TRY(add_set(g, c));
+        ML__TRY(
+            ml__add_set(&g->growing, ml__set_words(g->data->n_categories[c->split.feature]), g->splitter.set, &c->set));
     if (g->data->has) {
         ML__NEW(&g->arena, value, g->data->K);
         ml__criterion_value(&g->criterion, c->visit.inherited, value);
@@ -381,18 +345,18 @@ static ml_status study_node(grower *g, const visit *v, candidate *c)
     const bool same = ml__criterion_set(&g->criterion, g->rows + v->begin, v->end - v->begin);
     ml_status st = ML_OK;
 
-    if (!v->node)
+    if (!v->depth)
         g->root_unit = ml__criterion_unit(&g->criterion);
     *c = (candidate){.visit = *v, .split.gain = -1};
     if (!same)
-        c->split = find_split(g, v);
+        ML__TRY(find_split(g, v, &c->split));
     c->decrease = decrease(g, c->split.gain);
     c->gain = ldexp(c->split.gain, ml__criterion_unit(&g->criterion) - g->root_unit);
     if (c->split.gain >= 0 && c->decrease + DBL_EPSILON < g->data->min_impurity_decrease)
         c->split.gain = -1;
     if (c->split.gain >= 0)
         ML__TRY(keep_split(g, c));
-    if (g->keeps_worth || c->split.gain < 0)
+    if (g->growing.keeps_worth || c->split.gain < 0)
         ML__TRY(make_leaf(g, v));
 done:
     return st;
@@ -400,7 +364,8 @@ done:
 
 /* ---- orders of growth ---- */
 
-static ml_status grow_depth_first(grower *g, const visit *root)
+/* Below this node; nodes of at most `limit` rows are put aside. */
+static ml_status grow_depth_first(grower *g, const visit *root, size_t limit)
 {
     visit children[2];
     candidate c;
@@ -410,6 +375,11 @@ static ml_status grow_depth_first(grower *g, const visit *root)
     while (g->n_open) {
         const visit v = g->stack[--g->n_open];
 
+        if (v.end - v.begin <= limit) {
+            ML__TRY(ml__make_room(&g->arena, &g->aside, g->n_aside, 1, sizeof v, &g->aside_capacity));
+            g->aside[g->n_aside++] = v;
+            continue;
+        }
         ML__TRY(study_node(g, &v, &c));
         if (c.split.gain < 0)
             continue;
@@ -417,6 +387,63 @@ static ml_status grow_depth_first(grower *g, const visit *root)
         g->stack[g->n_open++] = children[1];
         g->stack[g->n_open++] = children[0];
     }
+done:
+    return st;
+}
+
+typedef struct {
+    grower *g;
+    ml__subtree *subtrees; /* [n_aside] */
+    atomic_size_t next;
+} subtree_job;
+
+/* Subtrees, one after the other, as long as there are any that nobody has taken. */
+static ml_status grow_subtrees(void *argument, size_t worker)
+{
+    subtree_job *job = argument;
+    grower *g = job->g, *h = g->helpers[worker];
+    ml_status st = ML_OK;
+
+    h->root_unit = g->root_unit;
+    for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < g->n_aside;) {
+        visit v = g->aside[i];
+
+        v.node = (uint32_t)h->growing.tree.n_nodes;
+        ML__TRY(ml__subtree_begin(&h->growing, &job->subtrees[i]));
+        ML__TRY(grow_depth_first(h, &v, 0));
+        ml__subtree_end(&job->subtrees[i]);
+    }
+done:
+    return st;
+}
+
+static ml_status grow_subtrees_together(grower *g)
+{
+    subtree_job job = {.g = g};
+    ml_status st = ML_OK;
+
+    atomic_init(&job.next, 0);
+    ML__NEW(&g->arena, job.subtrees, g->n_aside);
+    ML__TRY(ml__parallel_for(g->arena.context, g->n_helpers, grow_subtrees, &job));
+    for (size_t i = 0; i < g->n_aside; i++)
+        ML__TRY(ml__subtree_attach(&g->growing, g->aside[i].node, &job.subtrees[i]));
+done:
+    return st;
+}
+
+/* Large nodes, then the subtrees below them. */
+static ml_status grow_in_parts(grower *g, const visit *root)
+{
+    const size_t limit = ml__subtree_rows(g->data, g->m);
+    ml_status st;
+
+    if (limit >= g->m)
+        return grow_depth_first(g, root, 0);
+    ML__TRY(grow_depth_first(g, root, limit));
+    if (g->n_helpers)
+        return grow_subtrees_together(g);
+    for (size_t i = 0; i < g->n_aside; i++)
+        ML__TRY(grow_depth_first(g, &g->aside[i], 0));
 done:
     return st;
 }
@@ -480,56 +507,46 @@ done:
 
 /* ---- the tree ---- */
 
-static ml_status copy_tree(const grower *g, ml__arena *arena, ml__tree *out)
-{
-    const ml__tree_data *data = g->data;
-    ml_status st;
-
-    ML__TRY(copy_nodes(arena, g->tree.n_nodes, &g->tree, out));
-    ML__TRY(copy_values(arena, data->K, g->tree.n_values, &g->tree, out));
-    out->n_set_words = g->tree.n_set_words;
-    ML__NEW(arena, out->sets, g->tree.n_set_words);
-    if (g->tree.n_set_words)
-        memcpy(out->sets, g->tree.sets, g->tree.n_set_words * sizeof *out->sets);
-    ML__NEW(arena, out->importance, data->d);
-    memcpy(out->importance, g->tree.importance, data->d * sizeof *out->importance);
-done:
-    return st;
-}
-
-/* The tree that is left of one whose nodes all have values. */
+/* The tree that is left of one whose nodes all have values, or of one in parts; the order of growth does not show. */
 static ml_status finish_tree(grower *g, ml__arena *arena, ml__tree *out)
 {
     const ml__tree_data *data = g->data;
+    ml__tree *tree = &g->growing.tree;
     ml__pruning_path *path = data->pruning_path ? &out->path : NULL;
     ml_status st = ML_OK;
 
     if (path) {
-        ML__NEW(arena, path->ccp_alpha, g->tree.n_nodes);
-        ML__NEW(arena, path->impurity, g->tree.n_nodes);
+        ML__NEW(arena, path->ccp_alpha, tree->n_nodes);
+        ML__NEW(arena, path->impurity, tree->n_nodes);
     }
     if (path || data->ccp_alpha > 0)
-        ML__TRY(ml__tree_prune(&g->arena, &g->tree, data->ccp_alpha, ml__risk_unit(data), path));
-    ML__TRY(ml__tree_compact(&g->arena, arena, &g->tree, data, out));
+        ML__TRY(ml__tree_prune(&g->arena, tree, data->ccp_alpha, ml__risk_unit(data), path));
+    ML__TRY(ml__tree_compact(&g->arena, arena, tree, data, out));
 done:
     return st;
 }
 
-ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out)
+ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, size_t n_workers, ml__tree *out)
 {
     grower g = {.data = data};
     visit root = {.key = ml__seed_mix(key, 1), .lower = -INFINITY, .upper = INFINITY, .inherited = data->prior};
+    size_t limit;
     ml_status st;
 
     *out = (ml__tree){0};
     ml__arena_init(&g.arena, arena->context);
+    ml__growing_init(&g.growing, data, arena->context);
     ML__TRY(sample_rows(&g, key));
-    ML__TRY(make_workspace(&g));
-    ML__TRY(add_nodes(&g, 1));
+    ML__TRY(make_workspace(&g, g.m, NULL));
+    limit = ml__subtree_rows(data, g.m);
+    if (n_workers > 1 && limit < g.m)
+        ML__TRY(make_helpers(&g, n_workers, limit));
+    ML__TRY(ml__add_nodes(&g.growing, 1));
     root.end = g.m;
-    ML__TRY(data->max_leaf_nodes ? grow_best_first(&g, &root) : grow_depth_first(&g, &root));
-    ML__TRY(g.keeps_worth ? finish_tree(&g, arena, out) : copy_tree(&g, arena, out));
+    ML__TRY(data->max_leaf_nodes ? grow_best_first(&g, &root) : grow_in_parts(&g, &root));
+    ML__TRY(g.growing.keeps_worth || g.n_aside ? finish_tree(&g, arena, out)
+                                               : ml__growing_copy(&g.growing, arena, data->d, out));
 done:
-    ml__arena_free(&g.arena);
+    free_grower(&g);
     return st;
 }

@@ -24,9 +24,12 @@
  *             bounds that the splits above set (see grow.c)
  */
 #include <float.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "learn/tree/tree.h"
+
+enum { LEAST_CELLS = 1 << 12 }; /* rows times features of a node that is searched together: some tens of microseconds */
 
 float ml__threshold_between(float a, float b)
 {
@@ -393,18 +396,94 @@ void ml__undo_draws(uint32_t *features, const uint32_t *swapped, size_t n_drawn)
     }
 }
 
-ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key)
+/* ---- together ---- */
+
+/* A node whose first `n_features` features, in the order that was drawn, are searched by whoever comes first. */
+typedef struct {
+    const ml__splitter *s;
+    const uint32_t *rows;
+    size_t m, n_features;
+    uint64_t key;
+    atomic_size_t next;
+} search_job;
+
+static uint64_t random_of(const ml__splitter *s, uint64_t key, size_t j)
+{
+    return s->data->random_thresholds ? ml__random_at(key, s->data->d + j) : 0;
+}
+
+static ml_status search_share(void *argument, size_t worker)
+{
+    search_job *job = argument;
+    const ml__splitter *s = job->s;
+    ml__splitter *helper = s->helpers[worker];
+    size_t n_useful = 0;
+
+    helper->found = (ml__split){.gain = -1};
+    ml__criterion_follow(helper->criterion, s->criterion);
+    helper->lower = s->lower;
+    helper->upper = s->upper;
+    helper->W_node = s->W_node;
+    helper->least_weight = s->least_weight;
+    for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n_features;) {
+        const size_t j = s->features[i];
+        const double before = helper->found.gain;
+
+        n_useful += search_feature(helper, j, job->rows, job->m, random_of(s, job->key, j), &helper->found);
+        if (helper->found.gain > before)
+            helper->place = i;
+    }
+    helper->n_useful = n_useful;
+    return ML_OK;
+}
+
+/* As one would find it: of equal gains that of the first feature. n_useful: features that are not constant. */
+static ml_status search_together(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key, size_t n_features,
+                                 size_t *n_useful, ml__split *best)
+{
+    search_job job = {.s = s, .rows = rows, .m = m, .n_features = n_features, .key = key};
+    const ml__splitter *winner = NULL;
+    ml_status st;
+
+    atomic_init(&job.next, 0);
+    ML__TRY(ml__parallel_for(s->context, s->n_helpers, search_share, &job));
+    for (size_t w = 0; w < s->n_helpers; w++) {
+        const ml__splitter *helper = s->helpers[w];
+        const double gain = helper->found.gain;
+
+        *n_useful += helper->n_useful;
+        if (gain >= 0 &&
+            (!winner || gain > winner->found.gain || (gain == winner->found.gain && helper->place < winner->place)))
+            winner = helper;
+    }
+    if (!winner)
+        return ML_OK;
+    *best = winner->found;
+    if (best->is_set)
+        memcpy(s->set, winner->set, ml__set_words(s->data->n_categories[best->feature]) * sizeof *s->set);
+done:
+    return st;
+}
+
+ml_status ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key, ml__split *best)
 {
     const size_t d = s->data->d, wanted = s->data->max_features;
     const bool draws = s->data->draw_features;
-    ml__split best = {.gain = -1};
-    size_t n_seen, n_useful = 0;
+    size_t n_seen = 0, n_useful = 0;
+    ml_status st = ML_OK;
 
-    for (n_seen = 0; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
+    *best = (ml__split){.gain = -1};
+    if (s->n_helpers && (double)m * (double)wanted >= LEAST_CELLS) {
+        for (; n_seen < wanted && draws; n_seen++)
+            (void)ml__draw_feature(s->features, s->swapped, d, n_seen, key);
+        n_seen = wanted;
+        st = search_together(s, rows, m, key, wanted, &n_useful, best);
+    }
+    for (; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
         const size_t j = draws ? ml__draw_feature(s->features, s->swapped, d, n_seen, key) : n_seen;
-        n_useful += search_feature(s, j, rows, m, s->data->random_thresholds ? ml__random_at(key, d + j) : 0, &best);
+        n_useful += search_feature(s, j, rows, m, random_of(s, key, j), best);
     }
     if (draws)
         ml__undo_draws(s->features, s->swapped, n_seen);
-    return best;
+    return st;
 }

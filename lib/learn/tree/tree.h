@@ -10,6 +10,7 @@
  *     criterion.c      what a split is worth and what a node predicts
  *     split.c          the best split of a node among ranks
  *     grow.c           one tree from ranks, with every rule there is
+ *     growing.c        a tree while it grows, and its subtrees, which threads share
  *     cost_complexity.c  a tree without its weakest links
  *     forest.c         many trees in parallel, and their parameters
  *     out_of_bag.c     what a forest predicts for rows it has not seen
@@ -206,7 +207,6 @@ static inline bool ml__in_set(const uint32_t *set, uint32_t category)
 /* What pruning knows of a node. */
 typedef struct ml__node_worth {
     double risk;    /* see ml__criterion_risk() */
-    double gain;    /* of its split, for the importances */
     uint32_t value; /* its row of values */
 } ml__node_worth;
 
@@ -227,6 +227,7 @@ typedef struct ml__tree {
     size_t n_nodes, n_values;
     ml__tree_node *nodes; /* [n_nodes] */
     double *value;        /* [n_values x K] of the leaves: shares of the classes, or the mean or median */
+    double *gain;         /* [n_nodes] in growth: what the splits gained, for the importances */
     double *importance;   /* [d] what the splits on each feature gained */
     size_t n_set_words;
     uint32_t *sets;        /* [n_set_words] */
@@ -248,8 +249,55 @@ double ml__class_factor(const ml__tree_data *data, const double *weight, size_t 
 
 /* How often each row is in the sample of this key; count [n] is cleared. */
 void ml__tree_draw(const ml__tree_data *data, uint64_t key, uint32_t *count);
-/* Grow the tree of this key; the result is in `arena`. */
-ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, ml__tree *out);
+/* Grow the tree of this key by n_workers threads; the result is in `arena`. */
+ml_status ml__tree_grow(ml__arena *arena, const ml__tree_data *data, uint64_t key, size_t n_workers, ml__tree *out);
+
+/* ---- growing.c ---- */
+
+/* A tree with tables that grow; `tree` has no importances. */
+typedef struct ml__growing {
+    ml__arena arena;
+    size_t K;
+    bool keeps_worth;
+    ml__tree tree;
+    size_t node_capacity, value_capacity, set_capacity;
+    uint32_t *stack; /* workspace */
+} ml__growing;
+
+void ml__growing_init(ml__growing *g, const ml__tree_data *data, ml_context *context);
+/* An empty tree again, in the same tables. */
+void ml__growing_clear(ml__growing *g);
+void ml__growing_free(ml__growing *g);
+/* Room for `count` more elements of `size` bytes in *table, a pointer to n; what is outgrown stays in the arena. */
+ml_status ml__make_room(ml__arena *arena, void *table, size_t n, size_t count, size_t size, size_t *capacity);
+ml_status ml__enlarge_nodes(ml__growing *g, size_t count);
+static inline ml_status ml__add_nodes(ml__growing *g, size_t count)
+{
+    const ml_status st = g->tree.n_nodes + count > g->node_capacity ? ml__enlarge_nodes(g, count) : ML_OK;
+
+    g->tree.n_nodes += st == ML_OK ? count : 0;
+    return st;
+}
+/* `count` more rows of values, which are not cleared. */
+ml_status ml__add_values(ml__growing *g, size_t count, double **value);
+ml_status ml__add_set(ml__growing *g, size_t n_words, const uint32_t *set, uint32_t *first);
+/* The tree in tables that fit, with its importances. */
+ml_status ml__growing_copy(ml__growing *g, ml__arena *arena, size_t d, ml__tree *out);
+
+/* Nodes of a tree of m rows with at most so many are grown after the others, each a task for one thread. */
+size_t ml__subtree_rows(const ml__tree_data *data, size_t m);
+
+/* What one subtree added to a tree, whose `node` is its root. */
+typedef struct ml__subtree {
+    const ml__growing *in;
+    size_t node, n_nodes, value, n_values, set_word, n_set_words;
+} ml__subtree;
+
+/* Begin with its root, a node that is not written yet. */
+ml_status ml__subtree_begin(ml__growing *in, ml__subtree *s);
+void ml__subtree_end(ml__subtree *s);
+/* Copy it into another tree, where `node` becomes its root. */
+ml_status ml__subtree_attach(ml__growing *to, uint32_t node, const ml__subtree *s);
 
 /* ---- cost_complexity.c ---- */
 
@@ -299,8 +347,9 @@ typedef struct ml__column_grower ml__column_grower;
 void ml__columns_draw(const ml__tree_data *data, uint64_t key, uint8_t *count);
 /* Are codes gathered by row numbers, instead of moved? */
 bool ml__columns_gather(size_t d, size_t max_features);
-/* The grower is in `arena`; its workspace is to be freed also when this fails. */
-ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins,
+/* For trees that n_workers threads grow together. The grower is in `arena`; its workspace is to be freed also when this
+ * fails. */
+ml_status ml__column_grower_create(ml__arena *arena, const ml__tree_data *data, const ml__bins *bins, size_t n_workers,
                                    ml__column_grower **out);
 void ml__column_grower_free(ml__column_grower *grower);
 /* Grow the tree of this key; the result is in `arena`. */
@@ -330,9 +379,14 @@ typedef struct ml__criterion {
     ml__ranks *ranks;                 /* [O] for absolute_error */
 } ml__criterion;
 
-/* For a tree of m rows with these weights. */
+/* For a tree of m rows with these weights. `beside`: NULL, or a criterion that stands at other rows of the tree and may do
+ * so at the same time. */
 ml_status ml__criterion_create(ml__arena *arena, const ml__tree_data *data, const int64_t *W, size_t m,
-                               ml__criterion *c);
+                               const ml__criterion *beside, ml__criterion *c);
+/* A criterion for ml__criterion_follow(), in a tree of m rows. */
+ml_status ml__criterion_create_follower(ml__arena *arena, const ml__tree_data *data, size_t m, ml__criterion *c);
+/* Stand where `leader` stands, as long as it stays there, with a left side of its own. */
+void ml__criterion_follow(ml__criterion *c, const ml__criterion *leader);
 /* Go to a node; nothing is left yet. True when no output varies in it. */
 bool ml__criterion_set(ml__criterion *c, const uint32_t *rows, size_t m);
 void ml__criterion_clear_left(ml__criterion *c);
@@ -394,6 +448,15 @@ static inline void ml__criterion_move_left(ml__criterion *c, uint32_t row)
 uint32_t ml__draw_feature(uint32_t *features, uint32_t *swapped, size_t d, size_t i, uint64_t key);
 void ml__undo_draws(uint32_t *features, const uint32_t *swapped, size_t n_drawn);
 
+typedef struct ml__split {
+    double gain;            /* as ml__criterion_gain(); -1: none found */
+    uint32_t feature, code; /* rows up to this code go left, */
+    bool missing_left;      /* and those without a value if this is set */
+    float threshold;
+    bool is_set;   /* instead, the categories in the splitter's set go left */
+    double middle; /* between what the sides predict; monotone trees only */
+} ml__split;
+
 /* A tree under construction, as far as the search for a split needs it. */
 typedef struct ml__splitter {
     const ml__tree_data *data;
@@ -410,22 +473,20 @@ typedef struct ml__splitter {
     uint32_t *set;                      /* of the best split, if it has one */
     uint64_t *keys, *other;             /* [n] code << 32 | row */
     uint32_t *features, *swapped;       /* [d] the identity between calls; see draw_feature() */
+    /* large nodes are searched together with these, who follow the criterion */
+    ml_context *context;
+    struct ml__splitter **helpers; /* [n_helpers] */
+    size_t n_helpers;
+    ml__split found; /* by a helper, the best of its features; */
+    size_t place;    /* which of them in the order of all */
+    size_t n_useful; /* of them that are not constant */
 } ml__splitter;
-
-typedef struct ml__split {
-    double gain;            /* as ml__criterion_gain(); -1: none found */
-    uint32_t feature, code; /* rows up to this code go left, */
-    bool missing_left;      /* and those without a value if this is set */
-    float threshold;
-    bool is_set;   /* instead, the categories in the splitter's set go left */
-    double middle; /* between what the sides predict; monotone trees only */
-} ml__split;
 
 /* For trees of m rows. */
 ml_status ml__splitter_create(ml__arena *arena, const ml__tree_data *data, ml__criterion *criterion, const int64_t *W,
                               size_t m, ml__splitter *s);
 /* The split of rows[m], where the criterion stands, with the largest gain; `key` is the node's. */
-ml__split ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key);
+ml_status ml__best_split(ml__splitter *s, const uint32_t *rows, size_t m, uint64_t key, ml__split *best);
 /* In [a, b) for a < b, uniform. */
 float ml__draw_threshold(float a, float b, uint64_t random);
 /* The largest float that is not above the mean of a and b: a <= t < b for a < b. */
