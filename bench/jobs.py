@@ -37,7 +37,7 @@ MNIST, MNIST_X = ("mnist", True), ("mnist", False)
 WIDE = ("classification", 100000, 28, 2, 14, 20000, "f8")
 BROAD = ("classification", 2000, 5000, 2, 50, 500, "f8")
 BROAD_REALS = ("regression", 2000, 5000, 500, 50)
-MANY_CLASSES = ("classification", 20000, 20, 200, 15, 5000, "f8")
+MANY_CLASSES = ("clusters", 20000, 20, 200, 5000, "f8")
 SMALL = ("classification", 1000, 20, 3, 5, 1000, "f8")
 TINY = ("classification", 800, 20, 3, 10, 200, "f4")
 BOSTON_NET = ("boston", "f4")
@@ -96,7 +96,7 @@ JOBS = [
     forest("forest-wide", "forest, train: 2000×5000, 2 classes", BROAD, [SK, "ranger", "xgboost"], 1.2, floor=0.5),
     Job("forest-wide-reals", "forest of 10 trees, train: 2000×5000, all features", BROAD_REALS, "task=forest trees=10",
         "kind=random_forest param=n_estimators:10", [SK, "ranger"], 5, limit=FOREST.replace("sqrt(d)", "d"), score="R²"),
-    forest("forest-classes", "forest, train: 20000×20, 200 classes", MANY_CLASSES, ["ranger", SK], 2.0, floor=0.01),
+    forest("forest-classes", "forest, train: 20000×20, 200 classes", MANY_CLASSES, ["ranger", SK], 2.0, floor=0.3),
     Job("tree-100k", "decision tree, exact: 100000×28, 2 classes", WIDE, "task=tree", "kind=decision_tree", [SK], 0.5,
         limit="n*d*D*C_H/(f*t)", floor=0.7),
     forest("forest-predict", "forest, predict: the 100000×28 forest, 20000 rows", WIDE, [SK, "ranger"], 0.017,

@@ -63,6 +63,11 @@ class Tables:
                                                    random_state=42)
         return self._split(key, classes, X, y, n, dtype)
 
+    def clusters(self, key: str, n: int, d: int, classes: int, n_test: int, dtype: str) -> str:
+        n, n_test = self._rows(n), self._rows(n_test)
+        X, y = self._generators().make_blobs(n + n_test, d, centers=classes, cluster_std=4.0, random_state=42)
+        return self._split(key, classes, X, y, n, dtype)
+
     def blobs(self, key: str, n: int, d: int, centers: int, dtype: str) -> str:
         X, _ = self._generators().make_blobs(self._rows(n), d, centers=centers, cluster_std=3.0, random_state=42)
         return self._write(key, 0, X, dtype=dtype)
