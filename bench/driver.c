@@ -10,6 +10,8 @@
  *   score                        score=… and what there is to know about the fitted model
  *   quit
  *
+ * Of the verb row, callers=8 makes so many threads predict at once, each `loops` rows of the same model.
+ *
  * A run starts from the caller's matrix: making a dataset of it (checks included) is inside the time, as it is for peers.
  * Files: x, y raw row-major numbers, dtype f4 or f8, rows n x d; y always f8, n x outputs; xt, yt the same for testing.
  */
@@ -17,11 +19,12 @@
 #include "protocol.h"
 
 #include <invar/ml.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_ROWS = 1000, MAX_CLASSES = 64 };
+enum { DEPTH_ROWS = 1000, MAX_CLASSES = 64, MAX_CALLERS = 64 };
 
 /* ---- the prepared job ---- */
 
@@ -193,26 +196,61 @@ static ml_status run_predict(job *j, size_t loops)
     return st;
 }
 
+/* One of those who ask for single rows of one model at the same time. */
+typedef struct {
+    const job *job;
+    const double *x; /* [n_values] */
+    size_t loops, n_values, first;
+    ml_status st;
+} caller;
+
 /* One row after the other, as they come to an application: numbers in, probabilities out. */
+static void *call_rows(void *argument)
+{
+    caller *c = argument;
+    const job *j = c->job;
+    const size_t width = ml_model_width(j->model, ML_PREDICT_PROBA), n_scratch = ml_model_scratch_size(j->model);
+    double *out = malloc(width * sizeof *out), *scratch = malloc(n_scratch + 1);
+
+    c->st = out && scratch ? ML_OK : ML_E_MEMORY;
+    for (size_t i = 0, at = c->first; i < c->loops && c->st == ML_OK; i++) {
+        c->st = ml_model_predict_row(j->model, ML_PREDICT_PROBA, c->x + at, j->d, out, width, scratch, n_scratch);
+        at = at + j->d < c->n_values ? at + j->d : 0;
+    }
+    free(out);
+    free(scratch);
+    return NULL;
+}
+
+/* Seconds until all have their rows, per row of one of them. */
 static ml_status run_row(job *j, size_t loops)
 {
-    const size_t width = ml_model_width(j->model, ML_PREDICT_PROBA), n_scratch = ml_model_scratch_size(j->model);
-    const size_t n_values = j->d * j->test.n;
-    double *x = malloc(n_values * sizeof *x), *scratch = malloc(n_scratch + 1);
-    ml_status st = x && scratch ? ML_OK : ML_E_MEMORY;
-    double start;
+    const size_t n_callers = number_of(&j->words, "callers", 1), n_values = j->d * j->test.n;
+    double *x = malloc(n_values * sizeof *x), start;
+    pthread_t threads[MAX_CALLERS];
+    caller callers[MAX_CALLERS];
+    size_t n_started = 0;
+    ml_status st = x && n_callers >= 1 && n_callers <= MAX_CALLERS ? ML_OK : ML_E_MEMORY;
 
     for (size_t i = 0; x && i < n_values; i++)
         x[i] = value_at(j, &j->test, i);
     start = seconds();
-    for (size_t i = 0, at = 0; i < loops && st == ML_OK; i++) {
-        st = ml_model_predict_row(j->model, ML_PREDICT_PROBA, x + at, j->d, j->out, width, scratch, n_scratch);
-        at = at + j->d < n_values ? at + j->d : 0;
+    for (size_t c = 0; c < n_callers && st == ML_OK; c++) {
+        callers[c] = (caller){j, x, loops, n_values, c * j->test.n / n_callers * j->d, ML_OK};
+        if (c + 1 == n_callers)
+            (void)call_rows(&callers[c]);
+        else if (pthread_create(&threads[c], NULL, call_rows, &callers[c]))
+            st = ML_E_MEMORY;
+        else
+            n_started++;
     }
+    for (size_t c = 0; c < n_started; c++)
+        pthread_join(threads[c], NULL);
+    for (size_t c = 0; c < n_callers && st == ML_OK; c++)
+        st = callers[c].st;
     if (st == ML_OK)
         printf("seconds=%.9g\n", (seconds() - start) / (double)loops);
     free(x);
-    free(scratch);
     return st;
 }
 

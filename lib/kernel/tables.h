@@ -65,11 +65,11 @@ extern const ml__kernels ml__kernels_cblas;
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
     .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
 #define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
-#define ML__TREE_SLOTS(OP)                                                                          \
-    .tree_encode = OP(tree_encode), .tree_compare = OP(tree_compare), .tree_next = OP(tree_next),   \
-    .tree_move = OP(tree_move), .tree_move_ids = OP(tree_move_ids), .tree_choose = OP(tree_choose), \
-    .tree_sum = OP(tree_sum), .tree_products = OP(tree_products), .tree_pack = OP(tree_pack),       \
-    .tree_cut_two = OP(tree_cut_two), .tree_cut_classes = OP(tree_cut_classes),                     \
+#define ML__TREE_SLOTS(OP)                                                                                      \
+    .tree_encode = OP(tree_encode), .tree_encode_rows = OP(tree_encode_rows), .tree_compare = OP(tree_compare), \
+    .tree_next = OP(tree_next), .tree_move = OP(tree_move), .tree_move_ids = OP(tree_move_ids),                 \
+    .tree_choose = OP(tree_choose), .tree_sum = OP(tree_sum), .tree_products = OP(tree_products),               \
+    .tree_pack = OP(tree_pack), .tree_cut_two = OP(tree_cut_two), .tree_cut_classes = OP(tree_cut_classes),     \
     .tree_cut_targets = OP(tree_cut_targets), .tree_cut_table = OP(tree_cut_table)
 
 #endif

@@ -20,6 +20,8 @@ enum {
     ML__LIGHT_NODE = 2048,
     ML__COLUMN_PADDING = 64,
     ML__MAX_CODES = 256,
+    ML__CUT_STEP = 16,
+    ML__CODING_CUTS = ML__MAX_CODES + ML__CUT_STEP, /* of a feature in ml__tree_coding */
     ML__SMALL_TARGETS = 48 /* rows of a node, of weight below 2^14, for which `products` is used instead of `packed` */
 };
 
@@ -52,10 +54,25 @@ typedef struct ml__tree_cut {
     uint32_t code;
 } ml__tree_cut;
 
+/*
+ * How rows are coded for trees that compare codes. A code is how many of at most 255 ascending cuts are below the value; each
+ * feature's stand in two columns, one in which a missing value is 255, and so is right of every cut, and one in which it is 0.
+ * Of a feature `cuts` has first the 16th, 32nd … 240th and +inf, then all 256, the unused ones and the last +inf.
+ */
+typedef struct ml__tree_coding {
+    size_t n_features;           /* that are coded */
+    const uint32_t *feature;     /* [n_features] */
+    const float *cuts;           /* [n_features x ML__CODING_CUTS] */
+    const uint8_t *right, *left; /* [n_features] the two columns; unused ones may be the same everywhere */
+} ml__tree_coding;
+
 /* One prototype per operation; OP(name) the declarator. */
 #define ML__TREE_OPS(OP)                                                                                                     \
     /* code[i] = how many of 256 ascending cuts (the unused ones and the last +inf) are below x[i]; NaN gives 0 */           \
     void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                        \
+    /* the same of n rows of d values; codes of a row are `stride` bytes from those of the next */                           \
+    void OP(tree_encode_rows)(size_t n, size_t d, const float *x, const ml__tree_coding *coding, uint8_t *codes,             \
+                              size_t stride);                                                                                \
     /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                                 \
     size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                                    \
     /* the least code above cut, 255 without any */                                                                          \

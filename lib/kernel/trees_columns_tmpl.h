@@ -23,6 +23,23 @@ void PUBLIC(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *c
     }
 }
 
+void PUBLIC(tree_encode_rows)(size_t n, size_t d, const float *x, const ml__tree_coding *coding, uint8_t *codes,
+                              size_t stride)
+{
+    for (size_t i = 0; i < n; i++, x += d, codes += stride) {
+        const float *cuts = coding->cuts;
+
+        for (size_t j = 0; j < coding->n_features; j++, cuts += ML__CODING_CUTS) {
+            const float value = x[coding->feature[j]];
+            const uint32_t first = ML__CUT_STEP * COUNT_BELOW_16(cuts, value);
+            const uint32_t code = first + COUNT_BELOW_16(cuts + ML__CUT_STEP + first, value);
+
+            codes[coding->right[j]] = (uint8_t)(code | -(uint32_t)(value != value));
+            codes[coding->left[j]] = (uint8_t)code;
+        }
+    }
+}
+
 size_t PUBLIC(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left)
 {
     size_t n_left = 0;

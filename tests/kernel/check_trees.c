@@ -126,6 +126,54 @@ static void check_encode(const ml__kernels *table)
 
 /* ---- compare, next, choose, sum ---- */
 
+/* Cuts as ml__tree_coding has them: every 16th, then all. */
+static void spread_cuts(size_t n_cuts, float *cuts, float *coding, uint64_t *state)
+{
+    (void)make_cuts(n_cuts, cuts, state);
+    for (size_t c = 0; c < ML__CUT_STEP; c++)
+        coding[c] = cuts[ML__CUT_STEP * c + ML__CUT_STEP - 1];
+    memcpy(coding + ML__CUT_STEP, cuts, N_CUTS * sizeof *cuts);
+}
+
+static void check_encode_rows(const ml__kernels *table)
+{
+    static const size_t CUTS[] = {0, 1, 5, 16, 100, 254, 255};
+    enum { D = 9, N_CODED = 7, STRIDE = 32, N_ROWS = 40 };
+    static const uint32_t FEATURE[N_CODED] = {0, 1, 3, 4, 5, 7, 8};
+    static const uint8_t RIGHT[N_CODED] = {0, 1, 3, 5, 6, 8, 10}, LEFT[N_CODED] = {12, 2, 4, 12, 7, 9, 11};
+    uint64_t state = 37;
+
+    for (size_t n = 0; n < N_ROWS; n++) {
+        float *x = check_fenced(0, n * D, sizeof *x), *coding = check_fenced(1, N_CODED * ML__CODING_CUTS, sizeof *x);
+        float cuts[N_CODED][N_CUTS];
+        uint8_t *codes = check_fenced(2, n * STRIDE, 1);
+
+        check_begin("%s tree_encode_rows of %zu", table->name, n);
+        memset(codes, 200, n * STRIDE);
+        for (size_t j = 0; j < N_CODED; j++)
+            spread_cuts(CUTS[(n + j) % N_CODED], cuts[j], coding + j * ML__CODING_CUTS, &state);
+        for (size_t p = 0; p < n * D; p++)
+            x[p] = value_near_cuts(cuts[p % N_CODED], CUTS[(n + p) % N_CODED], &state);
+        table->tree.tree_encode_rows(n, D, x, &(ml__tree_coding){N_CODED, FEATURE, coding, RIGHT, LEFT}, codes, STRIDE);
+        for (size_t p = 0; p < n * N_CODED; p++) {
+            const size_t j = p % N_CODED;
+            const float value = x[p / N_CODED * D + FEATURE[j]];
+            const uint8_t *row = codes + p / N_CODED * STRIDE;
+            size_t below = 0;
+
+            for (size_t c = 0; c < N_CUTS; c++)
+                below += cuts[j][c] < value;
+            check_that(row[RIGHT[j]] == (isnan(value) ? 255 : below) && (LEFT[j] == 12 || row[LEFT[j]] == below),
+                       "codes of %.9g are %u and %u, not %zu", (double)value, row[RIGHT[j]], row[LEFT[j]], below);
+        }
+        for (size_t p = 0; p < n * (STRIDE - 13); p++)
+            check_that(codes[p / (STRIDE - 13) * STRIDE + 13 + p % (STRIDE - 13)] == 200,
+                       "a byte behind a row is changed");
+        check_fences();
+        check_end();
+    }
+}
+
 static void check_compare(const ml__kernels *table)
 {
     uint64_t state = 32;
@@ -383,6 +431,7 @@ static void check_pack(const ml__kernels *table)
 void check_trees(const ml__kernels *table)
 {
     check_encode(table);
+    check_encode_rows(table);
     check_compare(table);
     check_next(table);
     check_choose(table);

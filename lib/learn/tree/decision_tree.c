@@ -62,4 +62,5 @@ const ml__kind ml__decision_tree = {
     .prepare = prepare,
     .proba = ml__trees_predict,
     .values = ml__trees_predict,
+    .scratch = ml__trees_scratch,
 };

@@ -17,9 +17,9 @@ enum {
     MAX_COLUMN_ROWS = 1 << 26,     /* squares of weights are whole numbers in double */
     MAX_TARGET_ROWS = 1 << 22,     /* targets of the root keep 15 bits */
     MAX_COLUMN_FEATURES = 1 << 14, /* each has tables of 3 KiB */
-    /* bytes at most: order and check of a node; offsets and depth of a tree; small things and what arenas waste */
+    /* bytes at most: order and check of a node; offsets, depth and a line begun by a tree; small things and what arenas waste */
     PUBLISHED_NODE = 8,
-    PUBLISHED_TREE = 64,
+    PUBLISHED_TREE = 272,
     PUBLISHED_REST = 3 << 19
 };
 
@@ -489,8 +489,8 @@ static void open_reserve(forest *r, bool oob_score)
     const size_t targets = r->keep_leaf_targets ? ml__leaf_targets_bytes(n, n_outputs) : 0;
 
     ml__reserve_open(&r->reserve, r->f->context,
-                     PUBLISHED_REST + 2 * d * sizeof(double) + (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0) +
-                         targets);
+                     PUBLISHED_REST + ml__coded_workspace(d, ml__n_threads(r->f->context)) + 2 * d * sizeof(double) +
+                         (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0) + targets);
 }
 
 static void drop_trees(forest *r, size_t first, size_t end)

@@ -34,31 +34,6 @@ static uint32_t bits_of(float x)
     return bits;
 }
 
-static float float_of(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i)
-{
-    const uint32_t *w = trees->words + ((size_t)trees->offset[t] + i) * trees->n_words;
-    const bool compact = trees->n_words == ML__COMPACT_WORDS;
-    const uint32_t left = compact ? w[1] >> trees->shift : w[2];
-    const uint32_t column = compact ? w[1] & (((uint32_t)1 << trees->shift) - 1) : w[1];
-
-    if (left == i)
-        return (ml__tree_node){.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
-    return (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
-                           .next = left,
-                           .threshold = column & ML__IS_SET ? 0 : float_of(w[0]),
-                           .is_set = column & ML__IS_SET,
-                           .set = column & ML__IS_SET ? w[0] : 0,
-                           .missing_left = column & ML__MISSING_LEFT};
-}
-
 /* ---- rows of values ---- */
 
 /* Rows of shares by their bits: open addressing, at most half full. */
@@ -163,12 +138,16 @@ static void write_node(uint32_t *w, size_t n_words, uint32_t shift, size_t i, co
 
 bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i)
 {
-    const ml__tree_node node = ml__tree_node_at(trees, t, i);
+    const uint32_t *w = trees->words + ((size_t)trees->offset[t] + i) * trees->n_words;
     uint32_t plain[ML__WIDE_WORDS];
+    ml__tree_node node;
 
+    if (trees->n_words == ML__COMPACT_WORDS && w[1] >> trees->shift != i)
+        return true; /* a split, every bit is a part of something */
+    node = ml__tree_node_at(trees, t, i);
     write_node(plain, trees->n_words, trees->shift, i, &node, node.next);
-    for (size_t w = 0; w < trees->n_words; w++)
-        if (plain[w] != trees->words[((size_t)trees->offset[t] + i) * trees->n_words + w])
+    for (size_t k = 0; k < trees->n_words; k++)
+        if (plain[k] != w[k])
             return false;
     return true;
 }
@@ -207,7 +186,7 @@ static size_t words_of_node(size_t d, size_t most_nodes, size_t most_values)
 
 size_t ml__node_bytes(size_t d, size_t n_nodes)
 {
-    return words_of_node(d, n_nodes, n_nodes) * sizeof(uint32_t);
+    return words_of_node(d, n_nodes, n_nodes) * sizeof(uint32_t) + ML__CODED_NODE;
 }
 
 typedef struct {

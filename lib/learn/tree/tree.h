@@ -20,6 +20,7 @@
  *     reserve.c        memory for what comes after growth
  *     layout.c         trees in memory and in files
  *     tree_walk.c      validation and prediction
+ *     coded_trees.c    prediction by codes of a byte
  *     inspect.c        nodes and the ways of rows for who asks
  *     algebra.c        forests from the trees of others
  *     prune.c          forests cut back
@@ -32,6 +33,8 @@
  */
 #ifndef ML__LEARN_TREE_TREE_H
 #define ML__LEARN_TREE_TREE_H
+
+#include <string.h>
 
 #include "learn/learn.h"
 
@@ -518,6 +521,7 @@ typedef struct ml__trees {
     size_t n_set_words;
     const ml__feature *features;          /* [d] */
     const uint32_t *depth;                /* [n_trees] */
+    const int32_t *sole;                  /* [values] the only class of the row, or -1; NULL for reals */
     const ml__leaf_targets *leaf_targets; /* NULL: not kept */
 } ml__trees;
 
@@ -533,13 +537,37 @@ enum {
 uint32_t ml__link_shift(size_t d);
 /* Are the words of node i of tree t those that its parts have? */
 bool ml__tree_words_are_plain(const ml__trees *trees, size_t t, size_t i);
+static inline float ml__float_of(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Node i of tree t. */
-ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i);
+static inline ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i)
+{
+    const uint32_t *w = trees->words + ((size_t)trees->offset[t] + i) * trees->n_words;
+    const bool compact = trees->n_words == ML__COMPACT_WORDS;
+    const uint32_t left = compact ? w[1] >> trees->shift : w[2];
+    const uint32_t column = compact ? w[1] & (((uint32_t)1 << trees->shift) - 1) : w[1];
+
+    if (left == i)
+        return (ml__tree_node){.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
+    return (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
+                           .next = left,
+                           .threshold = column & ML__IS_SET ? 0 : ml__float_of(w[0]),
+                           .is_set = column & ML__IS_SET,
+                           .set = column & ML__IS_SET ? w[0] : 0,
+                           .missing_left = column & ML__MISSING_LEFT};
+}
+
 /* Where a row goes from a split. */
 uint32_t ml__tree_child(const ml__trees *trees, const ml__tree_node *node, const float *x);
 /* Put the importances of the features into f->learned. */
 ml_status ml__importances_publish(ml__fit *f, const ml__tree *trees, size_t n_trees);
-/* Of a node of a tree with n_nodes. */
+/* Of a node of a tree with n_nodes, with what predictions read besides. */
 size_t ml__node_bytes(size_t d, size_t n_nodes);
 /* Put the trees into f->learned and free them one by one. */
 ml_status ml__trees_publish(ml__fit *f, size_t K, size_t n_trees, ml__tree *trees, ml__arena *arenas);
@@ -568,7 +596,7 @@ ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan);
         .real = ML_FLOAT32, .params = parameters, .params_size = sizeof(ml__forest_params),            \
         .block_rows = ML__TREE_BLOCK_ROWS, .tensors = ml__forest_tensors, .fit = fit_function,         \
         .check = ml__forest_check_params, .prepare = ml__trees_prepare, .proba = ml__trees_predict,    \
-        .values = ml__trees_predict                                                                    \
+        .values = ml__trees_predict, .scratch = ml__trees_scratch                                      \
     }
 ml_status ml__forest_fit(ml__fit *f, bool random_thresholds);
 ml_status ml__forest_check_params(const ml_model *model);
@@ -578,11 +606,37 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned);
 /* Of a fitted model. */
 const ml__trees *ml__trees_of(const ml_model *model);
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+size_t ml__trees_scratch(const ml_model *model, size_t n);
 
 static inline bool ml__has_trees(const ml__kind *kind)
 {
     return kind->proba == ml__trees_predict;
 }
+
+/* What a leaf with this row of values predicts, to out [K]. */
+static inline void ml__add_value(const ml__trees *trees, size_t row, double *out)
+{
+    if (trees->sole && trees->sole[row] >= 0) {
+        out[trees->sole[row]] += 1; /* the others would get 0 */
+        return;
+    }
+    for (size_t k = 0; k < trees->K; k++)
+        out[k] += trees->value[row * trees->K + k];
+}
+
+/* ---- coded_trees.c ---- */
+
+typedef struct ml__coded_trees ml__coded_trees;
+enum { ML__CODED_NODE = 12 /* bytes: four, and a real's value */ };
+
+/* Bytes to make them from trees that split d features, besides those of the nodes. */
+size_t ml__coded_workspace(size_t d, size_t n_threads);
+/* Of checked trees; *out stays NULL when they do not fit or it would not pay. */
+ml_status ml__coded_trees_make(ml__learned *learned, const ml__trees *trees, size_t n_values,
+                               const ml__coded_trees **out);
+/* Add what the trees predict to out, tree by tree. */
+ml_status ml__coded_add(const ml__coded_trees *coded, const ml__block *x, double *out, ml__scratch scratch);
+size_t ml__coded_scratch(const ml__coded_trees *coded, size_t n);
 
 /* Tensors that all kinds have. */
 #define ML__TREES_TENSORS                                                                                              \

@@ -12,6 +12,7 @@
  *
  * A walk waits for memory at every level, so LANES of them go on at once: of rows through one tree, or of one row through
  * LANES trees. Their step has no branch: a leaf's threshold is NaN, which no value exceeds, and its left child is itself.
+ * Most forests are predicted from by another form of their nodes (coded_trees.c), with the same results.
  */
 #include <string.h>
 
@@ -28,7 +29,7 @@ static const double NODE_NANOSECONDS = 5; /* to check one */
 
 typedef struct {
     ml__trees trees;
-    const int32_t *sole; /* [values] the only class of the row, or -1; NULL for reals */
+    const ml__coded_trees *coded; /* the same, or NULL */
 } state;
 
 /* ---- validation ---- */
@@ -214,9 +215,10 @@ ml_status ml__trees_prepare(const ml_model *model, ml__learned *learned)
     if (learned->task == ML__CLASSIFY) {
         ML__NEW(&learned->arena, sole, n_values);
         ML__TRY(check_shares(s->trees.value, n_values, &learned->schema, sole));
-        s->sole = sole;
+        s->trees.sole = sole;
     }
     ML__TRY(ml__leaf_targets_prepare(learned, &s->trees, n_values, &s->trees.leaf_targets));
+    ML__TRY(ml__coded_trees_make(learned, &s->trees, n_values, &s->coded));
     learned->state = s;
 done:
     return st;
@@ -342,19 +344,26 @@ static uint32_t row_of_values(const uint32_t *tree, uint32_t leaf)
 
 /* ---- prediction ---- */
 
-static void add_value(const state *s, size_t row, double *out)
+static bool any_missing(const float *x, size_t n)
 {
-    const size_t K = s->trees.K;
+    bool missing = false;
 
-    if (s->sole && s->sole[row] >= 0) {
-        out[s->sole[row]] += 1; /* the others would get 0 */
-        return;
-    }
-    for (size_t k = 0; k < K; k++)
-        out[k] += s->trees.value[row * K + k];
+    for (size_t at = 0; at < n; at++)
+        missing |= x[at] != x[at];
+    return missing;
 }
 
-static void add_rows(const state *s, size_t t, const ml__block *x, double *out)
+/* Tree t for each row, whatever its values are. */
+static void add_any(const state *s, size_t t, const float *x, size_t n, double *out)
+{
+    const ml__trees *trees = &s->trees;
+
+    for (size_t i = 0; i < n; i++)
+        ml__add_value(trees, (size_t)trees->first_value[t] + walk_one(trees, t, x + i * trees->d), out + i * trees->K);
+}
+
+/* `any` tells of which LANES rows that follow each other there are any that walks through compact nodes cannot take. */
+static void add_rows(const state *s, size_t t, const ml__block *x, const bool *any, double *out)
 {
     const ml__trees *trees = &s->trees;
     const uint32_t *tree = trees->words + 2 * (size_t)trees->offset[t];
@@ -364,12 +373,15 @@ static void add_rows(const state *s, size_t t, const ml__block *x, double *out)
         const size_t n = x->n - i < LANES ? x->n - i : LANES;
         lanes l = {.tree = {tree}};
 
-        for (size_t k = 0; k < LANES; k++) {
-            l.x[k] = x->f32 + (i + (k < n ? k : 0)) * x->d;
+        if (any[i / LANES]) {
+            add_any(s, t, x->f32 + i * x->d, n, out + i * trees->K);
+            continue;
         }
+        for (size_t k = 0; k < LANES; k++)
+            l.x[k] = x->f32 + (i + (k < n ? k : 0)) * x->d;
         walk_rows(&l, trees->depth[t], trees->shift);
         for (size_t k = 0; k < n; k++)
-            add_value(s, first_value + row_of_values(tree, l.at[k]), out + (i + k) * trees->K);
+            ml__add_value(trees, first_value + row_of_values(tree, l.at[k]), out + (i + k) * trees->K);
     }
 }
 
@@ -389,45 +401,59 @@ static void add_trees(const state *s, size_t t, const float *x, double *out)
     }
     walk_trees(&l, depth, trees->shift);
     for (size_t k = 0; k < n; k++)
-        add_value(s, (size_t)trees->first_value[t + k] + row_of_values(l.tree[k], l.at[k]), out);
+        ml__add_value(trees, (size_t)trees->first_value[t + k] + row_of_values(l.tree[k], l.at[k]), out);
 }
 
-static bool any_missing(const ml__block *x)
+static void add_row(const state *s, const float *x, bool any, double *out)
 {
-    bool missing = false;
+    const size_t n_trees = s->trees.n_trees;
 
-    for (size_t at = 0; at < x->n * x->d; at++)
-        missing |= x->f32[at] != x->f32[at];
-    return missing;
+    for (size_t t = 0; any && t < n_trees; t++)
+        add_any(s, t, x, 1, out);
+    for (size_t t = 0; !any && t < n_trees; t += LANES)
+        add_trees(s, t, x, out);
 }
 
-static void add_any(const state *s, const ml__block *x, double *out)
+static size_t n_groups(size_t n)
 {
-    const ml__trees *trees = &s->trees;
+    return (n + LANES - 1) / LANES;
+}
 
-    for (size_t t = 0; t < trees->n_trees; t++)
-        for (size_t i = 0; i < x->n; i++)
-            add_value(s, (size_t)trees->first_value[t] + walk_one(trees, t, x->f32 + i * x->d), out + i * trees->K);
+/* By the nodes of the file. */
+static ml_status add_plain(const state *s, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const bool all_any = s->trees.n_words != ML__COMPACT_WORDS || s->trees.n_set_words;
+    const size_t rows = x->n < LANES ? 1 : LANES; /* that are asked together */
+    bool *any = ml__scratch_take(&scratch, n_groups(x->n) + LANES, sizeof *any);
+
+    if (!any)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < x->n; i += rows)
+        any[i / rows] = all_any || any_missing(x->f32 + i * x->d, (x->n - i < rows ? x->n - i : rows) * x->d);
+    for (size_t t = 0; rows > 1 && t < s->trees.n_trees; t++)
+        add_rows(s, t, x, any, out);
+    for (size_t i = 0; rows == 1 && i < x->n; i++)
+        add_row(s, x->f32 + i * x->d, any[i], out + i * s->trees.K);
+    return ML_OK;
 }
 
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     const state *s = model->learned->state;
-    const size_t K = s->trees.K, n_trees = s->trees.n_trees;
+    const size_t n_values = x->n * s->trees.K;
+    ml_status st;
 
-    (void)scratch;
-    for (size_t at = 0; at < x->n * K; at++)
+    for (size_t at = 0; at < n_values; at++)
         out[at] = 0;
-    if (s->trees.n_words != ML__COMPACT_WORDS || s->trees.n_set_words || any_missing(x))
-        add_any(s, x, out);
-    else if (x->n >= LANES)
-        for (size_t t = 0; t < n_trees; t++)
-            add_rows(s, t, x, out);
-    else
-        for (size_t i = 0; i < x->n; i++)
-            for (size_t t = 0; t < n_trees; t += LANES)
-                add_trees(s, t, x->f32 + i * x->d, out + i * K);
-    for (size_t at = 0; at < x->n * K; at++)
-        out[at] /= (double)n_trees;
-    return ML_OK;
+    st = s->coded ? ml__coded_add(s->coded, x, out, scratch) : add_plain(s, x, out, scratch);
+    for (size_t at = 0; at < n_values; at++)
+        out[at] /= (double)s->trees.n_trees;
+    return st;
+}
+
+size_t ml__trees_scratch(const ml_model *model, size_t n)
+{
+    const state *s = model->learned->state;
+
+    return s->coded ? ml__coded_scratch(s->coded, n) : ml__scratch_bytes(n_groups(n) + LANES, sizeof(bool));
 }
