@@ -59,7 +59,7 @@ static void allocate_node(node *a)
     a->spare_ids = allocate(STRIDE, sizeof *a->spare_ids);
     a->class_weight = allocate(MAX_CLASSES, sizeof *a->class_weight);
     a->class_end = allocate(MAX_CLASSES, sizeof *a->class_end);
-    a->rows.order = allocate(MOST_ROWS, sizeof *a->rows.order);
+    a->rows.order = allocate(MOST_ROWS + ML__TREE_ORDER_MORE, sizeof *a->rows.order);
     a->rows.class_left = allocate(MAX_CLASSES, sizeof *a->rows.class_left);
     a->x = numbers(MOST_ROWS, false, -1);
     a->cuts = allocate(ML__MAX_CODES, sizeof *a->cuts);
@@ -210,19 +210,34 @@ static void targets(node *a, size_t call)
     describe_targets(a);
 }
 
+enum { N_SEARCHED = 4 }; /* features at a time */
+typedef bool search_of(const ml__tree_rows *, size_t, const uint8_t *const *, const uint32_t *, ml__tree_cut *);
+
+static void cut(node *a, size_t call, search_of *search)
+{
+    const uint8_t *code[N_SEARCHED];
+    uint32_t n_codes[N_SEARCHED];
+
+    for (size_t f = 0; f < N_SEARCHED; f++) {
+        code[f] = column(a, call + f);
+        n_codes[f] = (uint32_t)a->n_codes;
+    }
+    (void)search(&a->rows, N_SEARCHED, code, n_codes, best(a, call));
+}
+
 static void cut_two(node *a, size_t call)
 {
-    (void)a->kernels->tree_cut_two(&a->rows, column(a, call), a->n_codes, best(a, call));
+    cut(a, call, a->kernels->tree_cut_two);
 }
 
 static void cut_classes(node *a, size_t call)
 {
-    (void)a->kernels->tree_cut_classes(&a->rows, column(a, call), a->n_codes, best(a, call));
+    cut(a, call, a->kernels->tree_cut_classes);
 }
 
 static void cut_targets(node *a, size_t call)
 {
-    (void)a->kernels->tree_cut_targets(&a->rows, column(a, call), a->n_codes, best(a, call));
+    cut(a, call, a->kernels->tree_cut_targets);
 }
 
 static const struct {
@@ -239,14 +254,14 @@ static const struct {
     {"move 16 columns, a byte", move, 255, 2, N_COLUMNS},
     {"move_ids, a byte", move_ids, 255, 2, 4},
     {"products to 48, then pack", targets, 255, 0, 1},
-    {"cut_two, 16 codes", cut_two, 16, 2, 1},
-    {"cut_two, 255 codes", cut_two, 255, 2, 1},
-    {"cut_classes, 3, 16 codes", cut_classes, 16, 3, 1},
-    {"cut_classes, 3, 255 codes", cut_classes, 255, 3, 1},
-    {"cut_classes, 26, 16 codes", cut_classes, 16, 26, 1},
-    {"cut_classes, 26, 255 codes", cut_classes, 255, 26, 1},
-    {"cut_targets, 16 codes", cut_targets, 16, 0, 1},
-    {"cut_targets, 255 codes", cut_targets, 255, 0, 1},
+    {"cut_two, 16 codes", cut_two, 16, 2, N_SEARCHED},
+    {"cut_two, 255 codes", cut_two, 255, 2, N_SEARCHED},
+    {"cut_classes, 3, 16 codes", cut_classes, 16, 3, N_SEARCHED},
+    {"cut_classes, 3, 255 codes", cut_classes, 255, 3, N_SEARCHED},
+    {"cut_classes, 26, 16 codes", cut_classes, 16, 26, N_SEARCHED},
+    {"cut_classes, 26, 255 codes", cut_classes, 255, 26, N_SEARCHED},
+    {"cut_targets, 16 codes", cut_targets, 16, 0, N_SEARCHED},
+    {"cut_targets, 255 codes", cut_targets, 255, 0, N_SEARCHED},
 };
 enum { N_JOBS = sizeof JOBS / sizeof JOBS[0] };
 

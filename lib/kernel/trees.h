@@ -22,6 +22,7 @@ enum {
     ML__MAX_CODES = 256,
     ML__CUT_STEP = 16,
     ML__CODING_CUTS = ML__MAX_CODES + ML__CUT_STEP, /* of a feature in ml__tree_coding */
+    ML__TREE_ORDER_MORE = 16,                       /* room behind the order of the rows */
     ML__SMALL_TARGETS = 48 /* rows of a node, of weight below 2^14, for which `products` is used instead of `packed` */
 };
 
@@ -40,7 +41,7 @@ typedef struct ml__tree_rows {
     size_t n_classes_here;
     uint32_t heaviest_class;      /* its weight */
     const uint32_t *class_end;    /* [n_classes_here] behind the last row of each */
-    uint32_t *order, *class_left; /* workspace [n], [K] */
+    uint32_t *order, *class_left; /* workspace [n + ML__TREE_ORDER_MORE], [K] */
     /* targets */
     const int32_t *products, *weights; /* [n] weight times target, and weight, or NULL; the sums stay below 2^30 */
     const int64_t *packed;             /* [n] (weight times target << shift) + weight otherwise */
@@ -48,10 +49,11 @@ typedef struct ml__tree_rows {
     int64_t S;                         /* sum of the products, below 2^(62 - shift) and 2^51 */
 } ml__tree_rows;
 
-/* The best cut of a node so far: codes up to `code` go left. */
+/* The best cut of a node so far: codes up to `code` go left. `column` is that of the features given to a search which found
+ * it. */
 typedef struct ml__tree_cut {
     double gain; /* -1: none yet */
-    uint32_t code;
+    uint32_t code, column;
 } ml__tree_cut;
 
 /*
@@ -92,15 +94,20 @@ typedef struct ml__tree_coding {
                               double scale, int32_t *products, int32_t *weights);                                            \
     int64_t OP(tree_pack)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,              \
                           double scale, uint32_t shift, int64_t *packed);                                                    \
-    /* Better cuts of this feature than *best, ties to the lowest code and before all to *best; false when all rows */       \
-    /* have one code. The gain of a cut that leaves weight l, r on the sides and l_k, r_k of class k of them, S_l of */      \
+    /* Better cuts of these features than *best; ties to *best, then to the feature that comes first, then to the */         \
+    /* lowest */                                                                                                             \
+    /* code; false when all rows have one code in each. The gain of a cut that leaves weight l, r on the sides */            \
+    /* and l_k, r_k of class k of them, S_l of */                                                                            \
     /* the products: */                                                                                                      \
     /* two classes: (l_0 W - W_0 l)^2 / (l r) */                                                                             \
-    bool OP(tree_cut_two)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);               \
+    bool OP(tree_cut_two)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                          \
+                          const uint32_t *n_codes, ml__tree_cut *best);                                                      \
     /* several classes: sum l_k^2 / l + sum r_k^2 / r */                                                                     \
-    bool OP(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);           \
+    bool OP(tree_cut_classes)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                      \
+                              const uint32_t *n_codes, ml__tree_cut *best);                                                  \
     /* targets: (S_l W - S l)^2 / (l r), always in double */                                                                 \
-    bool OP(tree_cut_targets)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best);           \
+    bool OP(tree_cut_targets)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                      \
+                              const uint32_t *n_codes, ml__tree_cut *best);                                                  \
     /* Better cuts, ties as above, by a table of weights [K x stride], whose rows sum to class_weight[K] and all together */ \
     /* to less than 2^62; stride is a multiple of 8, K <= ML__MAX_CODES. Gain, always in double: */                          \
     /* sum_k (l_k r - r_k l)^2 / (l r) */                                                                                    \

@@ -105,10 +105,10 @@ static void move_large(size_t n, uint8_t *column, const uint64_t *left, uint8_t 
         CHOOSE_64(column + i, right, spare + n_right);
         n_right += (size_t)__builtin_popcountll(right);
         CHOOSE_64(column + i, bits, last);
-        memcpy(to, last, (size_t)__builtin_popcountll(bits));
+        COPY(to, last, (size_t)__builtin_popcountll(bits));
         to += __builtin_popcountll(bits);
     }
-    memcpy(to, spare, n_right);
+    COPY(to, spare, n_right);
 }
 
 void PUBLIC(tree_move)(size_t n, size_t n_columns, uint8_t *columns, size_t stride, const uint64_t *left,
@@ -117,6 +117,12 @@ void PUBLIC(tree_move)(size_t n, size_t n_columns, uint8_t *columns, size_t stri
 #if MOVE_SMALL
     if (n <= 64) {
         move_small(n, n_columns, columns, stride, left[0]);
+        return;
+    }
+#endif
+#if MOVE_MEDIUM
+    if (n <= 128) {
+        move_medium(n, n_columns, columns, stride, left);
         return;
     }
 #endif

@@ -15,6 +15,28 @@ DEFINE_LANES(lanes_above_f64, v_f64, double, >)
 DEFINE_LANES(lanes_from_f32, v_f32, float, >=)
 DEFINE_LANES(lanes_from_f64, v_f64, double, >=)
 
+#define DEFINE_LARGER(P, V, INTEGERS)                                 \
+    static inline V larger_##P(const V *x, const V *y)                \
+    {                                                                 \
+        const INTEGERS above = (INTEGERS)(*x > *y);                   \
+                                                                      \
+        return (V)(((INTEGERS)*x & above) | ((INTEGERS)*y & ~above)); \
+    }
+DEFINE_LARGER(f32, v_f32, v_i32)
+DEFINE_LARGER(f64, v_f64, v_i64)
+
+#define DEFINE_LARGEST(P, V, REAL)                          \
+    static inline REAL largest_##P(const V *v)              \
+    {                                                       \
+        REAL top = (*v)[0];                                 \
+                                                            \
+        for (size_t i = 1; i < sizeof *v / sizeof top; i++) \
+            top = (*v)[i] > top ? (*v)[i] : top;            \
+        return top;                                         \
+    }
+DEFINE_LARGEST(f32, v_f32, float)
+DEFINE_LARGEST(f64, v_f64, double)
+
 /* Of ascending values, by halves. */
 static inline uint32_t count_below(const float *v, float x)
 {

@@ -11,7 +11,9 @@
  *     COMPARE_64(code, cut)         bits of the 64 bytes at `code` that are <= cut
  *     CHOOSE_64(from, bits, to)     write the chosen ones of 64 bytes, and anything up to 64; `to` may be `from` or before
  *     CHOOSE_16_IDS(from, bits, here, to) the same for 16 numbers of four bytes, of which those in `here` may be read
- *     MOVE_SMALL                    1: move_small() exists, for n <= 64
+ *     COPY(to, from, n)             memcpy(), where 63 bytes behind `from` may be read
+ *     MOVE_SMALL, MOVE_MEDIUM       1: move_small() exists, for n <= 64; move_medium(), for 64 < n <= 128
+ *     COMPACT                       1: compact_i64() and bit_at() exist
  *
  * Symbols   l, r weight of the sides; l_k, r_k of class k; S_l sum of products on the left; W, W_k, S of the node
  *           A = sum_k l_k W_k, so that sum_k r_k^2 = sum_k W_k^2 - 2 A + sum_k l_k^2
@@ -19,33 +21,40 @@
  * A cut that leaves nothing on a side has gain 0 / 0, a NaN, which is above nothing.
  */
 
+static inline void put_cut(ml__tree_cut *best, double gain, uint32_t code)
+{
+    best->gain = gain;
+    best->code = code;
+}
+
+enum { PAIRS_LIMIT = 128 }; /* up to here every row is compared with every other one: no table to clear and to read */
+
 /* ---- several gains ---- */
 
-/* The best of n lanes that are rows: the largest gain, of equals the lowest code. */
-#define DEFINE_KEEP(P, REAL, V, LANES)                                                                      \
-    static inline void keep_##P(const REAL *gain, const uint8_t *code, size_t n, ml__tree_cut *best)        \
-    {                                                                                                       \
-        REAL top = (REAL)best->gain;                                                                        \
-        uint32_t at = ML__MAX_CODES;                                                                        \
-                                                                                                            \
-        for (size_t first = 0; first < n; first += LANES) {                                                 \
-            const uint32_t here = n - first < LANES ? ((uint32_t)1 << (n - first)) - 1 : (1u << LANES) - 1; \
-            V g;                                                                                            \
-                                                                                                            \
-            memcpy(&g, gain + first, sizeof g);                                                             \
-            for (uint32_t lanes = LANES_FROM_##P(g, top) & here; lanes; lanes &= lanes - 1) {               \
-                const size_t i = first + (size_t)__builtin_ctz(lanes);                                      \
-                if (gain[i] > top || (gain[i] == top && code[i] < at && at < ML__MAX_CODES)) {              \
-                    top = gain[i];                                                                          \
-                    at = code[i];                                                                           \
-                }                                                                                           \
-            }                                                                                               \
-        }                                                                                                   \
-        if (at < ML__MAX_CODES)                                                                             \
-            *best = (ml__tree_cut){(double)top, at};                                                        \
+/* The best of n lanes that are rows: the largest gain, of equals the lowest code. What is behind the last row may be a gain of
+ * a cut between its codes, so it is never more than the largest. */
+static inline void keep_f32(const v_f32 *gain, const uint8_t *code, size_t n, ml__tree_cut *best)
+{
+    const float before = (float)best->gain;
+    v_f32 most = before - (v_f32){0};
+    uint32_t least = UINT32_MAX;
+    float top;
+
+    for (size_t v = 0; v * LANES_32 < n; v++)
+        most = LARGER_f32(gain[v], most);
+    top = LARGEST_f32(most);
+    if (!(top > before))
+        return;
+    for (size_t first = 0; first < n; first += LANES_32) {
+        const uint32_t here = n - first < LANES_32 ? ((uint32_t)1 << (n - first)) - 1 : (1u << LANES_32) - 1;
+
+        for (uint32_t lanes = LANES_FROM_f32(gain[first / LANES_32], top) & here; lanes; lanes &= lanes - 1) {
+            const uint32_t here_code = code[first + (size_t)__builtin_ctz(lanes)];
+            least = here_code < least ? here_code : least;
+        }
     }
-DEFINE_KEEP(f32, float, v_f32, LANES_32)
-DEFINE_KEEP(f64, double, v_f64, LANES_64)
+    put_cut(best, (double)top, least);
+}
 
 /* Gains of cuts at codes first, first + 1, …: of equals the first. */
 #define DEFINE_KEEP_BLOCK(P, REAL, V)                                                    \
@@ -62,7 +71,7 @@ DEFINE_KEEP(f64, double, v_f64, LANES_64)
             }                                                                            \
         }                                                                                \
         if (at < ML__MAX_CODES)                                                          \
-            *best = (ml__tree_cut){(double)top, at};                                     \
+            put_cut(best, (double)top, at);                                              \
     }
 DEFINE_KEEP_BLOCK(f32, float, v_f32)
 DEFINE_KEEP_BLOCK(f64, double, v_f64)
@@ -136,8 +145,6 @@ static inline void halves_f64(const v_i32 *v, v_f64 *low, v_f64 *high)
 
 /* ---- two classes ---- */
 
-enum { PAIRS_LIMIT = 128 }; /* up to here every row is compared with every other one: no table to clear and to read */
-
 /* Sums of the weights whose codes are at most the lane's: of rows begin to end, the lanes being the first `width` rows at
  * `lanes`, to sum[width]. */
 #define DEFINE_SUM_PAIRS(name, V, ADD)                                                            \
@@ -180,60 +187,109 @@ static inline void sum_pairs(const uint8_t *code, const uint8_t *weight, size_t 
         sum_pairs_all(code, weight, begin, end, lanes + lane, sum + lane);
 }
 
-static inline void gain_two_f32(const v_f32 *l_0, const v_f32 *l, float W_0, float W, v_f32 *gain)
-{
-    const v_f32 difference = *l_0 * W - *l * W_0;
+/* The gain is squares / l_r. */
+#define DEFINE_PARTS_TWO(P, REAL, V, MARGIN)                                                         \
+    static inline void parts_two_##P(const V *l_0, const V *l, REAL W_0, REAL W, V *squares, V *l_r) \
+    {                                                                                                \
+        const V difference = *l_0 * W - *l * W_0;                                                    \
+                                                                                                     \
+        *squares = difference * difference;                                                          \
+        *l_r = *l * (W - *l);                                                                        \
+    }                                                                                                \
+                                                                                                     \
+    /* Is any gain likely to be above? By products alone: a division for each would cost more. */    \
+    static inline bool may_be_above_##P(const V *squares, const V *l_r, REAL gain)                   \
+    {                                                                                                \
+        const V excess = *squares - *l_r * (gain * (1 - MARGIN));                                    \
+                                                                                                     \
+        return ANY_ABOVE_##P(excess, 0);                                                             \
+    }
+DEFINE_PARTS_TWO(f32, float, v_f32, 0x1p-16f)
+DEFINE_PARTS_TWO(f64, double, v_f64, 0x1p-40)
 
-    *gain = difference * difference / (*l * (W - *l));
+/* The weights of the two classes, each with zeros in place of the other's rows and behind the last, so that rows can be taken
+ * PAIR_ROWS at a time. */
+enum { PAIR_ROWS = 4 };
+
+typedef struct {
+    uint8_t weight[2][PAIRS_LIMIT];
+} pair_weights;
+
+static inline void part_weights(const ml__tree_rows *rows, pair_weights *to)
+{
+    memset(to, 0, sizeof *to);
+    memcpy(to->weight[0], rows->weight, rows->n_first);
+    memcpy(to->weight[1] + rows->n_first, rows->weight + rows->n_first, rows->n - rows->n_first);
 }
 
-static inline void gain_two_f64(const v_f64 *l_0, const v_f64 *l, double W_0, double W, v_f64 *gain)
+/* Sums of the weights whose codes are at most the lane's; the lanes are rows, of two vectors at a time. */
+static inline void sum_long_pairs(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, size_t n_lanes,
+                                  uint8_t *sum)
 {
-    const v_f64 difference = *l_0 * W - *l * W_0;
+    for (size_t lane = 0; lane < n_lanes; lane += 2 * LANES_8) {
+        v_u8 l_a, l_b, a = {0}, b = {0};
 
-    *gain = difference * difference / (*l * (W - *l));
+        memcpy(&l_a, code + lane, sizeof l_a);
+        memcpy(&l_b, code + lane + LANES_8, sizeof l_b);
+        for (size_t j = begin; j < end; j += PAIR_ROWS)
+            for (size_t i = j; i < j + PAIR_ROWS; i++) {
+                ADD_WHERE_AT_LEAST_ALL(a, l_a, code[i], weight[i]);
+                ADD_WHERE_AT_LEAST_ALL(b, l_b, code[i], weight[i]);
+            }
+        memcpy(sum + lane, &a, sizeof a);
+        memcpy(sum + lane + LANES_8, &b, sizeof b);
+    }
 }
 
-/* The lanes are rows, 64 at a time. */
-static void pairs_two(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
+static inline void sum_class(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, size_t n_lanes,
+                             uint8_t *sum)
 {
-    uint8_t l_0[64], l_1[64];
-    float gain[PAIRS_LIMIT];
+    begin = begin / PAIR_ROWS * PAIR_ROWS;
+    end = (end + PAIR_ROWS - 1) / PAIR_ROWS * PAIR_ROWS;
+    if (n_lanes <= 64)
+        sum_pairs(code, weight, begin, end, code, n_lanes, sum);
+    else
+        sum_long_pairs(code, weight, begin, end, n_lanes, sum);
+}
+
+static void pairs_two(const ml__tree_rows *rows, const pair_weights *weights, const uint8_t *code, ml__tree_cut *best)
+{
+    uint8_t l_0[PAIRS_LIMIT], l_1[PAIRS_LIMIT];
+    v_f32 squares[PAIRS_LIMIT / LANES_32], products[PAIRS_LIMIT / LANES_32];
     bool above = false;
 
-    for (size_t first = 0; first < rows->n; first += 64) {
-        const size_t n = rows->n - first < 64 ? rows->n - first : 64;
+    sum_class(code, weights->weight[0], 0, rows->n_first, rows->n, l_0);
+    sum_class(code, weights->weight[1], rows->n_first, rows->n, rows->n, l_1);
+    for (size_t v = 0; v * LANES_32 < rows->n; v++) {
+        v_f32 a, l;
 
-        sum_pairs(code, rows->weight, 0, rows->n_first, code + first, n, l_0);
-        sum_pairs(code, rows->weight, rows->n_first, rows->n, code + first, n, l_1);
-        for (size_t i = 0; i < n; i += LANES_32) {
-            v_f32 a, l, g;
-
-            WIDEN(l_0 + i, a);
-            WIDEN(l_1 + i, l);
-            l += a;
-            gain_two_f32(&a, &l, (float)rows->W_first, (float)rows->W, &g);
-            memcpy(gain + first + i, &g, sizeof g);
-            above |= ANY_ABOVE_f32(g, (float)best->gain);
-        }
+        WIDEN(l_0 + v * LANES_32, a);
+        WIDEN(l_1 + v * LANES_32, l);
+        l += a;
+        parts_two_f32(&a, &l, (float)rows->W_first, (float)rows->W, &squares[v], &products[v]);
+        above |= may_be_above_f32(&squares[v], &products[v], (float)best->gain);
     }
-    if (above)
-        keep_f32(gain, code, rows->n, best);
+    if (!above)
+        return;
+    for (size_t v = 0; v * LANES_32 < rows->n; v++)
+        squares[v] /= products[v];
+    keep_f32(squares, code, rows->n, best);
 }
 
-static inline void count_codes(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, uint32_t *table)
+/* Weights to a table by code, shifted. */
+static inline __attribute__((always_inline)) void count_codes(const uint8_t *code, const uint8_t *weight, size_t begin,
+                                                              size_t end, int shift, uint32_t *table)
 {
     size_t i = begin;
 
     for (; i + 8 <= end; i += 8) {
-        uint64_t c, w;
-        memcpy(&c, code + i, sizeof c);
+        uint64_t w;
         memcpy(&w, weight + i, sizeof w);
-        for (int b = 0; b < 64; b += 8)
-            table[(c >> b) & 255] += (uint32_t)(w >> b) & 255;
+        for (int b = 0; b < 8; b++)
+            table[code[i + (size_t)b]] += ((uint32_t)(w >> 8 * b) & 255) << shift;
     }
     for (; i < end; i++)
-        table[code[i]] += weight[i];
+        table[code[i]] += (uint32_t)weight[i] << shift;
 }
 
 /* The gains of cuts first, first + 1, … from l_0 and l. */
@@ -241,22 +297,51 @@ static inline void keep_two(const ml__tree_rows *rows, const v_u32 *l_0, const v
                             ml__tree_cut *best)
 {
     if (rows->W < ML__LIGHT_NODE) {
-        v_f32 a, b, gain;
+        v_f32 a, b, squares, l_r;
 
         to_f32(l_0, &a);
         to_f32(l, &b);
-        gain_two_f32(&a, &b, (float)rows->W_first, (float)rows->W, &gain);
-        keep_block_f32(&gain, first, best);
+        parts_two_f32(&a, &b, (float)rows->W_first, (float)rows->W, &squares, &l_r);
+        if (may_be_above_f32(&squares, &l_r, (float)best->gain)) {
+            squares /= l_r;
+            keep_block_f32(&squares, first, best);
+        }
     } else {
-        v_f64 a[2], b[2], gain;
+        v_f64 a[2], b[2], squares, l_r;
 
         halves_f64((const v_i32 *)l_0, &a[0], &a[1]);
         halves_f64((const v_i32 *)l, &b[0], &b[1]);
         for (uint32_t h = 0; h < 2; h++) {
-            gain_two_f64(&a[h], &b[h], rows->W_first, rows->W, &gain);
-            keep_block_f64(&gain, first + LANES_64 * h, best);
+            parts_two_f64(&a[h], &b[h], rows->W_first, rows->W, &squares, &l_r);
+            if (may_be_above_f64(&squares, &l_r, best->gain)) {
+                squares /= l_r;
+                keep_block_f64(&squares, first + LANES_64 * h, best);
+            }
         }
     }
+}
+
+/* As long as the weights of both classes fit into a word, one table has them, of the first class above. */
+static void one_table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
+{
+    uint32_t table[ML__MAX_CODES];
+    const size_t n = (n_codes + 15) / 16 * 16;
+    v_u32 carry = {0};
+    ml__tree_cut top = *best;
+
+    memset(table, 0, n * sizeof *table);
+    count_codes(code, rows->weight, 0, rows->n_first, 16, table);
+    count_codes(code, rows->weight, rows->n_first, rows->n, 0, table);
+    for (uint32_t c = 0; c < n; c += LANES_32) {
+        v_u32 l_0, l;
+
+        memcpy(&l, table + c, sizeof l);
+        prefix_u32(&l, &carry);
+        l_0 = l >> 16;
+        l = (l & 0xffff) + l_0;
+        keep_two(rows, &l_0, &l, c, &top);
+    }
+    *best = top;
 }
 
 static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
@@ -267,8 +352,8 @@ static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_c
 
     memset(table_0, 0, n * sizeof *table_0);
     memset(table_1, 0, n * sizeof *table_1);
-    count_codes(code, rows->weight, 0, rows->n_first, table_0);
-    count_codes(code, rows->weight, rows->n_first, rows->n, table_1);
+    count_codes(code, rows->weight, 0, rows->n_first, 0, table_0);
+    count_codes(code, rows->weight, rows->n_first, rows->n, 0, table_1);
     for (uint32_t c = 0; c < n; c += LANES_32) {
         v_u32 l_0, l;
 
@@ -281,15 +366,29 @@ static void table_two(const ml__tree_rows *rows, const uint8_t *code, size_t n_c
     }
 }
 
-bool PUBLIC(tree_cut_two)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
+bool PUBLIC(tree_cut_two)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,
+                          const uint32_t *n_codes, ml__tree_cut *best)
 {
-    if (!varies(code, rows->n))
-        return false;
-    if (rows->n <= PAIRS_LIMIT && rows->W_first <= 255 && rows->W - rows->W_first <= 255)
-        pairs_two(rows, code, best);
-    else
-        table_two(rows, code, n_codes, best);
-    return true;
+    const uint32_t W_second = rows->W - rows->W_first;
+    const bool in_pairs = rows->n <= PAIRS_LIMIT && rows->W_first <= 255 && W_second <= 255;
+    const bool in_words = rows->W_first <= UINT16_MAX && W_second <= UINT16_MAX;
+    pair_weights weights;
+    bool found = false;
+
+    if (in_pairs)
+        part_weights(rows, &weights);
+    for (size_t f = 0; f < n_features; f++) {
+        const double before = best->gain;
+
+        if (in_pairs)
+            pairs_two(rows, &weights, code[f], best);
+        else
+            (in_words ? one_table_two : table_two)(rows, code[f], n_codes[f], best);
+        if (best->gain > before)
+            best->column = (uint32_t)f;
+        found |= best->gain > before || (!found && varies(code[f], rows->n));
+    }
+    return found;
 }
 
 /* ---- several classes ---- */
@@ -333,7 +432,7 @@ static const uint16_t FROM[31] = {0,      0,      0,      0,      0,      0,    
                                   0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff, 0xffff};
 
 /* The cuts of a feature with few codes. */
-enum { FEW = 16, FEW_VECTORS = FEW / FEW_LANES, FEW_32 = FEW / LANES_32 };
+enum { FEW = 16, FEW_VECTORS = FEW / FEW_LANES };
 
 typedef struct {
     few_u16 v[FEW_VECTORS];
@@ -349,60 +448,7 @@ static inline void from_code(uint8_t code, uint16_t w, few *lanes)
     }
 }
 
-static inline void widen_few(const few *v, float *to)
-{
-    uint16_t numbers[FEW];
-
-    memcpy(numbers, v, sizeof numbers);
-    for (int i = 0; i < FEW; i++)
-        to[i] = numbers[i];
-}
-
-/* The gains of all cuts from the sums over all classes. */
-static inline void keep_few_light(const ml__tree_rows *rows, const float *squares, const float *A, const float *l,
-                                  ml__tree_cut *best)
-{
-    for (uint32_t c = 0; c < FEW; c += LANES_32) {
-        sums_f32 s;
-        v_f32 gain;
-
-        memcpy(&s.squares, squares + c, sizeof s.squares);
-        memcpy(&s.A, A + c, sizeof s.A);
-        memcpy(&s.l, l + c, sizeof s.l);
-        gain_classes_f32(&s, (float)rows->sum_squares, (float)rows->W, &gain);
-        keep_block_f32(&gain, c, best);
-    }
-}
-
-/* Weight at most 255: all sums have 16 bits, and a new class costs no branch: with a row of weight w the square of l_k
- * grows by w (2 l_k + w). */
-static void few_codes_small(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
-{
-    few squares = {0}, A = {0}, l_k = {0}, done = {0}, lanes;
-    float sums[3][FEW];
-    uint8_t before = rows->label[0];
-
-    for (size_t i = 0; i < rows->n; i++) {
-        const uint8_t k = rows->label[i];
-        const uint16_t keep = k == before ? 0xffff : 0, W_k = (uint16_t)rows->class_weight[k];
-
-        from_code(code[i], rows->weight[i], &lanes);
-        for (int v = 0; v < FEW_VECTORS; v++) {
-            done.v[v] += l_k.v[v] & (uint16_t)~keep;
-            l_k.v[v] &= keep;
-            squares.v[v] += lanes.v[v] * (l_k.v[v] + l_k.v[v] + lanes.v[v]);
-            A.v[v] += lanes.v[v] * W_k;
-            l_k.v[v] += lanes.v[v];
-        }
-        before = k;
-    }
-    for (int v = 0; v < FEW_VECTORS; v++)
-        done.v[v] += l_k.v[v];
-    widen_few(&squares, sums[0]);
-    widen_few(&A, sums[1]);
-    widen_few(&done, sums[2]);
-    keep_few_light(rows, sums[0], sums[1], sums[2], best);
-}
+#include "kernel/trees_quads_tmpl.h"
 
 /* Weights from every cut on of rows begin to end; in pieces, so that 16 bits do. */
 static inline void sum_few(const uint8_t *code, const uint8_t *weight, size_t begin, size_t end, uint32_t *sum)
@@ -424,26 +470,6 @@ static inline void sum_few(const uint8_t *code, const uint8_t *weight, size_t be
         for (int i = 0; i < FEW; i++)
             sum[i] += numbers[i];
     }
-}
-
-static void few_codes_light(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
-{
-    float squares[FEW] = {0}, A[FEW] = {0}, l[FEW] = {0};
-    uint32_t sum[FEW];
-
-    for (size_t c = 0, begin = 0, end; c < rows->n_classes_here; c++, begin = end) {
-        const float W_k = (float)rows->class_weight[rows->label[begin]];
-
-        end = rows->class_end[c];
-        sum_few(code, rows->weight, begin, end, sum);
-        for (int i = 0; i < FEW; i++) {
-            const float l_k = (float)(int32_t)sum[i];
-            squares[i] += l_k * l_k;
-            A[i] += l_k * W_k;
-            l[i] += l_k;
-        }
-    }
-    keep_few_light(rows, squares, A, l, best);
 }
 
 static inline void add_halves(sums_f64 *s, const v_u32 *sum, double W_k)
@@ -481,7 +507,7 @@ static void few_codes_heavy(const ml__tree_rows *rows, const uint8_t *code, ml__
 static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
 {
     uint8_t l_k[64];
-    float gain[PAIRS_LIMIT];
+    v_f32 gain[PAIRS_LIMIT / LANES_32];
     bool above = false;
 
     for (size_t first = 0; first < rows->n; first += 64) {
@@ -502,10 +528,9 @@ static void pairs_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tr
             }
         }
         for (size_t v = 0; v < n_vectors; v++) {
-            v_f32 g;
-            gain_classes_f32(&s[v], (float)rows->sum_squares, (float)rows->W, &g);
-            memcpy(gain + first + LANES_32 * v, &g, sizeof g);
-            above |= ANY_ABOVE_f32(g, (float)best->gain);
+            v_f32 *g = &gain[first / LANES_32 + v];
+            gain_classes_f32(&s[v], (float)rows->sum_squares, (float)rows->W, g);
+            above |= ANY_ABOVE_f32(*g, (float)best->gain);
         }
     }
     if (above)
@@ -527,7 +552,7 @@ static void table_classes_light(const ml__tree_rows *rows, const uint8_t *code, 
 
         end = rows->class_end[here];
         memset(table, 0, n_cuts * sizeof *table);
-        count_codes(code, rows->weight, begin, end, table);
+        count_codes(code, rows->weight, begin, end, 0, table);
         for (size_t c = 0; c < n_cuts; c += LANES_32) {
             memcpy(&l_k, table + c, sizeof l_k);
             prefix_u32(&l_k, &carry);
@@ -555,7 +580,7 @@ static void table_classes_heavy(const ml__tree_rows *rows, const uint8_t *code, 
 
         end = rows->class_end[here];
         memset(table, 0, n_cuts * sizeof *table);
-        count_codes(code, rows->weight, begin, end, table);
+        count_codes(code, rows->weight, begin, end, 0, table);
         for (size_t c = 0; c < n_cuts; c += LANES_32) {
             memcpy(&l_k, table + c, sizeof l_k);
             prefix_u32(&l_k, &carry);
@@ -593,11 +618,11 @@ static void keep_scanned(const ml__tree_rows *rows, uint64_t squares, uint64_t A
     if (rows->W < ML__LIGHT_NODE) {
         const float gain = (float)squares / (float)l + (float)squares_right / (float)r;
         if (gain > (float)best->gain)
-            *best = (ml__tree_cut){(double)gain, code};
+            put_cut(best, (double)gain, code);
     } else {
         const double gain = (double)squares / (double)l + (double)squares_right / (double)r;
         if (gain > best->gain)
-            *best = (ml__tree_cut){gain, code};
+            put_cut(best, gain, code);
     }
 }
 
@@ -622,20 +647,13 @@ static void scan_classes(const ml__tree_rows *rows, const uint8_t *code, ml__tre
     }
 }
 
-enum {
-    SMALL_CLASSES = 64, /* up to here a new class comes too often for a branch */
-    TABLE_COST = 32     /* rows that a scan does while a table of a class is cleared and read */
-};
+enum { TABLE_COST = 32 }; /* rows that a scan does while a table of a class is cleared and read */
 
-bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
+static bool cut_classes(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
 {
     if (!varies(code, rows->n))
         return false;
-    if (n_codes <= 16 && rows->W <= 255 && rows->n <= SMALL_CLASSES)
-        few_codes_small(rows, code, best);
-    else if (n_codes <= 16 && rows->W < ML__LIGHT_NODE)
-        few_codes_light(rows, code, best);
-    else if (n_codes <= 16)
+    if (n_codes <= FEW)
         few_codes_heavy(rows, code, best);
     else if (rows->n <= PAIRS_LIMIT && rows->heaviest_class <= 255 && rows->W < ML__LIGHT_NODE)
         pairs_classes(rows, code, best);
@@ -648,120 +666,30 @@ bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, const uint8_t *code, si
     return true;
 }
 
-/* ---- targets ---- */
-
-static inline void convert_i64(const v_i64 *v, v_f64 *to)
+/* Neighbouring features with few codes together. */
+bool PUBLIC(tree_cut_classes)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,
+                              const uint32_t *n_codes, ml__tree_cut *best)
 {
-    const v_f64 round = ROUND - (v_f64){0};
+    bool found = false;
 
-    *to = (v_f64)(*v + (v_i64)round) - round;
-}
+    for (size_t f = 0, next; f < n_features; f = next) {
+        const double before = best->gain;
+        uint32_t column = 0;
 
-static inline void gain_targets(const v_f64 *S_l, const v_f64 *l, double S, double W, v_f64 *gain)
-{
-    const v_f64 difference = *S_l * W - *l * S;
-
-    *gain = difference * difference / (*l * (W - *l));
-}
-
-/* The lanes are rows first, first + 1, …: sums of the rows whose codes are at most theirs. */
-#define DEFINE_SUM_PRODUCTS(name, V)                                                                                \
-    static inline void name(const ml__tree_rows *rows, const int32_t *wide, size_t first, int32_t *S_l, int32_t *l) \
-    {                                                                                                               \
-        V lanes, products = {0}, weights = {0};                                                                     \
-                                                                                                                    \
-        memcpy(&lanes, wide + first, sizeof lanes);                                                                 \
-        for (size_t j = 0; j < rows->n; j++) {                                                                      \
-            const V here = lanes >= wide[j];                                                                        \
-            products += here & rows->products[j];                                                                   \
-            weights += here & rows->weights[j];                                                                     \
-        }                                                                                                           \
-        memcpy(S_l + first, &products, sizeof products);                                                            \
-        memcpy(l + first, &weights, sizeof weights);                                                                \
+        for (next = f; next < n_features && n_codes[next] <= FEW && rows->W < QUAD_WEIGHT;)
+            next++;
+        if (next > f) {
+            found |= quads_classes(rows, next - f, code + f, best);
+            column = best->column;
+        } else
+            found |= cut_classes(rows, code[next++], n_codes[f], best);
+        if (best->gain > before)
+            best->column = (uint32_t)f + column;
     }
-DEFINE_SUM_PRODUCTS(sum_products_all, v_i32)
-#if VECTOR_BYTES == 64
-DEFINE_SUM_PRODUCTS(sum_products_half, half_i32)
-#endif
-
-static inline void sum_products(const ml__tree_rows *rows, const int32_t *wide, int32_t *S_l, int32_t *l)
-{
-#if VECTOR_BYTES == 64
-    if (rows->n <= LANES_64) {
-        sum_products_half(rows, wide, 0, S_l, l);
-        return;
-    }
-#endif
-    for (size_t first = 0; first < rows->n; first += LANES_32)
-        sum_products_all(rows, wide, first, S_l, l);
+    return found;
 }
 
-static void pairs_targets(const ml__tree_rows *rows, const uint8_t *code, ml__tree_cut *best)
-{
-    const size_t n = rows->n;
-    int32_t wide[ML__SMALL_TARGETS], S_l[ML__SMALL_TARGETS], l[ML__SMALL_TARGETS];
-    double gain[ML__SMALL_TARGETS];
-    bool above = false;
-
-    for (size_t first = 0; first < n; first += LANES_32) {
-        v_i32 codes;
-        WIDEN_i32(code + first, codes);
-        memcpy(wide + first, &codes, sizeof codes);
-    }
-    sum_products(rows, wide, S_l, l);
-    for (size_t first = 0; first < n; first += LANES_64) {
-        half_i32 products, weights;
-        v_f64 a, b, g;
-
-        memcpy(&products, S_l + first, sizeof products);
-        memcpy(&weights, l + first, sizeof weights);
-        a = __builtin_convertvector(products, v_f64);
-        b = __builtin_convertvector(weights, v_f64);
-        gain_targets(&a, &b, (double)rows->S, rows->W, &g);
-        memcpy(gain + first, &g, sizeof g);
-        above |= ANY_ABOVE_f64(g, best->gain);
-    }
-    if (above)
-        keep_f64(gain, code, n, best);
-}
-
-static void table_targets(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
-{
-    int64_t table[ML__MAX_CODES];
-    const size_t n = (n_codes + LANES_64 - 1) / LANES_64 * LANES_64;
-    const int64_t mask = ((int64_t)1 << rows->shift) - 1;
-    const uint64_t sign = (uint64_t)1 << 63;
-    v_i64 carry = {0};
-
-    memset(table, 0, n * sizeof *table);
-    for (size_t i = 0; i < rows->n; i++)
-        table[code[i]] += rows->packed[i];
-    for (uint32_t c = 0; c < n; c += LANES_64) {
-        v_i64 v, w, s;
-        v_f64 S_l, l, gain;
-
-        memcpy(&v, table + c, sizeof v);
-        prefix_i64(&v, &carry);
-        w = v & mask;
-        /* v >> shift of signed numbers, which AVX2 has not */
-        s = (v_i64)(((v_u64)v ^ sign) >> rows->shift) - (int64_t)(sign >> rows->shift);
-        convert_i64(&s, &S_l);
-        convert_i64(&w, &l);
-        gain_targets(&S_l, &l, (double)rows->S, rows->W, &gain);
-        keep_block_f64(&gain, c, best);
-    }
-}
-
-bool PUBLIC(tree_cut_targets)(const ml__tree_rows *rows, const uint8_t *code, size_t n_codes, ml__tree_cut *best)
-{
-    if (!varies(code, rows->n))
-        return false;
-    if (rows->products)
-        pairs_targets(rows, code, best);
-    else
-        table_targets(rows, code, n_codes, best);
-    return true;
-}
+#include "kernel/trees_targets_tmpl.h"
 
 /* ---- weights of any size ---- */
 

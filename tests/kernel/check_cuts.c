@@ -163,7 +163,7 @@ static void describe_classes(const cut_case *c, node *a, uint64_t *state)
     a->rows.label = a->label;
     a->rows.class_weight = class_weight;
     a->rows.class_end = class_end;
-    a->rows.order = check_fenced(4, c->n, sizeof *a->rows.order);
+    a->rows.order = check_fenced(4, c->n + ML__TREE_ORDER_MORE, sizeof *a->rows.order);
     a->rows.class_left = check_fenced(5, c->K, sizeof *a->rows.class_left);
 }
 
@@ -295,20 +295,29 @@ static void find_gains(const node *a, cut_op op, double *gain)
 
 /* ---- searches ---- */
 
-static bool search(const ml__tree_kernels *t, cut_op op, const node *a, ml__tree_cut *best)
+static bool search_features(const ml__tree_kernels *t, cut_op op, const node *a, size_t n_features,
+                            const uint8_t *const *code, const uint32_t *n_codes, ml__tree_cut *best)
 {
     if (op == TWO)
-        return t->tree_cut_two(&a->rows, a->code, a->n_codes, best);
+        return t->tree_cut_two(&a->rows, n_features, code, n_codes, best);
     if (op == CLASSES)
-        return t->tree_cut_classes(&a->rows, a->code, a->n_codes, best);
-    return t->tree_cut_targets(&a->rows, a->code, a->n_codes, best);
+        return t->tree_cut_classes(&a->rows, n_features, code, n_codes, best);
+    return t->tree_cut_targets(&a->rows, n_features, code, n_codes, best);
+}
+
+static bool search(const ml__tree_kernels *t, cut_op op, const node *a, ml__tree_cut *best)
+{
+    const uint8_t *const code = a->code;
+    const uint32_t n_codes = (uint32_t)a->n_codes;
+
+    return search_features(t, op, a, 1, &code, &n_codes, best);
 }
 
 /* From this best cut the search comes to that one. */
 static void check_search(const ml__kernels *table, cut_op op, const node *a, double before, ml__tree_cut want,
                          bool varies)
 {
-    ml__tree_cut best = {before, UNTOUCHED};
+    ml__tree_cut best = {before, UNTOUCHED, 0};
     const bool found = search(&table->tree, op, a, &best);
 
     check_that(found == varies, "it says that codes %s", found ? "differ" : "are the same");
@@ -324,17 +333,47 @@ static double next_gain(const node *a, cut_op op, double gain, double towards)
     return nextafter(gain, towards);
 }
 
+/* Several features at once: as one after the other, the first of those that are equally good. The columns are the node's in
+ * other orders, so that gains differ; some are the same as one before, some constant, some said to have more codes. */
+static void check_together(const ml__kernels *table, cut_op op, const node *a, size_t n_features, uint64_t *state)
+{
+    enum { FENCE = 10, MOST = 6 };
+    const uint8_t *code[MOST];
+    uint32_t n_codes[MOST];
+    ml__tree_cut want = {-1, UNTOUCHED, UNTOUCHED}, best = want;
+    bool varies = false;
+
+    for (size_t f = 0; f < n_features; f++) {
+        const size_t step = check_random(state) % 5, shift = f ? check_random(state) % a->rows.n : 0;
+        uint8_t *column = new_column(FENCE + f, a->rows.n, state);
+        ml__tree_cut alone = {-1, UNTOUCHED, 0};
+
+        for (size_t i = 0; i < a->rows.n; i++)
+            column[i] = a->code[(i * step + shift) % a->rows.n]; /* step 0: constant */
+        code[f] = column;
+        n_codes[f] = (uint32_t)(check_random(state) % 3 ? a->n_codes : ML__MAX_CODES);
+        varies |= search_features(&table->tree, op, a, 1, &code[f], &n_codes[f], &alone);
+        if (alone.gain > want.gain)
+            want = (ml__tree_cut){alone.gain, alone.code, (uint32_t)f};
+    }
+    check_that(search_features(&table->tree, op, a, n_features, code, n_codes, &best) == varies,
+               "%zu features together vary otherwise than alone", n_features);
+    check_that(best.gain == want.gain && best.code == want.code && best.column == want.column,
+               "%zu features together: gain %.17g at %u of %u, not %.17g at %u of %u", n_features, best.gain, best.code,
+               best.column, want.gain, want.code, want.column);
+}
+
 /* Nothing was found before, something a little worse, as good, and a little better. */
 static void check_case(const ml__kernels *const *tables, size_t n_tables, const cut_case *c, uint64_t *state)
 {
     const node a = make_node(c, state);
-    ml__tree_cut top = {-1, UNTOUCHED};
+    ml__tree_cut top = {-1, UNTOUCHED, 0};
     double gain[ML__MAX_CODES];
 
     find_gains(&a, c->op, gain);
     for (uint32_t code = 0; code < c->n_codes; code++)
         if (gain[code] > top.gain)
-            top = (ml__tree_cut){gain[code], code};
+            top = (ml__tree_cut){gain[code], code, 0};
     for (size_t t = 0; t < n_tables; t++) {
         const bool varies = top.code != UNTOUCHED;
 
@@ -345,9 +384,10 @@ static void check_case(const ml__kernels *const *tables, size_t n_tables, const 
             const double above = next_gain(&a, c->op, top.gain, INFINITY);
 
             check_search(tables[t], c->op, &a, next_gain(&a, c->op, top.gain, -1), top, true);
-            check_search(tables[t], c->op, &a, top.gain, (ml__tree_cut){top.gain, UNTOUCHED}, true);
-            check_search(tables[t], c->op, &a, above, (ml__tree_cut){above, UNTOUCHED}, true);
+            check_search(tables[t], c->op, &a, top.gain, (ml__tree_cut){top.gain, UNTOUCHED, 0}, true);
+            check_search(tables[t], c->op, &a, above, (ml__tree_cut){above, UNTOUCHED, 0}, true);
         }
+        check_together(tables[t], c->op, &a, 2 + c->n % 5, state);
         check_fences();
         check_end();
     }
@@ -428,7 +468,7 @@ static void best_of_table(size_t K, size_t stride, const uint64_t *weights, cons
         }
         gain = sum / ((double)(int64_t)l * (double)(int64_t)(W - l));
         if (gain > best->gain)
-            *best = (ml__tree_cut){gain, (uint32_t)c};
+            *best = (ml__tree_cut){gain, (uint32_t)c, 0};
     }
 }
 

@@ -114,7 +114,7 @@ static ml__tree_cut cut_by_formula(size_t K, size_t stride, const uint64_t *tabl
                     l += l_k, r += r_k;
             }
         if (l > 0 && r > 0 && gain / (l * r) > best.gain)
-            best = (ml__tree_cut){gain / (l * r), (uint32_t)code};
+            best = (ml__tree_cut){gain / (l * r), (uint32_t)code, 0};
     }
     return best;
 }
@@ -144,7 +144,7 @@ TEST(adaboost, every_kernel_finds_the_best_cut_of_a_table)
             CHECK_MSG(got.gain == want.gain && (want.gain < 0 || got.code == want.code),
                       "%s: cut %u gains %.17g, expected cut %u with %.17g", tables[i]->name, (unsigned)got.code,
                       got.gain, (unsigned)want.code, want.gain);
-            got = (ml__tree_cut){want.gain, 77}; /* what is as good as the best so far is not better */
+            got = (ml__tree_cut){want.gain, 77, 0}; /* what is as good as the best so far is not better */
             tables[i]->tree.tree_cut_table(K, stride, table, class_weight, &got);
             CHECK(got.gain == want.gain && got.code == 77);
         }

@@ -160,7 +160,7 @@ static void search_feature(const ml__coded *c, worker *w, size_t j, ml__coded_no
         return;
     c->kernels->tree_cut_table(w->n_classes, ml__coded_stride(n_codes), w->table, w->class_weight, &cut);
     if (cut.gain > node->cut.gain) {
-        node->cut = (ml__tree_cut){cut.gain, is_small ? code_of[cut.code] : cut.code};
+        node->cut = (ml__tree_cut){cut.gain, is_small ? code_of[cut.code] : cut.code, 0};
         node->feature = (uint32_t)j;
     }
 }

@@ -24,7 +24,6 @@ enum {
     SMALL_SUM_BITS = 30,   /* of the sums of products of a small node */
     MOST_BITS = 40,        /* of a target */
     LEAST_EXPONENT = -900, /* a node whose targets differ less is split as if they were equal */
-    LONG_CLASSES = 16      /* rows of a class, on average, from which on they are long */
 };
 
 /* About, for those who share work. */
@@ -55,6 +54,8 @@ struct ml__column_grower {
     uint64_t *mask; /* bits of rows */
     uint8_t *spare, *gathered;
     uint32_t *spare_ids, *order, *class_left, *class_weight, *class_end, *features, *swapped;
+    uint32_t *looked_at, *n_codes; /* [d] that are searched together */
+    const uint8_t **code;          /* [d] of these */
     int32_t *products, *weights;
     int64_t *packed;
     ml__tree_rows rows;      /* of the node that is searched; set anew are the fields that differ from node to node */
@@ -69,7 +70,8 @@ struct ml__column_grower {
     bool is_large; /* the node at hand: worth sharing */
     /* of them, what one of them found: */
     ml__tree_cut cut;
-    size_t place, n_useful; /* of the feature, in the order drawn; features that vary */
+    size_t place; /* of the feature, in the order drawn */
+    bool found;   /* a feature that varies */
 };
 
 /* ---- workspace ---- */
@@ -145,6 +147,9 @@ static ml_status make_grower(ml__arena *arena, const ml__tree_data *data, const 
     ML__NEW(&g->arena, g->spare, n + 2 * ML__COLUMN_PADDING);
     ML__NEW(&g->arena, g->features, data->d);
     ML__NEW(&g->arena, g->swapped, data->d);
+    ML__NEW(&g->arena, g->looked_at, data->d);
+    ML__NEW(&g->arena, g->n_codes, data->d);
+    ML__NEW(&g->arena, g->code, data->d);
     for (size_t j = 0; j < data->d; j++)
         g->features[j] = (uint32_t)j;
     if (!data->classify) {
@@ -154,7 +159,7 @@ static ml_status make_grower(ml__arena *arena, const ml__tree_data *data, const 
     } else
         ML__NEW(&g->arena, g->row_of_class, data->K);
     if (g->label) {
-        ML__NEW(&g->arena, g->order, n);
+        ML__NEW(&g->arena, g->order, n + ML__TREE_ORDER_MORE);
         ML__NEW(&g->arena, g->class_left, data->K);
         ML__NEW(&g->arena, g->class_weight, data->K);
         ML__NEW(&g->arena, g->class_end, data->K);
@@ -281,52 +286,33 @@ done:
 
 /* ---- what the features of a node have in common ---- */
 
-/* In large nodes a class has many rows: look for its end only. */
-static void describe_long_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
-{
-    const uint8_t *label = g->label + node->begin;
-
-    rows->label = label;
-    rows->W = rows->heaviest_class = 0;
-    rows->sum_squares = 0;
-    rows->n_classes_here = 0;
-    for (size_t i = 0, end; i < node->n; i = end) {
-        uint32_t weight;
-
-        for (end = i + 1; end < node->n && label[end] == label[i];)
-            end++;
-        weight = (uint32_t)g->kernels->tree_sum(end - i, rows->weight + i);
-        g->class_weight[label[i]] = weight;
-        g->class_end[rows->n_classes_here++] = (uint32_t)end;
-        rows->W += weight;
-        rows->heaviest_class = weight > rows->heaviest_class ? weight : rows->heaviest_class;
-        rows->sum_squares += (uint64_t)weight * weight;
-    }
-}
-
-/* Without a branch: in small nodes a new class comes with every other row. */
+/* Ends of classes and sums of weights without a branch: in small nodes a new class comes with every other row. */
 static void describe_classes(ml__column_grower *g, const open_node *node, ml__tree_rows *rows)
 {
-    const uint8_t *label = g->label + node->begin;
-    uint32_t here = 0, before = 0, heaviest = 0;
-    uint64_t W = 0, sum_squares = 0;
-    uint8_t last = label[0];
+    const uint8_t *label = g->label + node->begin, *weight = rows->weight;
+    const size_t n = node->n;
+    uint32_t *class_end = g->class_end, *before = g->order; /* weight of the rows before each */
+    uint32_t here = 0, sum = weight[0], heaviest = 0;
+    uint64_t sum_squares = 0;
 
-    for (size_t i = 0; i < node->n; i++) {
-        const uint32_t weight = rows->weight[i], same = label[i] == last;
+    before[0] = 0;
+    for (size_t i = 1; i < n; i++) {
+        before[i] = sum;
+        class_end[here] = (uint32_t)i;
+        here += label[i] != label[i - 1];
+        sum += weight[i];
+    }
+    class_end[here] = (uint32_t)n;
+    before[n] = sum;
+    for (size_t c = 0, begin = 0; c <= here; begin = class_end[c++]) {
+        const uint32_t W_k = before[class_end[c]] - before[begin];
 
-        before &= 0 - same;
-        here += !same;
-        sum_squares += (uint64_t)weight * (2 * (uint64_t)before + weight);
-        before += weight;
-        heaviest = before > heaviest ? before : heaviest;
-        W += weight;
-        last = label[i];
-        g->class_weight[last] = before;
-        g->class_end[here] = (uint32_t)i + 1;
+        g->class_weight[label[begin]] = W_k;
+        sum_squares += (uint64_t)W_k * W_k;
+        heaviest = W_k > heaviest ? W_k : heaviest;
     }
     rows->label = label;
-    rows->W = (uint32_t)W;
+    rows->W = sum;
     rows->heaviest_class = heaviest;
     rows->sum_squares = sum_squares;
     rows->n_classes_here = here + 1;
@@ -372,7 +358,7 @@ static void describe(ml__column_grower *g, const open_node *node, ml__tree_rows 
     rows->weight = g->weight + node->begin;
     *scale = 1;
     if (g->label) {
-        (node->n < LONG_CLASSES * g->data->K ? describe_classes : describe_long_classes)(g, node, rows);
+        describe_classes(g, node, rows);
         return;
     }
     rows->W = (uint32_t)g->kernels->tree_sum(node->n, rows->weight);
@@ -414,22 +400,61 @@ static bool cut_at_random(ml__column_grower *g, const open_node *node, const ml_
     return true;
 }
 
+/* The n_features in g->looked_at, in this order. */
+static bool cut_features(ml__column_grower *g, const ml__tree_rows *rows, size_t n_features, ml__tree_cut *best)
+{
+    const ml__tree_kernels *k = g->kernels;
+
+    if (g->label)
+        return k->tree_cut_classes(rows, n_features, g->code, g->n_codes, best);
+    return g->data->classify ? k->tree_cut_two(rows, n_features, g->code, g->n_codes, best)
+                             : k->tree_cut_targets(rows, n_features, g->code, g->n_codes, best);
+}
+
 static bool cut_feature(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t j,
                         ml__tree_cut *best)
 {
-    const ml__tree_kernels *k = g->kernels;
-    const size_t n_codes = g->bins->n_codes[j];
-    const uint8_t *code;
-
-    if (n_codes < 2)
+    if (g->bins->n_codes[j] < 2)
         return false;
     if (g->data->random_thresholds)
         return cut_at_random(g, node, rows, j, best);
-    code = codes_of(g, node, j);
-    if (g->label)
-        return k->tree_cut_classes(rows, code, n_codes, best);
-    return g->data->classify ? k->tree_cut_two(rows, code, n_codes, best)
-                             : k->tree_cut_targets(rows, code, n_codes, best);
+    g->n_codes[0] = g->bins->n_codes[j];
+    g->code[0] = codes_of(g, node, j);
+    return cut_features(g, rows, 1, best);
+}
+
+/* Search features number `from` to `to` of the node's order: together, unless each needs the codes' workspace. Constant ones
+ * are left out. True when one varies in the node; *feature is the best one's, if that is a better one. */
+static bool search_range(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t from, size_t to,
+                         ml__tree_cut *best, size_t *feature)
+{
+    const size_t most = g->gathers || g->data->random_thresholds ? 1 : to - from;
+    bool found = false;
+
+    while (from < to) {
+        const double before = best->gain;
+        size_t n = 0;
+
+        for (; from < to && n < most; from++) {
+            const size_t j =
+                g->data->draw_features ? ml__draw_feature(g->features, g->swapped, g->data->d, from, node->key) : from;
+            if (g->bins->n_codes[j] < 2)
+                continue;
+            g->looked_at[n] = (uint32_t)j;
+            g->n_codes[n] = g->bins->n_codes[j];
+            if (!g->data->random_thresholds)
+                g->code[n] = codes_of(g, node, j);
+            n++;
+        }
+        if (!n)
+            break;
+        best->column = 0;
+        found |= g->data->random_thresholds ? cut_at_random(g, node, rows, g->looked_at[0], best)
+                                            : cut_features(g, rows, n, best);
+        if (best->gain > before)
+            *feature = g->looked_at[best->column];
+    }
+    return found;
 }
 
 /* Before the rows that the grower of the tree has. */
@@ -450,11 +475,11 @@ static ml_status search_share(void *argument, size_t worker)
 
     look_at_rows(h, g);
     h->cut = (ml__tree_cut){.gain = -1};
-    h->n_useful = 0;
+    h->found = false;
     for (size_t i; next_piece(job, &i);) {
         const double before = h->cut.gain;
 
-        h->n_useful += cut_feature(h, job->node, &h->rows, g->features[i], &h->cut);
+        h->found |= cut_feature(h, job->node, &h->rows, g->features[i], &h->cut);
         if (h->cut.gain > before)
             h->place = i;
     }
@@ -462,7 +487,7 @@ static ml_status search_share(void *argument, size_t worker)
 }
 
 /* The first n_features in the order that was drawn, as one would find it: of equal gains that of the first feature. */
-static ml_status search_together(ml__column_grower *g, const open_node *node, size_t n_features, size_t *n_useful,
+static ml_status search_together(ml__column_grower *g, const open_node *node, size_t n_features, bool *found,
                                  size_t *feature, ml__tree_cut *best)
 {
     sharing job = {.g = g, .node = node, .n_pieces = n_features};
@@ -473,7 +498,7 @@ static ml_status search_together(ml__column_grower *g, const open_node *node, si
     for (size_t w = 0; w < g->n_helpers; w++) {
         const ml__column_grower *h = g->helpers[w];
 
-        *n_useful += h->n_useful;
+        *found |= h->found;
         if (h->cut.gain >= 0 && (!winner || h->cut.gain > winner->cut.gain ||
                                  (h->cut.gain == winner->cut.gain && h->place < winner->place)))
             winner = h;
@@ -487,34 +512,28 @@ done:
     return st;
 }
 
-/* The best cut of the features that are looked at, in *best; *found is the feature, or d when none varies. */
-static ml_status search(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t *found,
+/* The best cut of the features that are looked at, in *best; *feature is the best one's, or d when none varies. */
+static ml_status search(ml__column_grower *g, const open_node *node, const ml__tree_rows *rows, size_t *feature,
                         ml__tree_cut *best)
 {
     const size_t d = g->data->d, wanted = g->data->max_features;
-    size_t n_seen = 0, n_useful = 0, feature = d;
+    size_t n_seen = wanted < d ? wanted : d;
+    bool found = false;
     ml_status st = ML_OK;
 
+    *feature = d;
     *best = (ml__tree_cut){.gain = -1};
     if (g->is_large) {
-        for (; n_seen < wanted && g->data->draw_features; n_seen++)
-            (void)ml__draw_feature(g->features, g->swapped, d, n_seen, node->key);
-        n_seen = wanted;
-        st = search_together(g, node, wanted, &n_useful, &feature, best);
+        for (size_t i = 0; i < n_seen && g->data->draw_features; i++)
+            (void)ml__draw_feature(g->features, g->swapped, d, i, node->key);
+        st = search_together(g, node, n_seen, &found, feature, best);
+    } else {
+        found = search_range(g, node, rows, 0, n_seen, best, feature);
     }
-    for (; n_seen < d && (n_seen < wanted || !n_useful); n_seen++) {
-        const double before = best->gain;
-        size_t j = n_seen;
-
-        if (g->data->draw_features)
-            j = ml__draw_feature(g->features, g->swapped, d, n_seen, node->key);
-        n_useful += cut_feature(g, node, rows, j, best);
-        if (best->gain > before)
-            feature = j;
-    }
+    for (; !found && n_seen < d; n_seen++)
+        found = search_range(g, node, rows, n_seen, n_seen + 1, best, feature);
     if (g->data->draw_features)
         ml__undo_draws(g->features, g->swapped, n_seen);
-    *found = feature;
     return st;
 }
 
@@ -673,10 +692,13 @@ static ml_status move_share(void *argument, size_t worker)
 static ml_status move_rows(ml__column_grower *g, const open_node *node)
 {
     sharing job = {.g = g, .node = node, .n_pieces = 1 + g->n_columns};
+    /* of two rows each becomes a leaf, which needs no codes */
+    const size_t first = node->n == 2 ? (size_t)(g->weight - g->columns) / g->stride : 0;
 
     if (g->is_large)
         return share(&job, MOVE_NANOSECONDS * (double)node->n, move_share);
-    g->kernels->tree_move(node->n, g->n_columns, g->columns + node->begin, g->stride, g->mask, g->spare);
+    g->kernels->tree_move(node->n, g->n_columns - first, g->columns + first * g->stride + node->begin, g->stride,
+                          g->mask, g->spare);
     move_ids(g, node);
     return ML_OK;
 }
