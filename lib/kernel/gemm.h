@@ -74,6 +74,11 @@
     }
 #define ML__RELU(i, v, V) c##i##_##v = MAX(ZERO(), c##i##_##v);
 #define ML__RELU_ROW(i, V) ML__VECTORS_##V(ML__RELU, i, V)
+#define ML__OPEN(i, v, V) \
+    c##i##_##v = WHERE_POSITIVE(v < V - 1 ? LOAD(h + v * LANES) : LOAD_PART(h + v * LANES, last), c##i##_##v);
+#define ML__OPEN_ROW(i, V)                    \
+    ML__VECTORS_##V(ML__OPEN, i, V) h += ldh; \
+    ML__OPAQUE(h);
 #define ML__STORE(i, v, V)                \
     if (v < V - 1)                        \
         STORE(c + v * LANES, c##i##_##v); \
@@ -117,7 +122,7 @@
         size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                             \
         size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                 \
         const size_t s_row = p->s_row, ldc = p->ldc;                                              \
-        const REAL *A = p->A, *S = p->S;                                                          \
+        const REAL *A = p->A, *S = p->S, *H = p->H;                                               \
         REAL *C = p->C;                                                                           \
         PART last = p->last;                                                                      \
                                                                                                   \
@@ -126,7 +131,7 @@
         ML__KEEP_ROWS_14();                                                                       \
         for (; n_tiles > 0; n_tiles--) {                                                          \
             const char *a = (const char *)A;                                                      \
-            const REAL *b = p->terms[0].B, *s = S;                                                \
+            const REAL *b = p->terms[0].B, *s = S, *h = H;                                        \
             REAL *c = C;                                                                          \
             ML__ROWS_##M(ML__DECLARE_ROW, V);                                                     \
                                                                                                   \
@@ -152,10 +157,104 @@
             if (p->relu) {                                                                        \
                 ML__ROWS_##M(ML__RELU_ROW, V);                                                    \
             }                                                                                     \
+            if (h) {                                                                              \
+                const size_t ldh = p->ldh;                                                        \
+                ML__ROWS_##M(ML__OPEN_ROW, V);                                                    \
+                H += M * ldh;                                                                     \
+            }                                                                                     \
             ML__ROWS_##M(ML__STORE_ROW, V);                                                       \
             A += M * p->a_row;                                                                    \
             C += M * ldc;                                                                         \
         }                                                                                         \
+    }
+
+/* One row of C, of V vectors: b is a row of B and moves on. */
+#define ML__ROW_TERMS(V, LOAD_VECTOR)                      \
+    _Pragma("GCC unroll 4") for (size_t q = 0; q < k; q++) \
+    {                                                      \
+        const VECTOR x = BROADCAST(a + q);                 \
+        ML__VECTORS_##V(LOAD_VECTOR, 0, V);                \
+        ML__VECTORS_##V(ML__ADD_TERM, 0, V);               \
+        b += ldb;                                          \
+    }
+
+/* The same chains as those of a tile; n columns, s is what they start from or NULL. */
+#define ML__ROW(V)                                                                                                    \
+    static void NAME(row_##V)(size_t n, size_t k, const REAL *a, const REAL *b, size_t ldb, const REAL *s, bool relu, \
+                              REAL *c)                                                                                \
+    {                                                                                                                 \
+        const bool whole = n == V * LANES;                                                                            \
+        const PART last = PART_OF(n - (V - 1) * LANES);                                                               \
+        ML__VECTORS_##V(ML__DECLARE, 0, V);                                                                           \
+                                                                                                                      \
+        if (s) {                                                                                                      \
+            ML__VECTORS_##V(ML__START, 0, V);                                                                         \
+        }                                                                                                             \
+        if (whole) {                                                                                                  \
+            ML__ROW_TERMS(V, ML__LOAD_B)                                                                              \
+        } else {                                                                                                      \
+            ML__ROW_TERMS(V, ML__LOAD_B_PART)                                                                         \
+        }                                                                                                             \
+        if (relu) {                                                                                                   \
+            ML__VECTORS_##V(ML__RELU, 0, V);                                                                          \
+        }                                                                                                             \
+        ML__VECTORS_##V(ML__STORE, 0, V);                                                                             \
+    }
+
+/* The step of Adam of a row that waits; only the last vector of it can be partial. */
+#define ML__ADAM_VECTOR(i, v, V) \
+    NAME(adam_vector)            \
+    (adam, g + v * LANES, w + v * LANES, mean + v * LANES, square + v * LANES, v < V - 1 || is_whole, waiting_last);
+
+/* A tile of M rows, after `spread` terms of which follows each row of those that wait, of as many vectors. */
+#define ML__ADAM_TILE(M, V)                                                                         \
+    static void NAME(adam_tile_##M##_##V)(const NAME(adam) * adam, const NAME(panel) * p, REAL * c) \
+    {                                                                                               \
+        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1;   \
+        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                               \
+        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                   \
+        const size_t s_row = p->s_row, ldc = V * LANES, n_waiting = adam->waiting.m;                \
+        const size_t k = p->terms[0].k, spread = n_waiting > 0 ? k / n_waiting : 0;                 \
+        const char *a = (const char *)p->A;                                                         \
+        const REAL *b = p->terms[0].B, *s = p->S, *g = adam->waiting.G;                             \
+        const PART last = p->last, waiting_last = PART_OF(adam->waiting.n - (V - 1) * LANES);       \
+        const bool is_whole = adam->waiting.n == V * LANES;                                         \
+        size_t at = adam->waiting.at, soon = p->i * adam->ldw + p->j;                               \
+        ML__ROWS_##M(ML__DECLARE_ROW, V);                                                           \
+                                                                                                    \
+        ML__OPAQUE(a_step);                                                                         \
+        ML__OPAQUE(b_step);                                                                         \
+        ML__KEEP_ROWS_14();                                                                         \
+        if (s) {                                                                                    \
+            const VECTOR beta = BROADCAST(&p->beta);                                                \
+            ML__ROWS_##M(ML__START_ROW, V);                                                         \
+            ML__ROWS_##M(ML__SCALE_ROW, V);                                                         \
+        }                                                                                           \
+        for (size_t q = p->k_masked; q > 0; q--) {                                                  \
+            ML__TERM(M, V, ML__LOAD_B_PART)                                                         \
+        }                                                                                           \
+        b = p->k_masked > 0 ? p->terms[0].B : b;                                                    \
+        for (size_t row = 0; row < n_waiting; row++) {                                              \
+            for (size_t q = spread; q > 0; q--) {                                                   \
+                ML__TERM(M, V, ML__LOAD_B)                                                          \
+                __asm__("" : "+r"(a), "+r"(b));                                                     \
+            }                                                                                       \
+            if (row < M)                                                                            \
+                NAME(fetch)(adam, soon, V * LANES);                                                 \
+            soon += adam->ldw;                                                                      \
+            REAL *w = adam->weights + at, *mean = adam->means + at, *square = adam->squares + at;   \
+            ML__VECTORS_##V(ML__ADAM_VECTOR, 0, V);                                                 \
+            g += ldc;                                                                               \
+            at += adam->ldw;                                                                        \
+        }                                                                                           \
+        for (size_t q = k - spread * n_waiting; q > 0; q--) {                                       \
+            ML__TERM(M, V, ML__LOAD_B)                                                              \
+        }                                                                                           \
+        b = p->terms[1].B;                                                                          \
+        for (size_t q = p->terms[1].k; q > 0; q--) {                                                \
+            ML__TERM(M, V, ML__LOAD_B)                                                              \
+        }                                                                                           \
+        ML__ROWS_##M(ML__STORE_ROW, V);                                                             \
     }
 
 #define NOINLINE __attribute__((noinline))
@@ -166,6 +265,7 @@ enum {
     COLUMN_TERMS = 48,    /* a product with a vector is no chain from this many terms on */
     COPY_ROWS = 64,       /* B is copied when this many rows */
     COPY_TERMS = 32,      /* and terms pay for it */
+    SMALL_B = 1 << 13,    /* bytes of B that stay in the first cache as they are */
     BUFFER = 14336,       /* bytes of stack that it is copied to */
     MOST_TERMS = 224,     /* that two of these take, of the widest panels of many rows: they stay in the first cache */
     BLOCK_K = 672,        /* terms between two passes over C */
@@ -175,7 +275,9 @@ enum {
     LARGE_C = 1 << 20,    /* bytes of C that do not stay there */
     BLOCK_C = 1 << 16,    /* of which this much is then written before all panels pass again */
     TILE_ROWS = 14,       /* of the tallest tile */
-    TILE_VECTORS = 8      /* of the widest */
+    TILE_VECTORS = 8,     /* of the widest */
+    FEW_TERMS = 16,       /* with fewer, time goes into steps of Adam, */
+    ADAM_ROWS_FEW = 8     /* and their tiles have at most this many rows */
 };
 
 /* Vectors in a panel of fewer than four rows */

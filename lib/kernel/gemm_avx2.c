@@ -54,6 +54,7 @@ static const int32_t ONES_THEN_ZEROS[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 #include "kernel/gemm_undef.h"
 
@@ -85,6 +86,7 @@ static const int32_t ONES_THEN_ZEROS[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 /* Weighted sums are in double for both. */
 

@@ -13,7 +13,8 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,fma")
+/* Tuned so that the compiler keeps integers out of vector registers: moved back, they wait behind multiply-adds. */
+#pragma GCC target("avx512f,avx512dq,avx512vl,fma,tune=haswell")
 #endif
 
 #include "kernel/transpose_avx512.h"
@@ -21,6 +22,7 @@
 #define TALL_1 14
 #define TALL_2 14
 #define SYRK_TALL 8
+#define ADAM_ROWS 12
 #define NEAREST_COLUMNS 8
 
 #define REAL float
@@ -51,6 +53,7 @@
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 #include "kernel/gemm_undef.h"
 
@@ -82,6 +85,7 @@
 
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 /* Weighted sums are in double for both. */
 

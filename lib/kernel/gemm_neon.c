@@ -95,6 +95,7 @@ static inline void store_part_f32(float *x, size_t n, float32x4_t v)
 #define GROUP 4
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 #include "kernel/gemm_undef.h"
 
@@ -150,6 +151,7 @@ static inline void store_part_f64(double *x, size_t n, float64x2_t v)
 #define GROUP 2
 #include "kernel/gemm_tmpl.h"
 #include "kernel/nearest_tmpl.h"
+#include "kernel/networks_tmpl.h"
 
 /* Weighted sums are in double for both. */
 

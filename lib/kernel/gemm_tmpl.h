@@ -11,6 +11,7 @@
  *     ZERO, BROADCAST, LOAD, LOAD_PART, STORE, STORE_PART, MULTIPLY, MULTIPLY_ADD, SQRT
  *     MAX(a, b)       a > b ? a : b
  *     WHERE_POSITIVE(h, v)    h > 0 ? v : 0
+ *     ADAM_ROWS       rows of the tallest tiles with steps of Adam between their terms; undefined without registers for both
  *     ROWS_AT_ONCE    rows of a product with a vector: at most 8, a divisor of LANES
  *     GROUP           columns that NAME(transpose_group) takes at once
  *     TALL_1, TALL_2  rows of the tallest tiles of one and of two vectors
@@ -32,10 +33,15 @@
 
 /* ---- operands: term p of C[i, j] is A[i a_row + p a_term] B[p b_term + j b_column]; b_term or b_column is 1 ---- */
 
+typedef struct NAME(operands) NAME(operands);
+typedef struct NAME(panel) NAME(panel);
+
 /* What is done with m rows from i on and n columns from j on of a product, which are at C. */
 typedef void NAME(finish)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc);
+/* What runs n_tiles tiles of `rows` rows and one or two vectors from where the panel is, and moves it below them. */
+typedef void NAME(runner)(void *with, NAME(panel) * p, size_t vectors, size_t rows, size_t n_tiles);
 
-typedef struct {
+struct NAME(operands) {
     size_t m, n, k;
     const REAL *A;
     size_t a_row, a_term;
@@ -46,11 +52,16 @@ typedef struct {
     size_t s_row, s_column;
     REAL *C;
     size_t c_row, c_column;
-    bool relu; /* values < 0 become 0 at the end */
+    bool relu;     /* values < 0 become 0 at the end */
+    const REAL *H; /* at the end, values become 0 where H[i ldh + j] is not > 0; NULL for none */
+    size_t ldh;
     NAME(finish) * finish;
     const void *with;
-    bool is_spent; /* tiles of C are of no use after finish: all of them are put to where C begins */
-} NAME(operands);
+    NAME(runner) * runner; /* for tiles of at most two vectors, if set */
+    void *runs_with;
+    uint32_t runner_rows; /* of its tallest tiles */
+    bool is_spent;        /* tiles of C are of no use after finish: all of them are put to where C begins */
+};
 
 /* Rows of B for a panel: k terms. */
 typedef struct {
@@ -60,7 +71,7 @@ typedef struct {
 
 /* What the tiles of a panel have in common. Its terms of B are in rows ldb apart: one or two runs of them, of which whole
  * vectors can be read, or k_masked rows from terms[0].B on. */
-typedef struct {
+struct NAME(panel) {
     NAME(terms) terms[2];
     size_t k_masked, ldb;
     const REAL *A;
@@ -71,9 +82,11 @@ typedef struct {
     REAL *C;
     size_t ldc, c_move; /* from a row of a tile to the next, from a row of the panel to the next */
     bool relu, finishes;
-    size_t i;  /* the row of the product where it begins */
-    PART last; /* of the last vector of the panel */
-} NAME(panel);
+    const REAL *H; /* in its last block */
+    size_t ldh;
+    size_t i, j, n; /* the row and the column of the product where it begins, its columns */
+    PART last;      /* of the last vector of the panel */
+};
 
 typedef void NAME(tile)(const NAME(panel) * p, size_t n_tiles);
 
@@ -202,6 +215,7 @@ static void NAME(run_tiles)(NAME(panel) * p, const NAME(operands) * o, const NAM
         p->i += height;
         p->A += height * p->a_row;
         p->S = p->S ? p->S + height * p->s_row : NULL;
+        p->H = p->H ? p->H + height * p->ldh : NULL;
         p->C += height * p->c_move;
     }
 }
@@ -210,13 +224,20 @@ static void NAME(run_tiles)(NAME(panel) * p, const NAME(operands) * o, const NAM
  * most a block's, or the order of a square matrix: short divisions will do. */
 static NOINLINE void NAME(multiply)(NAME(panel) * p, const NAME(operands) * o, const NAME(part) * s, size_t vectors)
 {
-    const uint32_t m = (uint32_t)s->m, tallest = vectors == 1                          ? TALL_1
+    const bool has_runner = o->runner && vectors <= 2;
+    const uint32_t m = (uint32_t)s->m, tallest = has_runner                            ? o->runner_rows
+                                                 : vectors == 1                        ? TALL_1
                                                  : vectors > 2                         ? m
                                                  : share_sets(p->a_row * sizeof(REAL)) ? min(TALL_2, TALL_SHARED)
                                                                                        : TALL_2;
     const uint32_t n_tiles = m <= tallest ? 1 : (m + tallest - 1) / tallest;
     const uint32_t rows = n_tiles == 1 ? m : m / n_tiles, n_taller = m - rows * n_tiles;
 
+    if (has_runner) {
+        o->runner(o->runs_with, p, vectors, rows + 1, n_taller);
+        o->runner(o->runs_with, p, vectors, rows, n_tiles - n_taller);
+        return;
+    }
     if (n_taller > 0)
         NAME(run_tiles)(p, o, s, vectors, rows + 1, n_taller);
     NAME(run_tiles)(p, o, s, vectors, rows, n_tiles - n_taller);
@@ -239,7 +260,11 @@ static void NAME(run_terms)(const NAME(operands) * o, const NAME(part) * s, size
     panel->c_move = o->is_spent ? 0 : s->ldc;
     panel->relu = last && o->relu;
     panel->finishes = last && o->finish;
+    panel->H = last && o->H ? o->H + s->i * o->ldh + s->j : NULL;
+    panel->ldh = o->ldh;
     panel->i = s->i;
+    panel->j = s->j;
+    panel->n = s->n;
     panel->last = PART_OF(s->n - (vectors - 1) * LANES);
     NAME(multiply)(panel, o, s, vectors);
 }
@@ -309,7 +334,8 @@ static void NAME(run_in_place)(const NAME(operands) * o, const NAME(part) * s)
  * all their terms at once. */
 static void NAME(run)(const NAME(operands) * o, const NAME(part) * s)
 {
-    const bool pays = s->m >= COPY_ROWS && s->k >= COPY_TERMS && !(o->is_spent && s->k > MOST_TERMS);
+    const bool stays = s->n % LANES == 0 && s->k * o->b_term * sizeof(REAL) <= SMALL_B;
+    const bool pays = !stays && s->m >= COPY_ROWS && s->k >= COPY_TERMS && !(o->is_spent && s->k > MOST_TERMS);
 
     if (s->k == 0 || (o->b_column == 1 && !pays))
         NAME(run_in_place)(o, s);
@@ -371,6 +397,17 @@ static void NAME(scatter)(size_t m, size_t n, const REAL *S, size_t lds, REAL *C
                 C[j * ldc + i] = S[i * lds + j];
 }
 
+/* T[j] = S[j step] for j < n, and more up to a whole vector when step is 0. */
+static void NAME(gather)(size_t n, const REAL *S, size_t step, REAL *T)
+{
+    if (step == 0)
+        for (size_t j = 0; j < n; j += LANES)
+            STORE(T + j, BROADCAST(S));
+    else
+        for (size_t j = 0; j < n; j++)
+            T[j] = S[j * step];
+}
+
 /* C' when its elements, or those it starts from, are not next to each other: panels of few rows go through a buffer. */
 static NOINLINE void NAME(run_scattered)(const NAME(operands) * o)
 {
@@ -381,8 +418,7 @@ static NOINLINE void NAME(run_scattered)(const NAME(operands) * o)
     for (; s.j < o->n; s.j += width) {
         s.n = min(o->n - s.j, width);
         for (size_t i = 0; i < o->m && o->S; i++)
-            for (size_t j = 0; j < s.n; j++)
-                T[i * width + j] = o->S[i * o->s_row + (s.j + j) * o->s_column];
+            NAME(gather)(s.n, o->S + i * o->s_row + s.j * o->s_column, o->s_column, T + i * width);
         NAME(run)(o, &s);
         NAME(scatter)(s.m, s.n, T, width, o->C + s.j * o->c_column, o->c_column);
     }
@@ -513,6 +549,29 @@ static bool NAME(is_column)(const NAME(operands) * o)
     return o->n == 1 && o->k >= COLUMN_TERMS;
 }
 
+/* What C starts from is S, ldc apart too, or 0 without it. */
+static NAME(operands)
+    NAME(describe)(size_t m, size_t n, size_t k, const REAL *A, size_t a_row, size_t a_term, const REAL *B,
+                   size_t b_term, size_t b_column, REAL beta, const REAL *S, REAL *C, size_t ldc)
+{
+    return (NAME(operands)){.m = m,
+                            .n = n,
+                            .k = k,
+                            .A = A,
+                            .a_row = a_row,
+                            .a_term = a_term,
+                            .B = B,
+                            .b_term = b_term,
+                            .b_column = b_column,
+                            .beta = beta,
+                            .S = S,
+                            .s_row = ldc,
+                            .s_column = 1,
+                            .C = C,
+                            .c_row = ldc,
+                            .c_column = 1};
+}
+
 static void NAME(multiply_rows)(const NAME(operands) * o)
 {
     if (NAME(is_column)(o))
@@ -524,245 +583,25 @@ static void NAME(multiply_rows)(const NAME(operands) * o)
 void PUBLIC(gemm_nn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    const REAL *S = beta != 0 ? C : NULL;
+    const NAME(operands) o = NAME(describe)(m, n, k, A, lda, 1, B, ldb, 1, beta, beta != 0 ? C : NULL, C, ldc);
 
-    NAME(multiply_rows)
-    (&(NAME(operands)){m, n, k, A, lda, 1, B, ldb, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
+    NAME(multiply_rows)(&o);
 }
 
 void PUBLIC(gemm_nt)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    const REAL *S = beta != 0 ? C : NULL;
+    const NAME(operands) o = NAME(describe)(m, n, k, A, lda, 1, B, 1, ldb, beta, beta != 0 ? C : NULL, C, ldc);
 
-    NAME(multiply_rows)
-    (&(NAME(operands)){m, n, k, A, lda, 1, B, 1, ldb, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
+    NAME(multiply_rows)(&o);
 }
 
 void PUBLIC(gemm_tn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, REAL beta,
                      REAL *C, size_t ldc)
 {
-    const REAL *S = beta != 0 ? C : NULL;
+    const NAME(operands) o = NAME(describe)(m, n, k, A, 1, lda, B, ldb, 1, beta, beta != 0 ? C : NULL, C, ldc);
 
-    NAME(product)
-    (&(NAME(operands)){m, n, k, A, 1, lda, B, ldb, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false});
-}
-
-static VECTOR NAME(times_derivative)(VECTOR c, ml__activation f, VECTOR h)
-{
-    static const REAL one = 1;
-
-    switch (f) {
-    case ML__RELU:
-        return WHERE_POSITIVE(h, c);
-    case ML__LOGISTIC:
-        return c * (h * (BROADCAST(&one) - h));
-    case ML__TANH:
-        return c * (BROADCAST(&one) - h * h);
-    default:
-        return c;
-    }
-}
-
-typedef struct {
-    ml__activation f;
-    const REAL *H;
-    size_t ldh;
-} NAME(activation);
-
-/* C = f(C) */
-static void NAME(activate)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc)
-{
-    const NAME(activation) *a = with;
-    const bool is_one_row = ldc == n;
-
-    (void)i;
-    (void)j;
-    for (size_t r = 0; r < (is_one_row ? 1 : m); r++)
-        (a->f == ML__TANH ? PUBLIC(vtanh) : PUBLIC(vlogistic))(is_one_row ? m * n : n, C + r * ldc, C + r * ldc);
-}
-
-/* C = C . f' */
-static void NAME(differentiate)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *C, size_t ldc)
-{
-    const NAME(activation) *a = with;
-    const REAL *H = a->H + i * a->ldh + j;
-    const size_t whole = n / LANES * LANES;
-    const PART rest = PART_OF(n - whole);
-
-    for (size_t r = 0; r < m; r++, C += ldc, H += a->ldh) {
-        for (size_t q = 0; q < whole; q += LANES)
-            STORE(C + q, NAME(times_derivative)(LOAD(C + q), a->f, LOAD(H + q)));
-        if (whole < n)
-            STORE_PART(C + whole, rest,
-                       NAME(times_derivative)(LOAD_PART(C + whole, rest), a->f, LOAD_PART(H + whole, rest)));
-    }
-}
-
-/* A product whose tiles are finished while they are in the first cache. With few columns it comes about in other ways, and
- * is finished as a whole. */
-static void NAME(multiply_and_finish)(NAME(operands) * o, NAME(finish) * finish, const void *with)
-{
-    if (!NAME(is_column)(o) && !NAME(swap_pays)(o)) {
-        o->finish = finish;
-        o->with = with;
-        NAME(run_blocks)(o);
-        return;
-    }
-    NAME(multiply_rows)(o);
-    finish(with, 0, o->m, 0, o->n, o->C, o->c_row);
-}
-
-void PUBLIC(layer)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb, const REAL *b,
-                   ml__activation f, REAL *C, size_t ldc)
-{
-    NAME(operands) o = {m, n, k, A, lda, 1, B, ldb, 1, 1, b, 0, 1, C, ldc, 1, f == ML__RELU, NULL, NULL, false};
-
-    if (f == ML__TANH || f == ML__LOGISTIC)
-        NAME(multiply_and_finish)(&o, NAME(activate), &(NAME(activation)){f, NULL, 0});
-    else
-        NAME(multiply_rows)(&o);
-}
-
-void PUBLIC(layer_back)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb,
-                        ml__activation f, const REAL *H, size_t ldh, REAL *C, size_t ldc)
-{
-    NAME(operands) o = {m, n, k, A, lda, 1, B, 1, ldb, 1, NULL, 0, 1, C, ldc, 1, false, NULL, NULL, false};
-
-    if (f == ML__IDENTITY)
-        NAME(multiply_rows)(&o);
-    else
-        NAME(multiply_and_finish)(&o, NAME(differentiate), &(NAME(activation)){f, H, ldh});
-}
-
-typedef struct {
-    VECTOR beta_1, rest_1, beta_2, rest_2, rate, epsilon;
-    REAL *W, *M, *V;
-    size_t m, ldw;
-} NAME(adam);
-
-/* The weights w after a step with the gradient g. */
-static VECTOR NAME(adam_step)(const NAME(adam) * a, VECTOR g, VECTOR w, VECTOR *m, VECTOR *v)
-{
-    *m = a->beta_1 * *m + a->rest_1 * g;
-    *v = a->beta_2 * *v + a->rest_2 * (g * g);
-    return w - a->rate * *m / (SQRT(*v) + a->epsilon);
-}
-
-static void NAME(adam_row)(const NAME(adam) * a, size_t n, const REAL *G, REAL *W, REAL *M, REAL *V)
-{
-    const size_t whole = n / LANES * LANES;
-    const PART rest = PART_OF(n - whole);
-    VECTOR m, v;
-
-    for (size_t j = 0; j < whole; j += LANES) {
-        m = LOAD(M + j);
-        v = LOAD(V + j);
-        STORE(W + j, NAME(adam_step)(a, LOAD(G + j), LOAD(W + j), &m, &v));
-        STORE(M + j, m);
-        STORE(V + j, v);
-    }
-    if (whole == n)
-        return;
-    m = LOAD_PART(M + whole, rest);
-    v = LOAD_PART(V + whole, rest);
-    STORE_PART(W + whole, rest, NAME(adam_step)(a, LOAD_PART(G + whole, rest), LOAD_PART(W + whole, rest), &m, &v));
-    STORE_PART(M + whole, rest, m);
-    STORE_PART(V + whole, rest, v);
-}
-
-/* The weights of a tile, whose gradient is G; those of the next one are fetched meanwhile. */
-static void NAME(adam_tile)(const void *with, size_t i, size_t m, size_t j, size_t n, REAL *G, size_t ldg)
-{
-    const NAME(adam) *a = with;
-
-    for (size_t r = 0; r < m; r++, G += ldg) {
-        const size_t at = (i + r) * a->ldw + j, next = (min(i + r + m, a->m - 1)) * a->ldw + j;
-
-        for (size_t q = 0; q < n; q += 64 / sizeof(REAL)) {
-            __builtin_prefetch(a->W + next + q, 1);
-            __builtin_prefetch(a->M + next + q, 1);
-            __builtin_prefetch(a->V + next + q, 1);
-        }
-        NAME(adam_row)(a, n, G, a->W + at, a->M + at, a->V + at);
-    }
-}
-
-/* Few columns: rows of W without gaps are one long row. */
-static void NAME(adam_narrow)(const NAME(operands) * o, const NAME(adam) * a)
-{
-    REAL G[BUFFER / sizeof(REAL)];
-    const size_t rows = BUFFER / sizeof(REAL) / o->n;
-    NAME(operands) part = *o;
-
-    part.C = G;
-    part.c_row = o->n;
-    for (size_t i = 0; i < o->m; i += rows) {
-        part.m = min(o->m - i, rows);
-        part.A = o->A + i * o->a_row;
-        part.S = o->S ? o->S + i * o->s_row : NULL;
-        NAME(product)(&part);
-        if (a->ldw == o->n)
-            NAME(adam_row)(a, part.m * o->n, G, a->W + i * o->n, a->M + i * o->n, a->V + i * o->n);
-        for (size_t r = 0; r < part.m && a->ldw != o->n; r++) {
-            const size_t at = (i + r) * a->ldw;
-
-            NAME(adam_row)(a, o->n, G + r * o->n, a->W + at, a->M + at, a->V + at);
-        }
-    }
-}
-
-/* Gradients start from penalty W, and do not leave the first cache. */
-static void NAME(adam_wide)(const NAME(operands) * o, const NAME(adam) * a)
-{
-    _Alignas(64) REAL G[TILE_ROWS * TILE_VECTORS * LANES];
-    NAME(operands) tiles = *o;
-
-    tiles.C = G;
-    tiles.c_row = TILE_VECTORS * LANES;
-    tiles.finish = NAME(adam_tile);
-    tiles.with = a;
-    tiles.is_spent = true;
-    NAME(run_blocks)(&tiles);
-}
-
-void PUBLIC(adam_tn)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb,
-                     const ml__adam *step, REAL *W, REAL *M, REAL *V, size_t ldw)
-{
-    const REAL constants[] = {(REAL)step->beta_1,       (REAL)(1 - step->beta_1), (REAL)step->beta_2,
-                              (REAL)(1 - step->beta_2), (REAL)step->rate,         (REAL)step->epsilon};
-    const NAME(adam) a = {BROADCAST(constants),
-                          BROADCAST(constants + 1),
-                          BROADCAST(constants + 2),
-                          BROADCAST(constants + 3),
-                          BROADCAST(constants + 4),
-                          BROADCAST(constants + 5),
-                          W,
-                          M,
-                          V,
-                          m,
-                          ldw};
-    const NAME(operands) o = {.m = m,
-                              .n = n,
-                              .k = k,
-                              .A = A,
-                              .a_row = 1,
-                              .a_term = lda,
-                              .B = B,
-                              .b_term = ldb,
-                              .b_column = 1,
-                              .beta = (REAL)step->penalty,
-                              .S = (REAL)step->penalty != 0 ? W : NULL,
-                              .s_row = ldw,
-                              .s_column = 1,
-                              .c_column = 1};
-
-    if (n == 0)
-        return;
-    if (n <= 2 * LANES)
-        NAME(adam_narrow)(&o, &a);
-    else
-        NAME(adam_wide)(&o, &a);
+    NAME(product)(&o);
 }
 
 /* m rows of the lower triangle from the diagonal on, at->n <= 2 LANES columns wide, through a square on the stack. */
@@ -790,8 +629,7 @@ static NOINLINE void NAME(run_diagonal)(const NAME(operands) * o, const NAME(par
 /* Panels of two vectors. In the square on the diagonal, the upper half needs the first vector only. */
 void PUBLIC(syrk_tn)(size_t n, size_t k, const REAL *A, size_t lda, REAL beta, REAL *C, size_t ldc)
 {
-    const REAL *S = beta != 0 ? C : NULL;
-    const NAME(operands) o = {n, n, k, A, 1, lda, A, lda, 1, beta, S, ldc, 1, C, ldc, 1, false, NULL, NULL, false};
+    const NAME(operands) o = NAME(describe)(n, n, k, A, 1, lda, A, lda, 1, beta, beta != 0 ? C : NULL, C, ldc);
     const size_t depth = even_blocks(k, BLOCK_K, 16);
     NAME(part) s;
 

@@ -34,15 +34,24 @@ static size_t divide_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
+static double work_of(size_t m, size_t n, size_t k)
+{
+    return (double)m * (double)n * (double)k;
+}
+
+/* Small products go straight to the table. */
+static bool is_shared(size_t m, size_t n, size_t k)
+{
+    return work_of(m, n, k) >= ML__SHARED_PRODUCT;
+}
+
 static tiling tiling_of(size_t m, size_t n, size_t k)
 {
-    const double work = (double)m * (double)n * (double)k;
+    const double work = work_of(m, n, k);
     const double tile_work = work / MOST_TILES > TILE_WORK ? work / MOST_TILES : TILE_WORK;
     tiling t = {m, n, 1, 1};
     size_t area;
 
-    if (work < ML__SHARED_PRODUCT)
-        return t;
     area = at_least((size_t)(tile_work / (double)k), 1);
     t.width = at_most(n, UNIT * divide_up(area, UNIT * at_most(m, TALLEST)));
     t.height = at_most(m, at_least(area / t.width, SHORTEST));

@@ -67,7 +67,7 @@ static ml_status NAME(run)(NAME(product) * p)
 {
     const size_t n_tiles = p->tiles.n_high * p->tiles.n_wide;
 
-    return n_tiles == 1 ? NAME(run_tile)(p, 0) : ml__parallel_for(p->crew->context, n_tiles, NAME(run_tile), p);
+    return ml__parallel_for(p->crew->context, n_tiles, NAME(run_tile), p);
 }
 
 static NAME(product) NAME(describe)(operation op, const CREW *crew, size_t m, size_t n, size_t k, const R *A,
@@ -90,8 +90,13 @@ static NAME(product) NAME(describe)(operation op, const CREW *crew, size_t m, si
 ml_status PUBLIC(gemm_nn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
                           size_t ldb, R beta, R *C, size_t ldc)
 {
-    NAME(product) p = NAME(describe)(GEMM_NN, crew, m, n, k, A, lda, B, ldb, C, ldc);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->gemm_nn(m, n, k, A, lda, B, ldb, beta, C, ldc);
+        return ML_OK;
+    }
+    p = NAME(describe)(GEMM_NN, crew, m, n, k, A, lda, B, ldb, C, ldc);
     p.beta = beta;
     return NAME(run)(&p);
 }
@@ -99,8 +104,13 @@ ml_status PUBLIC(gemm_nn)(const CREW *crew, size_t m, size_t n, size_t k, const 
 ml_status PUBLIC(gemm_nt)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
                           size_t ldb, R beta, R *C, size_t ldc)
 {
-    NAME(product) p = NAME(describe)(GEMM_NT, crew, m, n, k, A, lda, B, ldb, C, ldc);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->gemm_nt(m, n, k, A, lda, B, ldb, beta, C, ldc);
+        return ML_OK;
+    }
+    p = NAME(describe)(GEMM_NT, crew, m, n, k, A, lda, B, ldb, C, ldc);
     p.beta = beta;
     return NAME(run)(&p);
 }
@@ -108,8 +118,13 @@ ml_status PUBLIC(gemm_nt)(const CREW *crew, size_t m, size_t n, size_t k, const 
 ml_status PUBLIC(gemm_tn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
                           size_t ldb, R beta, R *C, size_t ldc)
 {
-    NAME(product) p = NAME(describe)(GEMM_TN, crew, m, n, k, A, lda, B, ldb, C, ldc);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->gemm_tn(m, n, k, A, lda, B, ldb, beta, C, ldc);
+        return ML_OK;
+    }
+    p = NAME(describe)(GEMM_TN, crew, m, n, k, A, lda, B, ldb, C, ldc);
     p.beta = beta;
     return NAME(run)(&p);
 }
@@ -117,8 +132,13 @@ ml_status PUBLIC(gemm_tn)(const CREW *crew, size_t m, size_t n, size_t k, const 
 ml_status PUBLIC(layer)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,
                         const R *b, ml__activation f, R *C, size_t ldc)
 {
-    NAME(product) p = NAME(describe)(LAYER, crew, m, n, k, A, lda, B, ldb, C, ldc);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->layer(m, n, k, A, lda, B, ldb, b, f, C, ldc);
+        return ML_OK;
+    }
+    p = NAME(describe)(LAYER, crew, m, n, k, A, lda, B, ldb, C, ldc);
     p.b = b;
     p.f = f;
     return NAME(run)(&p);
@@ -127,8 +147,13 @@ ml_status PUBLIC(layer)(const CREW *crew, size_t m, size_t n, size_t k, const R 
 ml_status PUBLIC(layer_back)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
                              size_t ldb, ml__activation f, const R *H, size_t ldh, R *C, size_t ldc)
 {
-    NAME(product) p = NAME(describe)(LAYER_BACK, crew, m, n, k, A, lda, B, ldb, C, ldc);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->layer_back(m, n, k, A, lda, B, ldb, f, H, ldh, C, ldc);
+        return ML_OK;
+    }
+    p = NAME(describe)(LAYER_BACK, crew, m, n, k, A, lda, B, ldb, C, ldc);
     p.f = f;
     p.H = H;
     p.ldh = ldh;
@@ -138,8 +163,13 @@ ml_status PUBLIC(layer_back)(const CREW *crew, size_t m, size_t n, size_t k, con
 ml_status PUBLIC(adam_tn)(const CREW *crew, size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B,
                           size_t ldb, const ml__adam *step, R *W, R *M, R *V, size_t ldw)
 {
-    NAME(product) p = NAME(describe)(ADAM_TN, crew, m, n, k, A, lda, B, ldb, W, ldw);
+    NAME(product) p;
 
+    if (!is_shared(m, n, k)) {
+        crew->k->adam_tn(m, n, k, A, lda, B, ldb, step, W, M, V, ldw);
+        return ML_OK;
+    }
+    p = NAME(describe)(ADAM_TN, crew, m, n, k, A, lda, B, ldb, W, ldw);
     p.step = step;
     p.M = M;
     p.V = V;

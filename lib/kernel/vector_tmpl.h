@@ -169,6 +169,8 @@ double PUBLIC(sum)(size_t n, const R *x)
 
 double PUBLIC(dot)(size_t n, const R *x, const R *y)
 {
+    if (x == y) /* its elements are widened once */
+        return NAME(reduce)(n, x, x);
     return NAME(reduce)(n, x, y);
 }
 
@@ -190,9 +192,9 @@ typedef struct {
 /* Sets follow each other; `step` of them make a block of rows next to each other. */
 INLINE size_t NAME(place)(const NAME(together) * t, size_t i)
 {
-    enum { STEP = NAME(GROUP), BLOCK = NAME(GROUP) * NAME(LANES) };
+    const size_t block = t->step * NAME(LANES);
 
-    return t->step == 1 ? i : i / BLOCK * BLOCK + i % STEP * NAME(LANES) + i / STEP % NAME(LANES);
+    return t->step == 1 ? i : i / block * block + i % t->step * NAME(LANES) + i / t->step % NAME(LANES);
 }
 
 /* The largest element, NaN left aside; 0 when there is none above -inf: nothing to shift by. */
@@ -392,10 +394,15 @@ static void NAME(share_equally)(const NAME(together) * t)
 static void NAME(give_lse)(NAME(together) * t, R *lse)
 {
     LOG_F64(t->step == 1 ? t->m : t->n_sets * NAME(LANES), t->totals, t->totals);
-    for (size_t i = 0; i < t->m; i++) {
-        const size_t at = NAME(place)(t, i);
-        lse[i] = (R)(t->shifts[at] + t->totals[at]);
+    if (t->step == 1) {
+        for (size_t i = 0; i < t->m; i++)
+            lse[i] = (R)(t->shifts[i] + t->totals[i]);
+        return;
     }
+    for (size_t first = 0, i = 0; i < t->m; first += t->step * NAME(LANES)) /* in the order of NAME(place) */
+        for (size_t lane = first; lane < first + NAME(LANES); lane++)
+            for (size_t at = lane; at < lane + t->step * NAME(LANES) && i < t->m; at += NAME(LANES), i++)
+                lse[i] = (R)(t->shifts[at] + t->totals[at]);
 }
 
 /* Rows of n columns that are best treated together, a multiple of `block`. */
@@ -411,7 +418,7 @@ static size_t NAME(best_height)(size_t n, size_t block)
 /* Lanes are rows or columns, see above; a single row, or one in four, would leave too many lanes idle. */
 INLINE void NAME(normalise)(size_t m, size_t n, const R *X, R *E, size_t ldx, R *lse)
 {
-    const size_t step = n < NAME(GROUP) ? NAME(GROUP) : 1, block = step * NAME(LANES);
+    const size_t step = n == 0 || n >= NAME(GROUP) ? 1 : (NAME(GROUP) + n - 1) / n, block = step * NAME(LANES);
     const size_t height = n == 0 ? 1 : NAME(best_height)(n, block);
     NAME(together) t;
 
@@ -443,8 +450,27 @@ INLINE void NAME(normalise)(size_t m, size_t n, const R *X, R *E, size_t ldx, R 
     }
 }
 
+/* A single row of one vector, as by_rows has it, without a way through memory. */
+static void NAME(share_one)(size_t n, R *x)
+{
+    const NAME(vec) v = NAME(load_first_or)(x, n, -INFINITY);
+    const R largest = NAME(largest_lane)(NAME(max)(v, NAME(set)(-INFINITY)));
+    const NAME(vec) e = NAME(exp)(v - NAME(set)(largest == -INFINITY ? 0 : largest));
+    const double total = add_lanes(NAME(add_wide)(set_f64(0), e));
+
+    NAME(vec) shares = e * NAME(set)((R)(1 / total));
+
+    if (total == 0)
+        shares = NAME(set)((R)(1.0 / (double)n));
+    NAME(store_first)(x, n, shares);
+}
+
 void PUBLIC(softmax)(size_t m, size_t n, R *X, size_t ldx, R *lse)
 {
+    if (m == 1 && n > 0 && n <= NAME(LANES) && !lse) {
+        NAME(share_one)(n, X);
+        return;
+    }
     NAME(normalise)(m, n, X, X, ldx, lse);
 }
 

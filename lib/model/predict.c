@@ -130,12 +130,16 @@ ml_status ml__to_single(const ml_model *model, const double *x, size_t n, float 
 {
     const size_t d = model->learned->schema.n_features;
 
+    bool fits = true;
+
     for (size_t i = 0; i < n * d; i++) {
+        fits &= !(fabs(x[i]) > FLT_MAX);
+        out[i] = (float)x[i];
+    }
+    for (size_t i = 0; i < n * d && !fits; i++)
         if (fabs(x[i]) > FLT_MAX)
             return ml__fail(ML_E_DATA, "%s works in single precision, %g of feature '%s' is too large",
                             model->kind->name, x[i], model->learned->schema.features[i % d].name);
-        out[i] = (float)x[i];
-    }
     return ML_OK;
 }
 
@@ -504,10 +508,15 @@ size_t ml_model_scratch_size(const ml_model *model)
 ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features)
 {
     const ml__schema *schema = &model->learned->schema;
+    bool is_finite = true;
     ml_status st = ML_OK;
 
     ML__CHECK(n_features == schema->n_features, ML_E_SHAPE, "the row has %zu features, the model %zu", n_features,
               schema->n_features);
+    for (size_t j = 0; j < n_features; j++)
+        is_finite &= fabs(x[j]) <= DBL_MAX;
+    if (is_finite)
+        return ML_OK;
     for (size_t j = 0; j < n_features; j++)
         ML__CHECK(!isinf(x[j]), ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
     if (!(ml__model_accepts(model) & ML__MISSING))
@@ -522,13 +531,13 @@ ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double
     const ml__float_state host = ml__float_begin();
     alignas(64) char small[STACK_SCRATCH];
     ml__scratch s = {scratch, scratch_nbytes};
-    size_t needed;
+    size_t width, needed;
     ml_status st = ML_OK;
 
     ML__CHECK(model && x && out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
     ML__TRY(check_ready(model, what));
-    ML__CHECK(n_out == ml_model_width(model, what), ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out,
-              call_name(what), ml_model_width(model, what));
+    width = ml_model_width(model, what);
+    ML__CHECK(n_out == width, ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out, call_name(what), width);
     ML__TRY(ml__check_row(model, x, n_features));
     needed = ml_model_scratch_size(model);
     if (!scratch)

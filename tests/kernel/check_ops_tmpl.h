@@ -628,6 +628,8 @@ static void NAME(check_reduction)(const ml__kernels *table, size_t n, bool dot, 
     check_that(fabsl(got - want) <= bound, "is %.17g, not %.17Lg", got, want);
     check_that(got == NAME(reduce)(&table->MEMBER, n, moved.at, y), "depends on where x lies");
     check_digest(&got, sizeof got);
+    check_that(!dot || table->MEMBER.dot(n, X.at, X.at) == table->MEMBER.dot(n, X.at, moved.at),
+               "the dot product with itself differs from that with a copy");
     if (n > 0) { /* a NaN or inf anywhere must show */
         const size_t at = check_random(state) % n;
         moved.at[at] = NAN;
