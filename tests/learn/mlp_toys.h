@@ -5,7 +5,7 @@
 
 #include "base/random.h"
 #include "learn/learn.h"
-#include "learn/mlp/mlp.h"
+#include "learn/mlp/layered.h"
 #include "test.h"
 
 typedef struct bench {
@@ -126,6 +126,44 @@ static inline size_t weights_of(const ml_model *model, float *theta, size_t room
             n += count;
         }
     return n;
+}
+
+/* A fitted model with these weights: what a fit begins with by ml_model_start_from() and transfer_layers=all. theta has
+ * weights and biases layer by layer; widths [L + 1]. */
+static inline ml_model *model_of(ml_context *context, const ml_dataset *like, const size_t *widths, size_t L,
+                                 int activation, const int32_t *links, const double *theta)
+{
+    const uint64_t n_layers = L, n_links = ml_dataset_n_outputs(like), one = 1;
+    ml_model *model = make(context, NULL);
+    ml__learned *learned;
+    int32_t *id;
+    char name[32];
+
+    CHECK_OK(ml__learned_create(context, &learned));
+    CHECK_OK(ml__schema_copy(&learned->arena, ml__dataset_schema(like), &learned->schema));
+    learned->task = ml__schema_is_mixed(&learned->schema)  ? ML__MIXED
+                    : learned->schema.outputs[0].n_classes ? ML__CLASSIFY
+                                                           : ML__REGRESS;
+    for (size_t l = 0; l < L; l++)
+        for (int piece = 0; piece < 2; piece++) {
+            const uint64_t W[] = {widths[l], widths[l + 1]}, b = widths[l + 1];
+            const size_t n = piece ? (size_t)b : (size_t)(W[0] * W[1]);
+            float *to;
+
+            snprintf(name, sizeof name, "%s.%zu", piece ? "biases" : "weights", l);
+            to = ml__learned_add(learned, name, ML_FLOAT32, piece ? 1 : 2, piece ? &b : W);
+            for (size_t i = 0; i < n; i++)
+                to[i] = (float)*theta++;
+        }
+    id = ml__learned_add(learned, "activations", ML_INT32, 1, &n_layers);
+    for (size_t l = 0; l < L; l++)
+        id[l] = l + 1 < L ? activation : ML__MLP_IDENTITY;
+    id = ml__learned_add(learned, "links", ML_INT32, 1, &n_links);
+    memcpy(id, links, n_links * sizeof *id);
+    (void)ml__learned_add(learned, "loss_curve", ML_FLOAT64, 1, &one);
+    CHECK_OK(ml__learned_validate(model, learned, true));
+    model->learned = learned;
+    return model;
 }
 
 enum { ROOM = 4096 };

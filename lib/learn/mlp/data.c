@@ -6,7 +6,8 @@
  *             the targets. Each has its own loss, by the parameter where that suits the output and else the usual one
  * Scale       what a row counts in head o: lambda_o W / W_o v_y, with lambda_o the head's loss weight, v_y the weight of
  *             its class, W the weight of all rows, W_o = Σ w_i v_{y_i} that of the rows whose output is known. So each
- *             head's loss is a mean over the rows that have the output, however many lack it
+ *             head's loss is a mean over the rows that have the output, however many lack it. In a later call of
+ *             ml_model_partial_fit() an output that no row has counts 0
  */
 #include <string.h>
 
@@ -117,40 +118,62 @@ static bool is_loss_of_reals(int64_t loss)
     return loss >= ML__MLP_BINARY_CROSS_ENTROPY;
 }
 
-/* The loss must suit some output, and what it suits must suit it. */
-static ml_status check_loss(const ml__fit *f, const ml__mlp_rows *r)
+/* Binary cross-entropy takes reals in [0, 1]. */
+static ml_status check_targets(const ml__fit *f, const ml_dataset *data, const char *use)
+{
+    const size_t n = ml_dataset_n_rows(data);
+    ml__arena arena;
+    double *target;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&arena, f->context);
+    ML__NEW(&arena, target, n);
+    for (size_t o = 0; o < f->n_outputs; o++) {
+        if (f->schema->outputs[o].n_classes)
+            continue;
+        ml__dataset_read_targets(data, o, target);
+        for (size_t i = 0; i < n; i++)
+            ML__CHECK(
+                !(target[i] < 0 || target[i] > 1), ML_E_DATA,
+                "%s: with the loss binary_cross_entropy targets are in [0, 1], row %zu for %s has %g in output '%s'",
+                f->model->kind->name, i, use, target[i], f->schema->outputs[o].name);
+    }
+done:
+    ml__arena_free(&arena);
+    return st;
+}
+
+ml_status ml__mlp_check_loss(const ml__fit *f, const ml_dataset *data, const char *use)
 {
     const ml__mlp_params *p = f->params;
     const char *kind = f->model->kind->name;
+    bool suits = p->loss == ML__MLP_AUTO;
     ml_status st = ML_OK;
 
-    ML__CHECK(p->loss_weights.n <= 1 || p->loss_weights.n == f->n_outputs, ML_E_PARAMETER,
-              "%s: parameter 'loss_weights' has %zu numbers, the data has %zu outputs", kind, p->loss_weights.n,
-              f->n_outputs);
-    ML__CHECK(p->loss == ML__MLP_AUTO || (r->n_labels && is_loss_of_labels(p->loss)) ||
-                  (r->n_targets && is_loss_of_reals(p->loss)),
-              ML_E_PARAMETER, "%s: parameter 'loss' is one of %s, the data has only such outputs as '%s'", kind,
-              r->n_labels ? "reals" : "labels", f->schema->outputs[0].name);
-    if (p->loss != ML__MLP_BINARY_CROSS_ENTROPY)
-        return ML_OK;
-    for (size_t o = 0; o < f->n_outputs && r->n_labels; o++)
-        ML__CHECK(f->schema->outputs[o].n_classes <= 2, ML_E_PARAMETER,
-                  "%s: parameter 'loss' is binary_cross_entropy, output '%s' has %zu classes", kind,
-                  f->schema->outputs[o].name, f->schema->outputs[o].n_classes);
-    for (size_t i = 0; i < r->n * r->n_targets; i++)
-        ML__CHECK(!(r->target[i] < 0 || r->target[i] > 1), ML_E_DATA,
-                  "%s: with the loss binary_cross_entropy targets are in [0, 1], row %zu has %g", kind,
-                  i / r->n_targets, (double)r->target[i]);
+    for (size_t o = 0; o < f->n_outputs; o++) {
+        const ml__output *output = &f->schema->outputs[o];
+
+        suits = suits || (output->n_classes ? is_loss_of_labels(p->loss) : is_loss_of_reals(p->loss));
+        ML__CHECK(p->loss != ML__MLP_BINARY_CROSS_ENTROPY || output->n_classes <= 2, ML_E_PARAMETER,
+                  "%s: parameter 'loss' is binary_cross_entropy, output '%s' has %zu classes", kind, output->name,
+                  output->n_classes);
+    }
+    ML__CHECK(suits, ML_E_PARAMETER, "%s: parameter 'loss' is one of %s, the data has only such outputs as '%s'", kind,
+              f->schema->outputs[0].n_classes ? "reals" : "labels", f->schema->outputs[0].name);
+    if (p->loss == ML__MLP_BINARY_CROSS_ENTROPY)
+        ML__TRY(check_targets(f, data, use));
 done:
     return st;
 }
 
-/* lambda W / W_o, or a refusal when no row has the output. */
-static ml_status scale_of(const ml__fit *f, size_t o, double W, double W_o, double *scale)
+/* lambda W / W_o; when no row has the output 0 where learning goes on, else a refusal. */
+static ml_status scale_of(const ml__fit *f, const ml__mlp_plan *plan, size_t o, double W, double W_o, double *scale)
 {
     const ml__reals *lambda = &((const ml__mlp_params *)f->params)->loss_weights;
 
     *scale = 0;
+    if (!(W_o > 0) && plan->is_partial && plan->continues)
+        return ML_OK;
     if (!(W_o > 0))
         return ml__fail(ML_E_DATA, "%s: no row with a weight that is left for training has output '%s'",
                         f->model->kind->name, f->schema->outputs[o].name);
@@ -181,8 +204,8 @@ done:
 }
 
 /* class_weight [K] counts what the head's classes do. */
-static ml_status make_label_head(const ml__fit *f, const ml__mlp_rows *r, size_t o, double *class_weight,
-                                 ml__mlp_head *h)
+static ml_status make_label_head(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r, size_t o,
+                                 double *class_weight, ml__mlp_head *h)
 {
     const ml__mlp_params *p = f->params;
     const size_t K = f->schema->outputs[o].n_classes;
@@ -196,7 +219,7 @@ static ml_status make_label_head(const ml__fit *f, const ml__mlp_rows *r, size_t
     for (size_t i = 0; i < r->n; i++)
         if (label[i * r->n_labels] >= 0)
             W_o += r->w[i] * class_weight[label[i * r->n_labels]];
-    ML__TRY(scale_of(f, o, r->W, W_o, &factor));
+    ML__TRY(scale_of(f, plan, o, r->W, W_o, &factor));
     for (size_t k = 0; k < K; k++)
         scale[k] = (float)(factor * class_weight[k]);
     h->scale = scale;
@@ -209,7 +232,8 @@ done:
 }
 
 /* Outputs [o, o + h->n), all reals. */
-static ml_status make_real_head(const ml__fit *f, const ml__mlp_rows *r, size_t o, ml__mlp_head *h)
+static ml_status make_real_head(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r, size_t o,
+                                ml__mlp_head *h)
 {
     const ml__mlp_params *p = f->params;
     float *scale;
@@ -223,7 +247,7 @@ static ml_status make_real_head(const ml__fit *f, const ml__mlp_rows *r, size_t 
         for (size_t i = 0; i < r->n; i++)
             if (!isnan(r->target[i * r->n_targets + h->column + j]))
                 W_o += r->w[i];
-        ML__TRY(scale_of(f, o + j, r->W, W_o, &factor));
+        ML__TRY(scale_of(f, plan, o + j, r->W, W_o, &factor));
         scale[j] = (float)factor;
         h->is_uniform = h->is_uniform && scale[j] == scale[0];
     }
@@ -276,14 +300,18 @@ done:
     return st;
 }
 
-static ml_status make_heads(const ml__fit *f, const ml__mlp_rows *r, ml__mlp_objective *objective, ml__mlp_head *heads)
+static ml_status make_heads(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r,
+                            ml__mlp_objective *objective, ml__mlp_head *heads)
 {
     const ml__output *outputs = f->schema->outputs;
+    const ml__reals *lambda = &((const ml__mlp_params *)f->params)->loss_weights;
     size_t label = 0, target = 0, first = 0, *first_class;
     double *class_weight;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    ML__TRY(check_loss(f, r));
+    ML__CHECK(lambda->n <= 1 || lambda->n == f->n_outputs, ML_E_PARAMETER,
+              "%s: parameter 'loss_weights' has %zu numbers, the data has %zu outputs", f->model->kind->name, lambda->n,
+              f->n_outputs);
     ML__TRY(read_class_weights(f, &first_class, &class_weight));
     for (size_t o = 0; o < f->n_outputs;) {
         ml__mlp_head *h = heads + objective->n_heads++;
@@ -293,14 +321,14 @@ static ml_status make_heads(const ml__fit *f, const ml__mlp_rows *r, ml__mlp_obj
         if (outputs[o].n_classes) {
             h->column = label++;
             h->n = ml__mlp_columns_of(f->params, &outputs[o]);
-            ML__TRY(make_label_head(f, r, o, class_weight + first_class[o], h));
+            ML__TRY(make_label_head(f, plan, r, o, class_weight + first_class[o], h));
         } else {
             while (o + n < f->n_outputs && !outputs[o + n].n_classes)
                 n++;
             h->column = target;
             h->n = n;
             target += n;
-            ML__TRY(make_real_head(f, r, o, h));
+            ML__TRY(make_real_head(f, plan, r, o, h));
         }
         first += h->n;
         o += n;
@@ -320,7 +348,7 @@ ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, con
     objective->heads = heads;
     if (plan->is_autoencoder)
         return make_reconstruction_head(f, plan, objective, heads);
-    ML__TRY(make_heads(f, r, objective, heads));
+    ML__TRY(make_heads(f, plan, r, objective, heads));
 done:
     return st;
 }

@@ -3,8 +3,8 @@
  * Layers as tensors: weights.l [n_in x n_out], biases.l [n_out]; "activations" has the function of each layer, as numbered
  * by ML__MLP_ACTIVATIONS, that of the last is the identity; "links" says how each output follows from the last layer.
  * A layer that was tied to another has its own weights here. The optimiser's state is kept after ml_model_partial_fit()
- * only: "optimiser.progress" has the steps made, the learning rate and the rows seen, "optimiser.vectors.i" the moments, in
- * the order of the weights and biases layer by layer.
+ * only: "optimiser.progress" has the steps made, the rows seen and the solver, as numbered by ML__MLP_OPTIMISERS,
+ * "optimiser.vectors.i" the moments, in the order of the weights and biases layer by layer.
  */
 #include "learn/mlp/layered.h"
 
@@ -75,12 +75,12 @@ done:
 
 static ml_status publish_optimiser(ml__fit *f, const ml__mlp_solver *s)
 {
-    const double progress[] = {(double)s->t, s->rate, s->n_seen};
+    const double progress[ML__MLP_PROGRESS] = {(double)s->t, s->n_seen, (double)s->p->solver};
     char name[NAME_BYTES];
     float *vector;
     ml_status st;
 
-    ML__TRY(publish_curve(f, "optimiser.progress", progress, sizeof progress / sizeof *progress));
+    ML__TRY(publish_curve(f, "optimiser.progress", progress, ML__MLP_PROGRESS));
     for (size_t i = 0; i < s->kind->n_vectors; i++) {
         ml__format(name, sizeof name, "optimiser.vectors.%zu", i);
         ML__PUBLISH(f, vector, name, ML_FLOAT32, s->n);
@@ -180,6 +180,42 @@ done:
     return st;
 }
 
+/* A whole number that a double holds without loss. */
+static bool is_count(double x)
+{
+    return x == floor(x) && x <= 9007199254740992.0;
+}
+
+/* Vectors are as long as the weights and biases, or shorter where layers were tied. */
+static ml_status link_optimiser(const char *kind, const ml__learned *learned, const ml__mlp_shape *shape)
+{
+    const ml__named_tensor *progress = ml__learned_find(learned, "optimiser.progress");
+    const double *x = progress ? progress->data : NULL;
+    size_t n;
+    ml_status st;
+
+    if (!progress)
+        return ML_OK;
+    ML__TRY(ml__mlp_theta_length(shape, &n));
+    ML__CHECK(progress->shape[0] == ML__MLP_PROGRESS, ML_E_FORMAT,
+              "%s: tensor 'optimiser.progress' has %llu elements, expected %d", kind,
+              (unsigned long long)progress->shape[0], (int)ML__MLP_PROGRESS);
+    ML__CHECK(is_count(x[0]) && is_count(x[2]) && x[2] < ML__MLP_LBFGS, ML_E_FORMAT,
+              "%s: tensor 'optimiser.progress' tells of %g steps of solver %g", kind, x[0], x[2]);
+    for (size_t i = 0; i < ml__mlp_optimisers[(size_t)x[2]].n_vectors; i++) {
+        char name[NAME_BYTES];
+        const ml__named_tensor *vector;
+
+        ml__format(name, sizeof name, "optimiser.vectors.%zu", i);
+        vector = ml__learned_find(learned, name);
+        ML__CHECK(vector, ML_E_FORMAT, "%s: tensor '%s' is missing", kind, name);
+        ML__CHECK(vector->shape[0] <= n, ML_E_FORMAT, "%s: tensor '%s' has %llu elements for %zu weights", kind, name,
+                  (unsigned long long)vector->shape[0], n);
+    }
+done:
+    return st;
+}
+
 ml_status ml__mlp_link(const ml_model *model, const ml__learned *learned, size_t n_in, size_t n_links,
                        ml__mlp_fitted *fitted)
 {
@@ -196,6 +232,7 @@ ml_status ml__mlp_link(const ml_model *model, const ml__learned *learned, size_t
     ML__CHECK(net->shape.L > 0, ML_E_FORMAT, "%s: tensor 'weights.0' is missing", kind);
     ML__TRY(link_activations(kind, learned, net));
     ML__TRY(link_outputs(kind, learned, n_links, fitted));
+    ML__TRY(link_optimiser(kind, learned, &net->shape));
 done:
     return st;
 }

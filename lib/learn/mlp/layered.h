@@ -17,14 +17,19 @@ typedef struct ml__mlp_fitted {
     size_t code; /* of an autoencoder: the layer whose outputs are the code */
 } ml__mlp_fitted;
 
-#define ML__MLP_TENSORS                                                                                           \
-    {"weights.*", ML_FLOAT32, "**", ML__FINITE}, {"biases.*", ML_FLOAT32, "*", ML__FINITE},                       \
-        {"activations", ML_INT32, "*", ML__NON_NEGATIVE}, {"links", ML_INT32, "*", ML__NON_NEGATIVE},             \
-        {"loss_curve", ML_FLOAT64, "*", ML__FINITE},                                                              \
-        {"validation_loss", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                                          \
-        {"validation_scores", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                                        \
-        {"optimiser.progress", ML_FLOAT64, "*", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},                    \
-        {"optimiser.vectors.*", ML_FLOAT32, "*", ML__FINITE | ML__OPTIONAL}
+/* clang-format off */
+#define ML__MLP_TENSORS                                                                             \
+    {"weights.*", ML_FLOAT32, "**", ML__FINITE},                                                    \
+    {"biases.*", ML_FLOAT32, "*", ML__FINITE},                                                      \
+    {"activations", ML_INT32, "*", ML__NON_NEGATIVE},                                               \
+    {"links", ML_INT32, "*", ML__NON_NEGATIVE},                                                     \
+    {"loss_curve", ML_FLOAT64, "*", ML__FINITE},                                                    \
+    {"validation_loss", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                                \
+    {"validation_scores", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                              \
+    {"optimiser.progress", ML_FLOAT64, "*", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},          \
+    {"optimiser.vectors.0", ML_FLOAT32, "*", ML__FINITE | ML__OPTIONAL},                            \
+    {"optimiser.vectors.1", ML_FLOAT32, "*", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL}
+/* clang-format on */
 
 /* Parameters that do not go together: the kinds' `check`. */
 ml_status ml__mlp_check(const ml_model *model);

@@ -105,12 +105,12 @@ extern const ml__mlp_activation ml__mlp_activations[ML__MLP_N_ACTIVATIONS]; /* n
 ml_status ml__mlp_theta_length(const ml__mlp_shape *shape, size_t *length);
 
 /* pointer = a * b elements, or leave through `done:` */
-#define ML__NEW_MATRIX(arena, pointer, a, b)                                                                   \
-    do {                                                                                                       \
-        size_t ml__n_elements;                                                                                 \
+#define ML__NEW_MATRIX(arena, pointer, a, b)                                                                     \
+    do {                                                                                                         \
+        size_t ml__n_elements;                                                                                   \
         ML__CHECK(ml__size_mul((a), (b), &ml__n_elements), ML_E_MEMORY, "%zu x %zu values do not fit in memory", \
-                  (size_t)(a), (size_t)(b));                                                                   \
-        ML__NEW(arena, pointer, ml__n_elements);                                                               \
+                  (size_t)(a), (size_t)(b));                                                                     \
+        ML__NEW(arena, pointer, ml__n_elements);                                                                 \
     } while (0)
 
 #define R float
@@ -165,6 +165,8 @@ typedef struct ml__mlp_room {
 /* The rows of a dataset, which must live as long; `use` is for messages. */
 ml_status ml__mlp_read_rows(const ml__fit *f, const ml__mlp_plan *plan, const ml_dataset *data, const char *use,
                             ml__mlp_rows *rows);
+/* That the parameter `loss` suits all rows of a dataset; `use` is for messages. */
+ml_status ml__mlp_check_loss(const ml__fit *f, const ml_dataset *data, const char *use);
 /* The heads of the outputs, with weights of tasks and classes; the objective lives in f->scratch. */
 ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
                                  ml__mlp_objective *objective);
@@ -200,19 +202,21 @@ typedef struct ml__mlp_optimiser {
 } ml__mlp_optimiser;
 
 enum { ML__MLP_MAX_VECTORS = 2 };
+/* Numbers in the tensor "optimiser.progress": steps, rows seen, solver. */
+enum { ML__MLP_PROGRESS = 3 };
 
 struct ml__mlp_solver {
     const ml__mlp_optimiser *kind;
     const ml__mlp_params *p;
     ml__crew_f32 crew;
     const ml__mlp_net *net;
-    double rate;                               /* learning rate before schedules by epoch */
-    double now, corrected;                     /* of this step; and as the optimiser applies it */
-    double steps_per_epoch;                    /* for schedules */
-    double layer_rates[ML__MLP_MAX_LAYERS];    /* factors of the rate */
-    uint64_t t;                                /* steps made */
-    double n_seen;                             /* rows, counting repetitions */
-    float *theta;                              /* n */
+    double rate;                            /* learning rate before schedules by epoch */
+    double now, corrected;                  /* of this step; and as the optimiser applies it */
+    double steps_per_epoch;                 /* for schedules */
+    double layer_rates[ML__MLP_MAX_LAYERS]; /* factors of the rate */
+    uint64_t t;                             /* steps made */
+    double n_seen;                          /* rows, counting repetitions */
+    float *theta;                           /* n */
     size_t n;
     float *vectors[ML__MLP_MAX_VECTORS]; /* n each */
     float *g;                            /* n; NULL when layers move by their factors */
@@ -262,15 +266,16 @@ ml_status ml__mlp_held_out(const ml__mlp_held *held, const ml__crew_f32 *crew, c
 typedef struct ml__mlp_trained {
     ml__mlp_net net;
     size_t n_epochs;
-    double *loss_curve;        /* n_epochs */
-    double *validation_loss;   /* n_epochs, or NULL without held-out rows */
-    double *validation_scores; /* the same */
+    double *loss_curve;           /* n_epochs */
+    double *validation_loss;      /* n_epochs, or NULL without held-out rows */
+    double *validation_scores;    /* the same */
     const ml__mlp_solver *solver; /* state to continue from */
 } ml__mlp_trained;
 
 /* Sets f->learned->stop_reason too. */
 ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *out);
 /* The same by L-BFGS, from the weights that the net has. */
-ml_status ml__mlp_search(ml__fit *f, const ml__mlp_rows *rows, const ml__mlp_objective *objective, ml__mlp_trained *out);
+ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
+                         const ml__mlp_objective *objective, ml__mlp_trained *out);
 
 #endif

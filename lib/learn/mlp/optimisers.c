@@ -65,12 +65,14 @@ static ml__adam adam_step(const ml__mlp_solver *s, double factor, double penalty
     return (ml__adam){s->corrected * factor, s->p->beta_1, s->p->beta_2, s->p->epsilon, penalty};
 }
 
-static void decay(const ml__mlp_solver *s, size_t n, double factor, float *W)
+/* Returns what is kept of each weight. */
+static double decay(const ml__mlp_solver *s, size_t n, double factor, float *W)
 {
     const float keep = (float)(1 - s->now * factor * s->p->weight_decay);
 
     for (size_t i = 0; i < n; i++)
         W[i] *= keep;
+    return (double)keep;
 }
 
 static void adam_move(const ml__mlp_solver *s, size_t n, const float *g, double factor, bool decays, float *theta,
@@ -80,7 +82,7 @@ static void adam_move(const ml__mlp_solver *s, size_t n, const float *g, double 
     const float one = 1;
 
     if (decays && s->p->solver == ML__MLP_ADAMW)
-        decay(s, n, factor, theta);
+        (void)decay(s, n, factor, theta);
     s->crew.k->adam_tn(1, n, 1, &one, 1, g, n, &step, theta, state[0], state[1], n);
 }
 
@@ -91,8 +93,11 @@ static ml_status adam_move_layer(const ml__mlp_solver *s, const ml__mlp_factors 
     ml__adam step = adam_step(s, factor, x->penalty);
     ml_status st;
 
-    if (s->p->solver == ML__MLP_ADAMW)
-        decay(s, n_W, factor, x->W);
+    if (s->p->solver == ML__MLP_ADAMW) {
+        const double keep = decay(s, n_W, factor, x->W);
+
+        step.penalty /= keep > 0 ? keep : 1; /* of the weights before */
+    }
     ML__TRY(ml__product_adam_tn_f32(&s->crew, x->n_in, x->n_out, x->m, x->A, x->n_in, x->D, x->n_out, &step, x->W, m, v,
                                     x->n_out));
     step.penalty = 0;

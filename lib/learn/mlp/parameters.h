@@ -29,7 +29,7 @@
     ML__REAL(P, tol, "0.0001", ML__RANGE_OPEN_HIGH(0, INFINITY), "what counts as an improvement"),                    \
     ML__REAL(P, momentum, "0.9", ML__RANGE(0, 1), "of sgd"),                                                          \
     ML__BOOL(P, nesterovs_momentum, "true", "look ahead with the momentum of sgd"),                                   \
-    ML__BOOL(P, early_stopping, "false", "hold rows out and stop when their score no longer improves"),               \
+    ML__BOOL(P, early_stopping, "false", "hold rows out and stop when their score no longer improves; not for lbfgs"), \
     ML__REAL(P, validation_fraction, "0.1", ML__RANGE_OPEN(0, 1), "share of rows held out by early_stopping"),        \
     ML__INT(P, n_iter_no_change, "10", ML__RANGE(1, 1e6), "epochs without improvement that are put up with"),         \
     ML__REAL(P, beta_1, "0.9", ML__RANGE_OPEN_HIGH(0, 1), "decay of adam's first moment"),                            \

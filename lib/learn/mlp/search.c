@@ -24,7 +24,8 @@ typedef struct searcher {
     double *X, *target, *share; /* a block of rows */
     double *theta, *g;          /* where the net's weights are; the gradient */
     size_t n_theta, n_evaluations;
-    double *curve;
+    size_t n_before; /* iterations of fits before */
+    double *curve;   /* n_before + max_iter */
 } searcher;
 
 /* ---- the objective ---- */
@@ -82,7 +83,7 @@ static ml_status step(void *argument, size_t iteration, double value, bool *stop
 {
     searcher *s = argument;
 
-    s->curve[iteration - 1] = value;
+    s->curve[s->n_before + iteration - 1] = value;
     *stop = ml__fit_late(s->f) || s->n_evaluations >= (size_t)s->p->max_fun;
     return ml__fit_step(s->f, iteration, (uint64_t)s->p->max_iter, "loss", value);
 }
@@ -136,12 +137,25 @@ static ml_status plan_block(searcher *s)
     ML__NEW_MATRIX(arena, s->X, m, s->rows->d);
     ML__NEW_MATRIX(arena, s->target, m, s->rows->n_targets);
     ML__NEW(arena, s->share, m);
-    ML__NEW(arena, s->curve, (size_t)s->p->max_iter);
 done:
     return st;
 }
 
-static ml_status check(const ml__fit *f)
+/* The curve goes on where that of the fit before ended. */
+static ml_status plan_curve(searcher *s, const ml__mlp_plan *plan)
+{
+    const ml__named_tensor *old = plan->continues ? ml__learned_find(s->f->model->learned, "loss_curve") : NULL;
+    ml_status st = ML_OK;
+
+    s->n_before = old ? (size_t)old->shape[0] : 0;
+    ML__NEW(s->f->scratch, s->curve, s->n_before + (size_t)s->p->max_iter);
+    if (old)
+        memcpy(s->curve, old->data, s->n_before * sizeof *s->curve);
+done:
+    return st;
+}
+
+static ml_status check(const ml__fit *f, const ml__mlp_plan *plan)
 {
     const ml__mlp_params *p = f->params;
     bool drops = false;
@@ -151,26 +165,31 @@ static ml_status check(const ml__fit *f)
     if (drops || p->noise > 0)
         return ml__fail(ML_E_PARAMETER, "%s: solver lbfgs takes no %s, which changes the objective at every step",
                         f->model->kind->name, drops ? "dropout" : "noise");
+    if (plan->is_partial)
+        return ml__fail(ML_E_PARAMETER, "%s: solver lbfgs needs all rows at once and cannot learn on with more",
+                        f->model->kind->name);
     return ML_OK;
 }
 
-ml_status ml__mlp_search(ml__fit *f, const ml__mlp_rows *rows, const ml__mlp_objective *objective, ml__mlp_trained *out)
+ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
+                         const ml__mlp_objective *objective, ml__mlp_trained *out)
 {
-    searcher s = {
-        .f = f, .p = f->params, .rows = rows, .crew = {&ml__kernels_best()->f64, f->context}, .net = {.shape = out->net.shape}};
-    ml__lbfgs search = {.tol = s.p->tol,
-                        .max_iter = (size_t)s.p->max_iter,
-                        .objective = evaluate,
-                        .step = step,
-                        .argument = &s};
+    searcher s = {.f = f,
+                  .p = f->params,
+                  .rows = rows,
+                  .crew = {&ml__kernels_best()->f64, f->context},
+                  .net = {.shape = out->net.shape}};
+    ml__lbfgs search = {
+        .tol = s.p->tol, .max_iter = (size_t)s.p->max_iter, .objective = evaluate, .step = step, .argument = &s};
     float *theta = out->net.W[0];
     double *x;
     ml_status st;
 
-    ML__TRY(check(f));
+    ML__TRY(check(f, plan));
     memcpy(s.net.f, out->net.f, sizeof s.net.f);
     ML__TRY(copy_heads(&s, objective));
     ML__TRY(plan_block(&s));
+    ML__TRY(plan_curve(&s, plan));
     ML__TRY(ml__mlp_theta_length(&s.net.shape, &s.n_theta));
     ML__NEW(f->scratch, s.theta, s.n_theta);
     ML__NEW(f->scratch, x, s.n_theta);
@@ -184,7 +203,7 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_rows *rows, const ml__mlp_obj
     f->learned->stop_reason = search.stop_reason;
     if (search.stop_reason == ML_STOP_DEADLINE && !ml__fit_late(f))
         f->learned->stop_reason = ML_STOP_MAX_ITER; /* max_fun */
-    out->n_epochs = search.n_iter;
+    out->n_epochs = s.n_before + search.n_iter;
     out->loss_curve = s.curve;
 done:
     return st;

@@ -51,6 +51,8 @@ static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
     const char *kind = f->model->kind->name;
     ml_status st = ML_OK;
 
+    ML__TRY(ml__schema_match(&learned->schema, f->schema));
+    ML__TRY(ml__schema_match_outputs(&learned->schema, f->schema));
     ML__CHECK(net->shape.L == from->shape.L, ML_E_PARAMETER,
               "%s: training goes on with %zu layers, the parameters say %zu", kind, from->shape.L, net->shape.L);
     for (size_t l = 0; l < net->shape.L; l++) {
@@ -127,8 +129,13 @@ done:
 ml_status ml__mlp_start(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_net *net, size_t *n_transferred)
 {
     *n_transferred = 0;
-    if (plan->continues)
-        return go_on(f, net);
+    if (plan->continues) {
+        const ml_status st = go_on(f, net);
+
+        /* what came from the other model keeps its rate */
+        return st == ML_OK && f->model->start ? count_layers(f, net, f->model->start->learned->state, n_transferred)
+                                              : st;
+    }
     for (size_t l = 0; l < net->shape.L; l++)
         draw_layer(f, net, l);
     return f->model->start ? transfer(f, net, n_transferred) : ML_OK;

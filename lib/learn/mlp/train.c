@@ -10,9 +10,11 @@
  *             epochs in a row end the training (or lower an adaptive learning rate). With held-out rows the weights of
  *             the best score are kept, also when a deadline or the monitor ends the fit.
  * Held out    f->validation when given, whatever early_stopping says; else with early_stopping a share
- *             validation_fraction of the rows, stratified by class where there is one output of labels.
+ *             validation_fraction of the rows, stratified by class where there is one output of labels. lbfgs looks at
+ *             no held-out rows and holds none out.
  * Going on    with warm_start a new optimiser goes on from the weights; ml_model_partial_fit() makes one epoch and keeps the
- *             optimiser's state for the next; curves are continued.
+ *             optimiser's state for the next; curves are continued. That call holds nothing out by itself, never lowers an
+ *             adaptive rate, and begins anew with another solver; lbfgs, which needs all rows, is refused.
  * Memory      planned in full before the first step: the rows in float32; theta and the optimiser's vectors (where a
  *             gradient is stored also that); for one batch the gathered rows and the outputs of all layers; three
  *             numbers per possible epoch.
@@ -43,13 +45,13 @@ typedef struct trainer {
     size_t n_theta;
     ml__mlp_solver solver;
 
-    size_t *order; /* rows.n */
+    size_t *order;            /* rows.n */
     ml__mlp_work work, quiet; /* quiet: the same without dropout */
     float *masks[ML__MLP_MAX_LAYERS];
     double rates[ML__MLP_MAX_LAYERS]; /* of dropout */
     ml__mlp_room room;
 
-    size_t max_iter, n_before; /* epochs of this fit at most, and before it */
+    size_t max_iter, n_before;                     /* epochs of this fit at most, and before it */
     double *loss_curve, *validation_loss, *scores; /* n_before + max_iter; the latter NULL without held-out rows */
     double best_loss, best_score;
     float *best_theta;
@@ -65,6 +67,7 @@ static ml_status divide(const ml__fit *f, const ml__mlp_plan *plan, const ml_dat
 {
     const ml__mlp_params *p = f->params;
     const bool stratify = f->task == ML__CLASSIFY && f->n_outputs == 1;
+    const bool splits = p->early_stopping && !plan->is_partial && p->solver != ML__MLP_LBFGS;
     ml_status st;
 
     *train = f->data;
@@ -76,7 +79,7 @@ static ml_status divide(const ml__fit *f, const ml__mlp_plan *plan, const ml_dat
     if (f->validation && !plan->is_autoencoder) {
         ML__TRY(ml__dataset_with_some_output(f->validation, &views[1]));
         *held = views[1] ? views[1] : f->validation;
-    } else if (p->early_stopping && !f->validation && !plan->is_partial) {
+    } else if (splits && !f->validation) {
         st = ml_dataset_split(*train, p->validation_fraction, ml__seed_mix(f->seed, HELD_OUT_ROWS),
                               stratify ? ML_STRATIFY : 0, &views[0], &views[1]);
         if (st != ML_OK)
@@ -93,6 +96,11 @@ static ml_status read_data(trainer *t, const ml_dataset *train, const ml_dataset
 {
     ml_status st;
 
+    if (!t->plan->is_autoencoder) {
+        ML__TRY(ml__mlp_check_loss(t->f, t->f->data, "training"));
+        if (t->f->validation)
+            ML__TRY(ml__mlp_check_loss(t->f, t->f->validation, "validation"));
+    }
     ML__TRY(ml__mlp_read_rows(t->f, t->plan, train, "training", &t->rows));
     if (held)
         ML__TRY(ml__mlp_read_rows(t->f, t->plan, held, "validation", &t->held_rows));
@@ -192,7 +200,7 @@ static void resume(trainer *t)
     const ml__named_tensor *progress = earlier(t, "optimiser.progress");
     char name[40];
 
-    if (!t->plan->is_partial || !progress || progress->shape[0] != 3)
+    if (!t->plan->is_partial || !progress || ((const double *)progress->data)[2] != (double)t->p->solver)
         return;
     for (size_t i = 0; i < t->solver.kind->n_vectors; i++) {
         const ml__named_tensor *vector;
@@ -204,8 +212,8 @@ static void resume(trainer *t)
         memcpy(t->solver.vectors[i], vector->data, t->n_theta * sizeof(float));
     }
     t->solver.t = (uint64_t)((const double *)progress->data)[0];
-    t->solver.rate = ((const double *)progress->data)[1];
-    t->solver.n_seen = ((const double *)progress->data)[2];
+    t->solver.n_seen = ((const double *)progress->data)[1];
+    ml__mlp_epoch_ends(&t->solver, 0); /* the rate that follows from them */
 }
 
 static size_t batch_rows(const ml__mlp_params *p, size_t n)
@@ -294,20 +302,22 @@ static ml_status run_epoch(trainer *t, size_t epoch, double *loss)
         if (!(W > 0))
             continue;
         ML__TRY(train_batch(t, first, m, W, &J));
-        ML__CHECK(isfinite(J), ML_E_NUMERIC,
-                  "%s: the loss is %g in epoch %zu, batch %zu; scaled features or a smaller learning_rate_init (now %g) "
-                  "may help",
-                  kind, J, epoch + 1, n_batches, t->p->learning_rate_init);
+        ML__CHECK(
+            isfinite(J), ML_E_NUMERIC,
+            "%s: the loss is %g in epoch %zu, batch %zu; scaled features or a smaller learning_rate_init (now %g) "
+            "may help",
+            kind, J, epoch + 1, n_batches, t->p->learning_rate_init);
         weight += W;
         mean += (J - mean) * (W / weight);
         ML__TRY(ml__fit_poll(t->f, epoch - t->n_before, t->max_iter));
         if (ml__fit_late(t->f))
             break;
     }
-    ML__CHECK(all_finite(t), ML_E_NUMERIC,
-              "%s: a weight or its step became NaN or infinite in epoch %zu, by batch %zu; scaled features or a smaller "
-              "learning_rate_init (now %g) may help",
-              kind, epoch + 1, n_batches, t->p->learning_rate_init);
+    ML__CHECK(
+        all_finite(t), ML_E_NUMERIC,
+        "%s: a weight or its step became NaN or infinite in epoch %zu, by batch %zu; scaled features or a smaller "
+        "learning_rate_init (now %g) may help",
+        kind, epoch + 1, n_batches, t->p->learning_rate_init);
     *loss = mean;
 done:
     return st;
@@ -321,6 +331,9 @@ static ml_status note_score(trainer *t, size_t epoch)
     ml_status st;
 
     ML__TRY(ml__mlp_held_out(&t->held, &t->crew, &t->net, &t->quiet, &t->room, &t->validation_loss[epoch], &score));
+    ML__CHECK(isfinite(score) && isfinite(t->validation_loss[epoch]), ML_E_NUMERIC,
+              "%s: the loss of the held-out rows is %g, their score %g, in epoch %zu; scaled features may help",
+              t->f->model->kind->name, t->validation_loss[epoch], score, epoch + 1);
     t->scores[epoch] = score;
     t->n_stalled = score < t->best_score + t->p->tol ? t->n_stalled + 1 : 0;
     if (epoch == t->n_before || score > t->best_score) {
@@ -414,7 +427,7 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *o
     ML__TRY(plan_net(&t));
     if (t.p->solver == ML__MLP_LBFGS) {
         out->net = t.net;
-        st = ml__mlp_search(f, &t.rows, &t.objective, out);
+        st = ml__mlp_search(f, plan, &t.rows, &t.objective, out);
     } else {
         st = train_by_steps(&t, out);
     }
