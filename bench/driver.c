@@ -390,7 +390,8 @@ static uint64_t model_hash(const ml_model *model)
     return hash;
 }
 
-/* The library's own memory first, because scoring needs some; then the score on the test set or what there is. */
+/* The library's own memory first, because scoring needs some; then the score on the test set or what there is, times `scale`
+ * where peers measure in other units. */
 static void do_score(job *j)
 {
     const table *t = j->test.x ? &j->test : &j->train;
@@ -408,6 +409,7 @@ static void do_score(job *j)
         answer_failure("error", st);
         return;
     }
+    j->score *= (double)number_of(&j->words, "scale", 1);
     printf("score=%.12g context_kb=%.0f", j->score, (double)in_context / 1024);
     if (j->model)
         printf(" steps=%llu depth=%.3f hash=%016llx", (unsigned long long)j->n_steps, mean_depth(j),

@@ -8,9 +8,20 @@
 #include "learn/learn.h"
 
 static const ml__kind *const KINDS[] = {
-    &ml__standard_scaler,     &ml__simple_imputer, &ml__one_hot_encoder,  &ml__gmm, &ml__decision_tree,
-    &ml__random_forest,       &ml__extra_trees,    &ml__adaboost,         &ml__mlp, &ml__linear_regression,
-    &ml__logistic_regression, &ml__pipeline,       &ml__weighted_average,
+    &ml__standard_scaler,
+    &ml__simple_imputer,
+    &ml__one_hot_encoder,
+    &ml__gmm,
+    &ml__decision_tree,
+    &ml__random_forest,
+    &ml__extra_trees,
+    &ml__adaboost,
+    &ml__mlp,
+    &ml__autoencoder,
+    &ml__linear_regression,
+    &ml__logistic_regression,
+    &ml__pipeline,
+    &ml__weighted_average,
 };
 enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
 

@@ -28,7 +28,7 @@ def train(job: Job, net: torch.nn.Sequential, X: torch.Tensor, y: torch.Tensor, 
 
 
 def prepare(job: Job) -> tuple[Run, Score]:
-    torch.manual_seed(0)
+    torch.manual_seed(int(job.number("seed", 0)))
     torch.set_num_threads(job.threads)
     X, y = torch.from_numpy(job.train[0]).float(), job.train[1]
     Xt, yt = torch.from_numpy(job.test[0]).float(), job.test[1]

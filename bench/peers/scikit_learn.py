@@ -35,6 +35,25 @@ def mlp(job: Job) -> tuple[Run, Score]:
         n_iter_no_change=epochs, random_state=0))
 
 
+def autoencoder(job: Job) -> tuple[Run, Score]:
+    """A regressor of the features themselves; with noise one epoch at a time, each with noise of its own."""
+    X, Xt = job.train[0], job.test[0]
+    epochs, noise, seed = job.integer("epochs"), job.number("noise", 0), int(job.number("seed", 0))
+
+    def run():
+        net = neural_network.MLPRegressor(
+            tuple(int(h) for h in job.words["hidden"].split(",")), batch_size=job.integer("batch"), max_iter=epochs, tol=0,
+            n_iter_no_change=epochs, random_state=seed)
+        if not noise:
+            return net.fit(X, X)
+        draw = np.random.RandomState(seed)
+        for _ in range(epochs):
+            net.partial_fit((X + noise * draw.standard_normal(X.shape)).astype(X.dtype), X)
+        return net
+
+    return run, lambda net: -np.mean((net.predict(Xt) - Xt) ** 2)
+
+
 def gmm(job: Job) -> tuple[Run, Score]:
     X = job.train[0]
 
@@ -91,8 +110,9 @@ def auc(job: Job) -> tuple[Run, Score]:
 
 if __name__ == "__main__":
     serve(sklearn.__version__, {
-        "forest": forest, "tree": decision_tree, "adaboost": adaboost, "mlp": mlp, "gmm": gmm, "kmeans": kmeans,
-        "pca": pca, "linear": linear, "logistic": logistic, "metrics": classification_metrics, "auc": auc,
+        "forest": forest, "tree": decision_tree, "adaboost": adaboost, "mlp": mlp, "autoencoder": autoencoder, "gmm": gmm,
+        "kmeans": kmeans, "pca": pca, "linear": linear, "logistic": logistic, "metrics": classification_metrics,
+        "auc": auc,
         "naive_bayes": lambda job: fit_or_predict(job, naive_bayes.GaussianNB),
         "svm_rbf": lambda job: fit_or_predict(job, lambda: svm.SVC(C=1.0, gamma="scale")),
         "svm_linear": lambda job: fit_or_predict(job, lambda: svm.LinearSVC(C=1.0, dual=False, random_state=0))})

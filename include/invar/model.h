@@ -253,7 +253,7 @@ enum {
     ML_PREDICT_PROBA = 2, /**< width sum of n_classes: class probabilities, each output's sum to 1 */
     ML_DECISION = 3,      /**< width sum of n_classes: unnormalised scores, larger is likelier */
     ML_TRANSFORM = 4,     /**< width of the new features */
-    ML_SCORE_SAMPLES = 5  /**< width 1: log-density */
+    ML_SCORE_SAMPLES = 5  /**< width 1, larger is more usual: log-density, or minus the error of a reconstruction */
 };
 
 /** Values per row of a call on this fitted model, 0 when it does not offer it or is not fitted. @since 0.1 */
@@ -276,7 +276,7 @@ ML_API ml_status ml_model_predict_proba(const ml_model *model, const ml_dataset 
 ML_API ml_status ml_model_decision(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 /** The same for ML_TRANSFORM: new features. @since 0.1 */
 ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n);
-/** The same for ML_SCORE_SAMPLES: log-densities. @since 0.1 */
+/** The same for ML_SCORE_SAMPLES: log-densities, or of an autoencoder minus the errors of the reconstructions. @since 0.1 */
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 
 /**
@@ -327,7 +327,8 @@ ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const
 /**
  * One number for how well the model does on `data`: "accuracy", "log_loss", "precision_micro", "recall_micro",
  * "f1_micro", "f1_macro", "f1_weighted", …, "rmse", "mae", "r2", "log_likelihood".
- * @param metric  NULL: accuracy for labels and for mixed outputs, r2 for reals, log_likelihood for a density. Of mixed
+ * @param metric  NULL: accuracy for labels and for mixed outputs, r2 for reals, log_likelihood for densities, which
+ *                is the mean of ML_SCORE_SAMPLES, for an autoencoder minus the mean error. Of mixed
  *                outputs, metrics of classes see the labels only and metrics of reals the reals only
  * @param out     the score; untouched on failure
  * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs). @since 0.1

@@ -67,18 +67,23 @@ static inline ml_dataset *toy_reals(ml_context *context, size_t n_outputs)
 }
 
 /* A model with "name=value" settings, ended by NULL. */
-static inline ml_model *make(ml_context *context, const char *const *settings)
+static inline ml_model *make_kind(ml_context *context, const char *kind, const char *const *settings)
 {
     ml_model *model;
     char name[64];
 
-    CHECK_OK(ml_model_create(context, "mlp", &model));
+    CHECK_OK(ml_model_create(context, kind, &model));
     for (; settings && *settings; settings++) {
         const char *equals = strchr(*settings, '=');
         snprintf(name, sizeof name, "%.*s", (int)(equals - *settings), *settings);
         CHECK_OK(ml_model_set_text(model, name, equals + 1));
     }
     return model;
+}
+
+static inline ml_model *make(ml_context *context, const char *const *settings)
+{
+    return make_kind(context, "mlp", settings);
 }
 
 #define WITH(...)         \

@@ -59,6 +59,20 @@ done:
     return st;
 }
 
+/* What the cross-entropy of a feature takes. */
+static ml_status check_shares(const ml__fit *f, const ml__mlp_rows *r, const char *use)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < r->n * r->d; i++)
+        ML__CHECK(
+            r->X[i] >= 0 && r->X[i] <= 1, ML_E_DATA,
+            "%s: with the loss binary_cross_entropy features are in [0, 1], row %zu for %s has %g in feature '%s'",
+            f->model->kind->name, i / r->d, use, (double)r->X[i], f->schema->features[i % r->d].name);
+done:
+    return st;
+}
+
 ml_status ml__mlp_read_rows(const ml__fit *f, const ml__mlp_plan *plan, const ml_dataset *data, const char *use,
                             ml__mlp_rows *r)
 {
@@ -79,7 +93,7 @@ ml_status ml__mlp_read_rows(const ml__fit *f, const ml__mlp_plan *plan, const ml
     if (plan->is_autoencoder) {
         r->n_targets = f->d;
         r->target = r->X;
-        return ML_OK;
+        return plan->loss == ML__MLP_BINARY_CROSS_ENTROPY ? check_shares(f, r, use) : ML_OK;
     }
     for (size_t o = 0; o < f->n_outputs; o++)
         r->n_labels += f->schema->outputs[o].n_classes > 0;
@@ -271,11 +285,8 @@ static ml_status make_reconstruction_head(const ml__fit *f, const ml__mlp_plan *
     ML__NEW(f->scratch, scale, f->d);
     for (size_t j = 0; j < f->d; j++)
         scale[j] = (float)(p->reconstruction_weight / (double)f->d);
-    *h = (ml__mlp_head){.loss = p->loss ? (int32_t)p->loss : ML__MLP_SQUARED_ERROR,
-                        .is_uniform = true,
-                        .n = f->d,
-                        .scale = scale,
-                        .huber_delta = (float)p->huber_delta};
+    *h = (ml__mlp_head){
+        .loss = plan->loss, .is_uniform = true, .n = f->d, .scale = scale, .huber_delta = (float)p->huber_delta};
     h->is_logistic = p->output_activation || h->loss == ML__MLP_BINARY_CROSS_ENTROPY;
     objective->n_heads = 1;
     objective->code = plan->code;
@@ -355,7 +366,7 @@ done:
 
 /* ---- batches ---- */
 
-ml_status ml__mlp_room_init(const ml__mlp_rows *rows, size_t B, ml__arena *arena, ml__mlp_room *room)
+ml_status ml__mlp_room_init(const ml__mlp_rows *rows, bool is_disturbed, size_t B, ml__arena *arena, ml__mlp_room *room)
 {
     ml_status st = ML_OK;
 
@@ -364,7 +375,9 @@ ml_status ml__mlp_room_init(const ml__mlp_rows *rows, size_t B, ml__arena *arena
     ML__NEW(arena, room->share, B);
     if (rows->n_labels)
         ML__NEW_MATRIX(arena, room->label, B, rows->n_labels);
-    if (rows->n_targets)
+    if (rows->target == rows->X && !is_disturbed)
+        room->target = room->X;
+    else if (rows->n_targets)
         ML__NEW_MATRIX(arena, room->target, B, rows->n_targets);
 done:
     return st;
@@ -381,7 +394,7 @@ ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *r, co
         room->share[i] = (float)(r->w[row] / W);
         if (n_labels)
             memcpy(room->label + i * n_labels, r->label + row * n_labels, n_labels * sizeof *room->label);
-        if (n_targets)
+        if (n_targets && room->target != room->X)
             memcpy(room->target + i * n_targets, r->target + row * n_targets, n_targets * sizeof *room->target);
     }
     return (ml__mlp_batch){.m = m, .X = room->X, .label = room->label, .target = room->target, .share = room->share};

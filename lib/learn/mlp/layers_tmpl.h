@@ -86,11 +86,11 @@ done:
 ml_status NAME(add_gradient)(const CREW *crew, const NAME(factors) * x, R *dW, R *db)
 {
     const R penalty = (R)x->penalty, penalty_1 = (R)x->penalty_1;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    if (x->is_tied) {
+    if (x->is_tied && !x->is_frozen) {
         ML__TRY(PRODUCT(gemm_tn)(crew, x->n_out, x->n_in, x->m, x->D, x->n_out, x->A, x->n_in, 1, dW, x->n_in));
-    } else {
+    } else if (!x->is_tied) {
         if (penalty > 0)
             for (size_t i = 0; i < x->n_in * x->n_out; i++)
                 dW[i] += penalty * x->W[i];
@@ -167,8 +167,8 @@ done:
     return st;
 }
 
-static NAME(factors) NAME(factors_of)(const NAME(net) * net, size_t l, const NAME(batch) * x, const NAME(work) * work,
-                                      const R *D)
+static NAME(factors) NAME(factors_of)(const NAME(net) * net, size_t first_trained, size_t l, const NAME(batch) * x,
+                                      const NAME(work) * work, const R *D)
 {
     const R *below = l ? work->kept[l - 1] ? work->kept[l - 1] : work->H[l - 1] : x->X;
 
@@ -182,6 +182,7 @@ static NAME(factors) NAME(factors_of)(const NAME(net) * net, size_t l, const NAM
                            .W = net->W[l] ? net->W[l] : net->W[net->shape.tied_to[l]],
                            .b = net->b[l],
                            .is_tied = !net->W[l],
+                           .is_frozen = net->shape.tied_to[l] < first_trained,
                            .penalty = x->penalty,
                            .penalty_1 = x->penalty_1};
 }
@@ -196,7 +197,7 @@ ml_status NAME(backpropagate)(const CREW *crew, const NAME(net) * net, const NAM
     ML__TRY(NAME(forward)(crew, net, x->m, x->X, work));
     *J = NAME(loss)(crew->k, o, x, net->shape.n[L], D, work->row);
     for (size_t l = L; l-- > o->first_trained;) {
-        const NAME(factors) layer = NAME(factors_of)(net, l, x, work, D);
+        const NAME(factors) layer = NAME(factors_of)(net, o->first_trained, l, x, work, D);
 
         *J += NAME(penalties)(crew->k, &layer);
         if (l > o->first_trained) {

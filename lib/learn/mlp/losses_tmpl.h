@@ -54,6 +54,26 @@ static double NAME(binary_cross_entropy)(const KERNELS *k, const NAME(objective)
     return J;
 }
 
+/* Σ_j (z_j - t_j)² of c values of one row, and z becomes share (z - t). Unknown targets are looked for when the sum is NaN
+ * only, so that the usual loop has no branches. */
+static double NAME(squares_of_chunk)(const KERNELS *k, size_t c, const R *t, R share, R *z)
+{
+    R e[NAME(CHUNK)];
+    double sum;
+
+    for (size_t j = 0; j < c; j++) {
+        e[j] = z[j] - t[j];
+        z[j] = share * e[j];
+    }
+    sum = c == 1 ? (double)e[0] * (double)e[0] : k->dot(c, e, e);
+    if (sum == sum)
+        return sum;
+    for (size_t j = 0; j < c; j++)
+        if (t[j] != t[j])
+            e[j] = z[j] = 0;
+    return k->dot(c, e, e);
+}
+
 /* J = Σ_i c_i s Σ_j (z_ij - t_ij)² / 2 with one s for all: the usual loss of reals */
 static double NAME(squared_error)(const KERNELS *k, const NAME(objective) * o, const NAME(head) * h,
                                   const NAME(batch) * x, size_t ldz, R *Z)
@@ -64,11 +84,11 @@ static double NAME(squared_error)(const KERNELS *k, const NAME(objective) * o, c
         const R *t = x->target + i * o->n_targets + h->column, share = x->share[i] * h->scale[0];
         R *z = Z + i * ldz;
 
-        for (size_t j = 0; j < h->n; j++)
-            z[j] = t[j] != t[j] ? 0 : z[j] - t[j];
-        J += 0.5 * (double)share * (h->n == 1 ? (double)z[0] * (double)z[0] : k->dot(h->n, z, z));
-        for (size_t j = 0; j < h->n; j++)
-            z[j] *= share;
+        for (size_t j = 0; j < h->n; j += NAME(CHUNK)) {
+            const size_t c = h->n - j < NAME(CHUNK) ? h->n - j : NAME(CHUNK);
+
+            J += 0.5 * (double)share * NAME(squares_of_chunk)(k, c, t + j, share, z + j);
+        }
     }
     return J;
 }

@@ -3,6 +3,7 @@
  * What the files of the networks share.
  *
  *     mlp.c          theory and glossary; the kind "mlp": parameters, tensors, predictors
+ *     autoencoder.c  the kind "autoencoder"
  *     layered.c      layers as tensors and back again, outputs for rows
  *     data.c         rows as the training wants them, batches, heads
  *     start.c        the weights at the start: drawn, learned before, or another model's
@@ -20,7 +21,7 @@
 
 enum { ML__MLP_MAX_LAYERS = ML__MAX_INTS + 1 };
 
-/* Ids are positions in the parameter's choices; those of activations are stored in model files: append only. */
+/* Ids are positions in the parameter's choices; those of activations and losses are stored in model files: append only. */
 #define ML__MLP_ACTIVATIONS "relu|tanh|logistic|identity|leaky_relu|elu|gelu|softplus"
 enum {
     ML__MLP_RELU,
@@ -46,6 +47,8 @@ enum {
     ML__MLP_N_LOSSES
 };
 #define ML__MLP_OUTPUT_ACTIVATIONS "identity|logistic"
+#define ML__MLP_NOISES "gaussian|masking"
+enum { ML__MLP_GAUSSIAN, ML__MLP_MASKING };
 #define ML__MLP_RATES "constant|invscaling|adaptive|cosine|step"
 enum { ML__MLP_CONSTANT, ML__MLP_INVSCALING, ML__MLP_ADAPTIVE, ML__MLP_COSINE, ML__MLP_STEP };
 #define ML__MLP_CLASS_WEIGHTS "none|balanced"
@@ -77,9 +80,9 @@ typedef struct ml__mlp_params {
     ml__size transfer_layers;
     int64_t freeze_layers;
     double transfer_rate;
-    /* of autoencoders */
+    /* of autoencoders, whose encoder_layer_sizes are hidden_layer_sizes */
     ml__ints decoder_layer_sizes;
-    int64_t code_size, tied_weights;
+    int64_t code_size, code_activation, tied_weights, noise_kind;
     double reconstruction_weight, complexity_weight, noise;
 } ml__mlp_params;
 
@@ -150,6 +153,7 @@ typedef struct ml__mlp_plan {
     ml__mlp_shape shape;
     bool is_autoencoder; /* targets are the features */
     size_t code;         /* of an autoencoder: the layer whose outputs are the code */
+    int32_t loss;        /* of an autoencoder: ML__MLP_SQUARED_ERROR, … */
     bool continues;      /* from f->model->learned */
     bool is_partial;     /* one epoch, with the optimiser's state from before */
     const ml__mlp_activation *f[ML__MLP_MAX_LAYERS];
@@ -174,7 +178,8 @@ ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, con
 size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema);
 /* Columns of one output. */
 size_t ml__mlp_columns_of(const ml__mlp_params *p, const ml__output *output);
-ml_status ml__mlp_room_init(const ml__mlp_rows *rows, size_t B, ml__arena *arena, ml__mlp_room *room);
+/* is_disturbed: inputs get noise, so that they are no longer the targets of an autoencoder. */
+ml_status ml__mlp_room_init(const ml__mlp_rows *rows, bool is_disturbed, size_t B, ml__arena *arena, ml__mlp_room *room);
 /* The given rows with weight W > 0, side by side. */
 ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *rows, const size_t *order, size_t m,
                              double W);
@@ -241,7 +246,9 @@ bool ml__mlp_stalled(ml__mlp_solver *solver);
 /* The mask of a layer's n outputs in a step: 0 with probability `rate`, else 1 / (1 - rate). */
 void ml__mlp_draw_mask(uint64_t seed, uint64_t step, size_t layer, double rate, size_t n, float *mask);
 /* Adds normal noise of a standard deviation to n values. */
-void ml__mlp_add_noise(uint64_t seed, uint64_t step, double deviation, size_t n, float *x);
+void ml__mlp_add_noise(const ml__kernels_f32 *k, uint64_t seed, uint64_t step, double deviation, size_t n, float *x);
+/* Sets each of n values to 0 with probability `rate`. */
+void ml__mlp_blank(uint64_t seed, uint64_t step, double rate, size_t n, float *x);
 
 /* ---- held_out.c ---- */
 

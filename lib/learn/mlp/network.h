@@ -68,12 +68,12 @@ typedef struct NAME(work) {
 } NAME(work);
 
 /* The gradient of a layer, in factors: dJ/dW = A' D + penalty W + penalty_1 sign(W), dJ/db = 1' D; for a tied layer
- * D' A belongs to the weights that it is tied to, W. */
+ * D' A belongs to the weights that it is tied to, W, unless these are frozen. */
 typedef struct NAME(factors) {
     size_t l, m, n_in, n_out;
     const R *A, *D, *ones; /* m x n_in: input of the layer; m x n_out: dJ/dZ; m */
     R *W, *b;
-    bool is_tied;
+    bool is_tied, is_frozen;
     double penalty, penalty_1;
 } NAME(factors);
 

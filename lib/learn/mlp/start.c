@@ -44,6 +44,18 @@ static bool agrees(const ml__mlp_net *net, const ml__mlp_net *from, size_t l)
 
 /* ---- go on ---- */
 
+/* Are the weights of layer l those of an earlier one transposed? */
+static bool is_tied(const ml__mlp_net *from, size_t l, size_t earlier)
+{
+    const size_t n_in = from->shape.n[l], n_out = from->shape.n[l + 1];
+
+    for (size_t i = 0; i < n_in; i++)
+        for (size_t j = 0; j < n_out; j++)
+            if (from->W[l][i * n_out + j] != from->W[earlier][j * n_in + i])
+                return false;
+    return true;
+}
+
 static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
 {
     const ml__learned *learned = f->model->learned;
@@ -60,6 +72,10 @@ static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
                   "%s: training goes on with a layer %zu of %zu x %zu and its activation, parameters and data ask for "
                   "%zu x %zu or another activation",
                   kind, l, from->shape.n[l], from->shape.n[l + 1], net->shape.n[l], net->shape.n[l + 1]);
+        ML__CHECK(net->W[l] || is_tied(from, l, net->shape.tied_to[l]), ML_E_PARAMETER,
+                  "%s: training goes on with weights of layer %zu that are not those of layer %zu transposed, as "
+                  "tied_weights asks for",
+                  kind, l, net->shape.tied_to[l]);
         copy_layer(net, from, l);
     }
 done:

@@ -230,7 +230,7 @@ static ml_status plan_steps(trainer *t)
     ml_status st;
 
     ML__TRY(ml__mlp_work_init(&t->net, B, arena, &t->work));
-    ML__TRY(ml__mlp_room_init(&t->rows, B, arena, &t->room));
+    ML__TRY(ml__mlp_room_init(&t->rows, t->p->noise > 0, B, arena, &t->room));
     ML__TRY(plan_dropout(t));
     ML__NEW(arena, t->order, t->rows.n);
     for (size_t i = 0; i < t->rows.n; i++)
@@ -266,6 +266,16 @@ static bool all_finite(const trainer *t)
     return finite;
 }
 
+static void disturb(const trainer *t, size_t n_values)
+{
+    const double noise = t->p->noise;
+
+    if (noise > 0 && t->p->noise_kind == ML__MLP_MASKING)
+        ml__mlp_blank(t->f->seed, t->solver.t, noise, n_values, t->room.X);
+    else if (noise > 0)
+        ml__mlp_add_noise(t->crew.k, t->f->seed, t->solver.t, noise, n_values, t->room.X);
+}
+
 /* One step on rows order[first, first + m) of weight W. */
 static ml_status train_batch(trainer *t, size_t first, size_t m, double W, double *J)
 {
@@ -273,8 +283,7 @@ static ml_status train_batch(trainer *t, size_t first, size_t m, double W, doubl
 
     batch.penalty = t->p->alpha / W;
     batch.penalty_1 = t->p->l1 / W;
-    if (t->p->noise > 0)
-        ml__mlp_add_noise(t->f->seed, t->solver.t, t->p->noise, m * t->rows.d, t->room.X);
+    disturb(t, m * t->rows.d);
     for (size_t l = 0; l + 1 < t->net.shape.L; l++)
         if (t->masks[l])
             ml__mlp_draw_mask(t->f->seed, t->solver.t, l, t->rates[l], m * t->net.shape.n[l + 1], t->masks[l]);
