@@ -3,8 +3,8 @@
  * @file
  * Fitted trees: their nodes, the ways of rows through them, and forests made from the trees of others.
  *
- * A "decision_tree" is one tree, "random_forest" and "extra_trees" are several; the trees of "adaboost" are its members. Node 0 is the root.
- * Nodes are numbered level by level and within a level from left to right, so siblings are adjacent, children have higher
+ * A "decision_tree" is one tree, "random_forest" and "extra_trees" are several; the trees of "adaboost" are its members.
+ * Node 0 is the root. Nodes are numbered level by level and within a level from left to right, so siblings are adjacent, children have higher
  * numbers than their parent, and a tree has an odd number of nodes. (scikit-learn numbers depth first.)
  *
  * Threads: any number at once, on one fitted model.

@@ -63,8 +63,8 @@ ml_status ml__class_table(const ml__fit *f, const size_t *first, const char *tab
                   "%s: parameter 'class_weight' names class '%.*s', output '%s' has %zu classes, without it", kind,
                   (int)length, name, f->schema->outputs[0].name, f->K);
         ML__CHECK(k < n, ML_E_PARAMETER,
-                  "%s: parameter 'class_weight' names '%.*s', which is not output=class of any of the %zu outputs", kind,
-                  (int)length, name, f->n_outputs);
+                  "%s: parameter 'class_weight' names '%.*s', which is not output=class of any of the %zu outputs",
+                  kind, (int)length, name, f->n_outputs);
         weight[k] = value;
     }
 done:

@@ -99,8 +99,7 @@ static void make_batch(setting *s, size_t m, bool weighted, bool missing, ml__rn
         s->X[i] = ml__rng_normal(rng);
     for (size_t i = 0; i < m * n_out; i++)
         s->target[i] = missing && i % 4 == 2 ? NAN : unit ? ml__rng_uniform(rng) : 2 * ml__rng_normal(rng);
-    s->batch = (ml__mlp64_batch){
-        .m = m, .X = s->X, .label = s->label, .target = s->target, .share = s->share};
+    s->batch = (ml__mlp64_batch){.m = m, .X = s->X, .label = s->label, .target = s->target, .share = s->share};
 }
 
 /* Each layer's gradient goes where g has its weights. */
@@ -169,10 +168,14 @@ static const struct {
     int loss;
     bool is_label, is_logistic, is_uniform;
 } HEADS[] = {
-    {ML__MLP_CROSS_ENTROPY, true, false, false},        {ML__MLP_SQUARED_ERROR, false, false, true},
-    {ML__MLP_SQUARED_ERROR, false, false, false},       {ML__MLP_SQUARED_ERROR, false, true, true},
-    {ML__MLP_ABSOLUTE_ERROR, false, false, false},      {ML__MLP_HUBER, false, false, false},
-    {ML__MLP_HUBER, false, true, false},                {ML__MLP_ABSOLUTE_ERROR, false, true, false},
+    {ML__MLP_CROSS_ENTROPY, true, false, false},
+    {ML__MLP_SQUARED_ERROR, false, false, true},
+    {ML__MLP_SQUARED_ERROR, false, false, false},
+    {ML__MLP_SQUARED_ERROR, false, true, true},
+    {ML__MLP_ABSOLUTE_ERROR, false, false, false},
+    {ML__MLP_HUBER, false, false, false},
+    {ML__MLP_HUBER, false, true, false},
+    {ML__MLP_ABSOLUTE_ERROR, false, true, false},
     {ML__MLP_BINARY_CROSS_ENTROPY, false, true, false},
 };
 enum { N_HEADS = sizeof HEADS / sizeof *HEADS };
@@ -204,7 +207,8 @@ TEST(mlp_gradients, equal_central_differences)
 
             make_net(&s, SHAPES[shape].n, SHAPES[shape].L, activation, &rng);
             bind(&s);
-            make_head(&s, HEADS[head].loss, HEADS[head].is_label, HEADS[head].is_logistic, HEADS[head].is_uniform, &rng);
+            make_head(&s, HEADS[head].loss, HEADS[head].is_label, HEADS[head].is_logistic, HEADS[head].is_uniform,
+                      &rng);
             if (HEADS[head].is_label && s.heads[0].n == 1)
                 s.heads[0].loss = ML__MLP_BINARY_CROSS_ENTROPY;
             make_batch(&s, 5 + shape, options & 1, options & 16, &rng);
@@ -229,9 +233,10 @@ TEST(mlp_gradients, of_several_heads_equal_central_differences)
         make_net(&s, (const size_t[]){4, 6, 5, 6}, 3, ML__MLP_TANH, &rng);
         bind(&s);
         for (int head = 0; head < 3; head++)
-            make_head(&s, head == 0   ? ML__MLP_CROSS_ENTROPY
-                          : head == 1 ? ML__MLP_BINARY_CROSS_ENTROPY
-                                      : ML__MLP_SQUARED_ERROR,
+            make_head(&s,
+                      head == 0   ? ML__MLP_CROSS_ENTROPY
+                      : head == 1 ? ML__MLP_BINARY_CROSS_ENTROPY
+                                  : ML__MLP_SQUARED_ERROR,
                       head < 2, false, false, &rng);
         s.heads[0].n = 3;
         s.heads[1].n = 1;

@@ -16,7 +16,7 @@ enum { NAME(CHUNK) = 256 };
 
 static const R NAME(LEAK) = (R)0.01;
 
-#define FOR_CHUNKS(n, i, c)                                                                       \
+#define FOR_CHUNKS(n, i, c) \
     for (size_t i = 0, c = (n) < NAME(CHUNK) ? (n) : NAME(CHUNK); i < (n); i += c, c = (n)-i < c ? (n)-i : c)
 
 static void NAME(gelu_tanh)(const KERNELS *k, size_t n, const R *Z, R *t)
@@ -30,7 +30,8 @@ static void NAME(elu)(const KERNELS *k, size_t n, const R *Z, R *H)
 {
     R e[NAME(CHUNK)];
 
-    FOR_CHUNKS (n, i, c) {
+    FOR_CHUNKS(n, i, c)
+    {
         for (size_t j = 0; j < c; j++)
             e[j] = Z[i + j] < 0 ? Z[i + j] : 0;
         k->vexp(c, e, e);
@@ -43,7 +44,8 @@ static void NAME(gelu)(const KERNELS *k, size_t n, const R *Z, R *H)
 {
     R t[NAME(CHUNK)];
 
-    FOR_CHUNKS (n, i, c) {
+    FOR_CHUNKS(n, i, c)
+    {
         NAME(gelu_tanh)(k, c, Z + i, t);
         for (size_t j = 0; j < c; j++)
             H[i + j] = (R)0.5 * Z[i + j] * (1 + t[j]);
@@ -54,7 +56,8 @@ static void NAME(softplus)(const KERNELS *k, size_t n, const R *Z, R *H)
 {
     R e[NAME(CHUNK)];
 
-    FOR_CHUNKS (n, i, c) {
+    FOR_CHUNKS(n, i, c)
+    {
         for (size_t j = 0; j < c; j++)
             e[j] = Z[i + j] > 0 ? -Z[i + j] : Z[i + j];
         k->vexp(c, e, e);
@@ -102,7 +105,8 @@ static void NAME(derive_gelu)(const KERNELS *k, size_t n, const R *Z, R *D)
 {
     R t[NAME(CHUNK)];
 
-    FOR_CHUNKS (n, i, c) {
+    FOR_CHUNKS(n, i, c)
+    {
         NAME(gelu_tanh)(k, c, Z + i, t);
         for (size_t j = 0; j < c; j++) {
             const R z = Z[i + j], du = (R)0.79788456080286535588 * (1 + (R)(3 * 0.044715) * z * z);
@@ -116,7 +120,8 @@ static void NAME(derive_softplus)(const KERNELS *k, size_t n, const R *H, R *D)
 {
     R e[NAME(CHUNK)];
 
-    FOR_CHUNKS (n, i, c) {
+    FOR_CHUNKS(n, i, c)
+    {
         for (size_t j = 0; j < c; j++)
             e[j] = -H[i + j];
         k->vexp(c, e, e);

@@ -138,8 +138,8 @@ ml_status ml__mlp_held_out(const ml__mlp_held *held, const ml__crew_f32 *crew, c
         batch = ml__mlp_gather(room, r, held->order + first, m, r->W);
         ML__TRY(ml__mlp_forward(crew, net, m, batch.X, work));
         for (size_t o = 0; o < held->objective->n_heads && !held->is_autoencoder; o++)
-            (held->objective->heads[o].is_label ? tally_labels : tally_reals)(
-                held, held->objective->heads + o, work->H[L - 1], n_out, first, m);
+            (held->objective->heads[o].is_label ? tally_labels : tally_reals)(held, held->objective->heads + o,
+                                                                              work->H[L - 1], n_out, first, m);
         *loss += ml__mlp_loss(crew->k, held->objective, &batch, n_out, work->H[L - 1], work->row);
     }
     *score = held->is_autoencoder ? -*loss : score_of(held);

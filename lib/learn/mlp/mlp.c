@@ -39,13 +39,15 @@ static const ml__param PARAMS[] = {
     ML__INTS(params, hidden_layer_sizes, "100", ML__RANGE(1, 1e6), "widths of the hidden layers; empty: none"),
     ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS, "of the hidden layers"),
     ML__CHOICE(params, output_activation, "identity", ML__MLP_OUTPUT_ACTIVATIONS, "of outputs of reals"),
-    ML__CHOICE(params, loss, "auto", ML__MLP_LOSSES,
-               "auto: cross_entropy for labels, squared_error for reals; binary_cross_entropy: labels of two classes (one "
-               "column each), or reals in [0, 1]; of mixed outputs those that it does not suit take theirs of auto"),
+    ML__CHOICE(
+        params, loss, "auto", ML__MLP_LOSSES,
+        "auto: cross_entropy for labels, squared_error for reals; binary_cross_entropy: labels of two classes (one "
+        "column each), or reals in [0, 1]; of mixed outputs those that it does not suit take theirs of auto"),
     ML__REAL(params, huber_delta, "1", ML__RANGE_OPEN(0, INFINITY), "error beyond which Huber's loss is linear"),
     ML__REALS(params, loss_weights, "1", ML__RANGE_OPEN_HIGH(0, INFINITY), "of each output, or one number for all"),
-    ML__WEIGHTS_OF_CLASSES(params, class_weight, "none", ML__MLP_CLASS_WEIGHTS,
-                           "what the rows of a class count for; balanced: by n_samples / (n_classes * rows of the class)"),
+    ML__WEIGHTS_OF_CLASSES(
+        params, class_weight, "none", ML__MLP_CLASS_WEIGHTS,
+        "what the rows of a class count for; balanced: by n_samples / (n_classes * rows of the class)"),
     ML__REALS(params, dropout, "0", ML__RANGE_OPEN_HIGH(0, 1),
               "share of the outputs of each hidden layer that a step leaves out, or one number for all"),
     ML__MLP_TRAINING_PARAMS(params),

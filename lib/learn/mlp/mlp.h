@@ -179,7 +179,8 @@ size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema);
 /* Columns of one output. */
 size_t ml__mlp_columns_of(const ml__mlp_params *p, const ml__output *output);
 /* is_disturbed: inputs get noise, so that they are no longer the targets of an autoencoder. */
-ml_status ml__mlp_room_init(const ml__mlp_rows *rows, bool is_disturbed, size_t B, ml__arena *arena, ml__mlp_room *room);
+ml_status ml__mlp_room_init(const ml__mlp_rows *rows, bool is_disturbed, size_t B, ml__arena *arena,
+                            ml__mlp_room *room);
 /* The given rows with weight W > 0, side by side. */
 ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *rows, const size_t *order, size_t m,
                              double W);

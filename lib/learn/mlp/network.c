@@ -40,8 +40,8 @@ ml_status ml__mlp_theta_length(const ml__mlp_shape *shape, size_t *length)
 #define KERNELS ml__kernels_f32
 #define PRODUCT(name) ML__PRODUCT_F32(name)
 #include "learn/mlp/activations_tmpl.h"
-#include "learn/mlp/losses_tmpl.h"
 #include "learn/mlp/layers_tmpl.h"
+#include "learn/mlp/losses_tmpl.h"
 #undef R
 #undef NAME
 #undef CREW
@@ -54,5 +54,5 @@ ml_status ml__mlp_theta_length(const ml__mlp_shape *shape, size_t *length)
 #define KERNELS ml__kernels_f64
 #define PRODUCT(name) ML__PRODUCT_F64(name)
 #include "learn/mlp/activations_tmpl.h"
-#include "learn/mlp/losses_tmpl.h"
 #include "learn/mlp/layers_tmpl.h"
+#include "learn/mlp/losses_tmpl.h"

@@ -41,9 +41,9 @@ typedef struct NAME(head) {
 typedef struct NAME(objective) {
     size_t n_heads, n_labels, n_targets; /* labels and targets per row */
     const NAME(head) * heads;
-    size_t code;                 /* layer whose outputs cost `complexity` each per unit of magnitude */
-    double complexity;           /* 0: none does */
-    size_t first_trained;        /* layers below are frozen: they have no gradient */
+    size_t code;          /* layer whose outputs cost `complexity` each per unit of magnitude */
+    double complexity;    /* 0: none does */
+    size_t first_trained; /* layers below are frozen: they have no gradient */
 } NAME(objective);
 
 typedef struct NAME(batch) {
@@ -58,13 +58,13 @@ typedef struct NAME(batch) {
 
 /* Workspace for m rows. */
 typedef struct NAME(work) {
-    R *H[ML__MLP_MAX_LAYERS];       /* m x n[l + 1]: output of layer l */
-    R *Z[ML__MLP_MAX_LAYERS];       /* the same before the activation, where its derivative needs it; else NULL */
+    R *H[ML__MLP_MAX_LAYERS];          /* m x n[l + 1]: output of layer l */
+    R *Z[ML__MLP_MAX_LAYERS];          /* the same before the activation, where its derivative needs it; else NULL */
     const R *mask[ML__MLP_MAX_LAYERS]; /* m x n[l + 1]: what dropout multiplies the output with; NULL: nothing */
-    R *kept[ML__MLP_MAX_LAYERS];    /* mask . H, input of the next layer; NULL without mask */
-    R *delta[2];                    /* m x largest hidden width */
-    R *row;                         /* 2 m */
-    R *ones;                        /* m: each is 1, the input that the biases are weights of */
+    R *kept[ML__MLP_MAX_LAYERS];       /* mask . H, input of the next layer; NULL without mask */
+    R *delta[2];                       /* m x largest hidden width */
+    R *row;                            /* 2 m */
+    R *ones;                           /* m: each is 1, the input that the biases are weights of */
 } NAME(work);
 
 /* The gradient of a layer, in factors: dJ/dW = A' D + penalty W + penalty_1 sign(W), dJ/db = 1' D; for a tied layer

@@ -3,8 +3,9 @@
  * Many trees from the same data: parameters to rules, trees in parallel, tensors.
  *
  * Each tree has a key made from the fit's seed and its number, so neither threads nor batches show in the result. Trees are
- * tasks as long as there is one for every thread; those that are left of a batch are grown by all threads together. Between batches the monitor is told of each tree and the deadline is looked at. A context's memory limit
- * ends growth too: what publishing the trees so far will take is held back, and trees beyond that are dropped.
+ * tasks as long as there is one for every thread; those that are left of a batch are grown by all threads together. Between
+ * batches the monitor is told of each tree and the deadline is looked at. A context's memory limit ends growth too: what
+ * publishing the trees so far will take is held back, and trees beyond that are dropped.
  */
 #include <stdatomic.h>
 #include <string.h>
