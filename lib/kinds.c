@@ -9,8 +9,15 @@
 
 static const ml__kind *const KINDS[] = {
     &ml__standard_scaler,
+    &ml__min_max_scaler,
+    &ml__max_abs_scaler,
+    &ml__robust_scaler,
+    &ml__quantile_transformer,
     &ml__simple_imputer,
     &ml__one_hot_encoder,
+    &ml__ordinal_encoder,
+    &ml__polynomial_features,
+    &ml__passthrough,
     &ml__gmm,
     &ml__decision_tree,
     &ml__random_forest,
@@ -21,6 +28,8 @@ static const ml__kind *const KINDS[] = {
     &ml__linear_regression,
     &ml__logistic_regression,
     &ml__pipeline,
+    &ml__column_transformer,
+    &ml__feature_union,
     &ml__weighted_average,
 };
 enum { N_KINDS = sizeof KINDS / sizeof *KINDS };
@@ -35,7 +44,7 @@ const ml__kind *ml__kind_find(const char *name)
 
 static ml_status unknown_kind(const char *name)
 {
-    char names[384] = "";
+    char names[640] = "";
     size_t n = 0;
 
     for (size_t i = 0; i < N_KINDS && n < sizeof names; i++)

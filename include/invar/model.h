@@ -40,7 +40,10 @@ enum {
     ML_PARAM_INTS = 5,    /**< comma-separated whole numbers, "64,32" */
     ML_PARAM_SIZE = 6,    /**< a choice, a whole number (a count) or a real (a fraction) */
     ML_PARAM_WEIGHTS = 7, /**< a choice, or weights of classes by name or index: "no:1,yes:5"; the others get 1 */
-    ML_PARAM_REALS = 8    /**< comma-separated real numbers, "0.2,0.5" */
+    ML_PARAM_REALS = 8,   /**< comma-separated real numbers, "0.2,0.5" */
+    ML_PARAM_COLUMNS = 9  /**< columns of each member, "num=age,#3;cat=categorical": names (in double quotes where they
+                               contain , ; or "), positions #0, #-1 (the last), ranges #2:5 (2, 3, 4), and numeric,
+                               categorical, all, rest (those that no other member has) */
 };
 
 typedef struct ml_param_info {
@@ -119,7 +122,7 @@ ML_API ml_status ml_model_get_text(const ml_model *model, const char *name, char
 #define ML_AUTO_WEIGHT (-1.0)
 
 /**
- * Put a model into a composite ("pipeline", "weighted_average", "adaboost"). On success the composite owns `member`;
+ * Put a model into a composite ("pipeline", "column_transformer", "weighted_average", "adaboost", ...). On success the composite owns `member`;
  * on failure the caller still does. The pointer stays valid for setting parameters while the composite lives.
  *
  * @param name    unique among the members; letters, digits, '-', '_' but not "__"; at most 63 bytes

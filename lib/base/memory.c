@@ -259,6 +259,13 @@ char *ml__arena_text_n(ml__arena *arena, const char *text, size_t n_bytes)
     return copy;
 }
 
+char *ml__joined_text(ml__arena *arena, const char *a, const char *between, const char *b)
+{
+    char *text = ml__arena_take(arena, strlen(a) + strlen(between) + strlen(b) + 1, 1);
+
+    return text ? strcat(strcat(strcat(text, a), between), b) : NULL;
+}
+
 char *ml__arena_text(ml__arena *arena, const char *text)
 {
     return ml__arena_text_n(arena, text, strlen(text));

@@ -41,6 +41,7 @@ void ml__arena_free(ml__arena *arena);
 void *ml__arena_take(ml__arena *arena, size_t count, size_t size);
 char *ml__arena_text(ml__arena *arena, const char *text);                   /* copy */
 char *ml__arena_text_n(ml__arena *arena, const char *text, size_t n_bytes); /* copy, NUL added */
+char *ml__joined_text(ml__arena *arena, const char *a, const char *between, const char *b);
 
 /* pointer = count elements of its type, or leave through `done:` with ML_E_MEMORY */
 #define ML__NEW(arena, pointer, count)                                   \

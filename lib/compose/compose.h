@@ -5,9 +5,15 @@
 
 #include "model/model.h"
 
-extern const ml__kind ml__pipeline, ml__weighted_average;
+extern const ml__kind ml__pipeline, ml__column_transformer, ml__feature_union, ml__weighted_average;
 
 /* The same outputs with the same classes, whatever the outputs are called. */
 bool ml__same_outputs(const ml__schema *a, const ml__schema *b);
+/* By kind, before anything is fitted; a pipeline transforms when its last step does. */
+bool ml__transforms(const ml_model *model);
+/* A fitted member that takes no missing values gets one. */
+ml_status ml__refuse_missing_in(const char *name, const ml_model *member, const char *feature_name);
+/* Names and categories of what a fitted transformer gives, into the arena. */
+ml_status ml__name_new_features(const ml_model *model, ml__arena *arena, ml__schema *features);
 
 #endif

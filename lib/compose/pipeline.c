@@ -7,7 +7,8 @@
  * Back        the inverses of the steps that transform, the last of them first; a final predictor is left out
  * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike. The stop reason is
  *             that of the last step, or ML_STOP_DEADLINE (ML_STOP_MONITOR) when any of them was cut short.
- * Missing     values are accepted when every step up to one whose output has none (an imputer) accepts them
+ * Missing     values are accepted when every step up to one whose output has none (an imputer), or may have none, accepts
+ *             them; what then still reaches a step that does not is refused
  * Categories  as the first step; outputs and weights as the last. Every step sees its data with the checks of a fit of
  *             its own, so that what it cannot take is refused by its name.
  *
@@ -35,8 +36,7 @@ static uint32_t tasks_of(const ml_model *model)
 static uint32_t accepts_of(const ml_model *model)
 {
     const ml__members *steps = ml__model_members(model);
-    bool missing = true, filled = false;
-    uint32_t accepts;
+    uint32_t missing = ML__MISSING, filled = 0, accepts;
 
     if (!steps->n)
         return 0;
@@ -45,19 +45,11 @@ static uint32_t accepts_of(const ml_model *model)
     for (size_t s = 0; s < steps->n; s++) {
         const uint32_t step = ml__model_accepts(steps->items[s].model);
 
-        if (!filled && !(step & ML__MISSING))
-            missing = false;
-        filled = filled || (step & ML__FILLS_MISSING);
+        if (!filled)
+            missing &= step;
+        filled |= step & (ML__FILLS_MISSING | ML__MAY_FILL);
     }
-    return accepts | (missing ? ML__MISSING : 0) | (filled ? ML__FILLS_MISSING : 0);
-}
-
-/* By kind, before anything is fitted; a pipeline transforms when its last step does. */
-static bool transforms(const ml_model *model)
-{
-    while (model->kind == &ml__pipeline && model->members.n)
-        model = last_step(&model->members);
-    return model->kind->transform != NULL;
+    return accepts | missing | filled;
 }
 
 static ml_status check(const ml_model *model)
@@ -66,7 +58,7 @@ static ml_status check(const ml_model *model)
     ml_status st = ML_OK;
 
     for (size_t s = 0; s + 1 < steps->n; s++)
-        ML__CHECK(transforms(steps->items[s].model), ML_E_PARAMETER,
+        ML__CHECK(ml__transforms(steps->items[s].model), ML_E_PARAMETER,
                   "step '%s' (%s) cannot transform, so it can only be the last one", steps->items[s].name,
                   steps->items[s].model->kind->name);
 done:
@@ -74,30 +66,6 @@ done:
 }
 
 /* ---- fit ---- */
-
-/* "<kind>0", "<kind>1", ... */
-static ml_status number_features(const ml_model *step, ml__arena *arena, ml__schema *features)
-{
-    char name[64];
-    ml_status st = ML_OK;
-
-    features->n_features = ml_model_width(step, ML_TRANSFORM);
-    ML__NEW(arena, features->features, features->n_features);
-    for (size_t j = 0; j < features->n_features; j++) {
-        ml__format(name, sizeof name, "%s%zu", step->kind->name, j);
-        features->features[j].name = ml__arena_text(arena, name);
-        if (!features->features[j].name)
-            return ML_E_MEMORY;
-    }
-done:
-    return st;
-}
-
-static ml_status name_outputs(const ml_model *step, ml__arena *arena, ml__schema *features)
-{
-    return step->kind->name_features ? step->kind->name_features(step, arena, features)
-                                     : number_features(step, arena, features);
-}
 
 /* The dataset that the next step sees. */
 static ml_status transform_dataset(const ml_model *step, const ml_dataset *data, ml_dataset **out)
@@ -110,7 +78,7 @@ static ml_status transform_dataset(const ml_model *step, const ml_dataset *data,
 
     *out = NULL;
     ml__arena_init(&names, step->context);
-    ML__TRY(name_outputs(step, &names, &features));
+    ML__TRY(ml__name_new_features(step, &names, &features));
     x = ml__alloc_array(step->context, n, width * sizeof *x);
     if (!x) {
         st = ML_E_MEMORY;
@@ -173,7 +141,8 @@ done:
 /* ---- what fits together, after every fit and load ---- */
 
 typedef struct {
-    size_t widest; /* of the features between two steps */
+    size_t widest;       /* of the features between two steps */
+    bool *takes_missing; /* each step */
 } state;
 
 static ml_status prepare(const ml_model *model, ml__learned *learned)
@@ -186,6 +155,7 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
     (void)model;
     ML__NEW(&learned->arena, s, 1);
     ML__CHECK(steps->n >= 1, ML_E_FORMAT, "pipeline: it has no steps");
+    ML__NEW(&learned->arena, s->takes_missing, steps->n);
     for (size_t i = 0; i < steps->n; i++) {
         const ml_model *step = steps->items[i].model;
 
@@ -193,6 +163,7 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
         ML__CHECK(step->learned->schema.n_features == width, ML_E_FORMAT,
                   "pipeline: step '%s' takes %zu features and gets %zu", steps->items[i].name,
                   step->learned->schema.n_features, width);
+        s->takes_missing[i] = ml__model_accepts(step) & ML__MISSING;
         if (i + 1 == steps->n)
             break;
         width = ml_model_width(step, ML_TRANSFORM);
@@ -218,12 +189,23 @@ static ml_status check_range(const ml__member *step, const double *x, size_t n)
     return ML_OK;
 }
 
+/* For a step that takes no missing values. */
+static ml_status check_filled(const ml__member *step, const double *x, size_t n, size_t width)
+{
+    for (size_t i = 0; i < n * width; i++)
+        if (isnan(x[i]))
+            return ml__refuse_missing_in(step->name, step->model,
+                                         step->model->learned->schema.features[i % width].name);
+    return ML_OK;
+}
+
 static ml_status run(const ml_model *model, int32_t what, const ml__block *x, double *out, ml__scratch scratch)
 {
     const ml__members *steps = &model->learned->members;
     const state *s = model->learned->state;
     const double *from = x->f64;
     double *buffers[2];
+    size_t width;
     ml_status st = ML_E_MEMORY;
 
     buffers[0] = ml__scratch_take(&scratch, x->n * s->widest, sizeof(double));
@@ -234,7 +216,10 @@ static ml_status run(const ml_model *model, int32_t what, const ml__block *x, do
         double *to = buffers[i % 2];
 
         ML__TRY(ml__evaluate(steps->items[i].model, ML_TRANSFORM, from, x->n, to, scratch));
-        ML__TRY(check_range(&steps->items[i], to, x->n * ml_model_width(steps->items[i].model, ML_TRANSFORM)));
+        width = ml_model_width(steps->items[i].model, ML_TRANSFORM);
+        ML__TRY(check_range(&steps->items[i], to, x->n * width));
+        if (!s->takes_missing[i + 1])
+            ML__TRY(check_filled(&steps->items[i + 1], to, x->n, width));
         from = to;
     }
     ML__TRY(ml__evaluate(last_step(steps), what, from, x->n, out, scratch));
@@ -324,7 +309,7 @@ static size_t width(const ml_model *model, int32_t what)
 
 static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
 {
-    return name_outputs(last_step(&model->learned->members), arena, features);
+    return ml__name_new_features(last_step(&model->learned->members), arena, features);
 }
 
 const ml__kind ml__pipeline = {

@@ -29,6 +29,9 @@ typedef struct ml__schema {
 
 /* Deep copy into an arena. */
 ml_status ml__schema_copy(ml__arena *arena, const ml__schema *from, ml__schema *to);
+/* Features columns[0], ..., columns[n - 1] of another schema, in this order and without outputs; names and categories stay
+ * those of `from`. */
+ml_status ml__schema_select(ml__arena *arena, const ml__schema *from, const int64_t *columns, size_t n, ml__schema *to);
 size_t ml__schema_width(const ml__schema *schema);  /* sum of n_classes over the outputs */
 bool ml__schema_is_mixed(const ml__schema *schema); /* some outputs are labels, others reals */
 /* Features of `data` can be used where `expected` was learned: same number (ML_E_SHAPE), names and categories
@@ -66,6 +69,9 @@ ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights,
  * `features` are ignored. */
 ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
                                     ml_dataset **out);
+/* The same rows, outputs and weights with these features of the dataset alone, in this order, which keep their names and
+ * categories. The columns are copied. */
+ml_status ml__dataset_select(const ml_dataset *dataset, const int64_t *columns, size_t n, ml_dataset **out);
 /* The fold of each row, 0 .. n_folds-1: what ml_dataset_fold() is made of, with its checks. */
 ml_status ml__dataset_assign_folds(const ml_dataset *dataset, size_t n_folds, uint64_t seed, uint32_t flags,
                                    uint32_t *fold_of_row);

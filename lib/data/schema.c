@@ -54,6 +54,18 @@ done:
     return st;
 }
 
+ml_status ml__schema_select(ml__arena *arena, const ml__schema *from, const int64_t *columns, size_t n, ml__schema *to)
+{
+    ml_status st = ML_OK;
+
+    *to = (ml__schema){.n_features = n};
+    ML__NEW(arena, to->features, n);
+    for (size_t c = 0; c < n; c++)
+        to->features[c] = from->features[columns[c]];
+done:
+    return st;
+}
+
 size_t ml__schema_width(const ml__schema *schema)
 {
     size_t width = 0;

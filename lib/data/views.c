@@ -185,21 +185,15 @@ done:
     return st;
 }
 
-ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
-                                    ml_dataset **out)
+/* Takes over x, also on failure. */
+static ml_status own_features(const ml_dataset *dataset, double *x, const ml__schema *features, ml_dataset **out)
 {
     ml_context *context = dataset->table->context;
-    const size_t n = dataset->n_rows, d = features->n_features;
+    const size_t n = dataset->n_rows;
     ml_dataset *made = NULL;
-    double *copy = NULL;
-    size_t n_cells;
     ml_status st;
 
-    *out = NULL;
-    ML__CHECK(ml__size_mul(n, d, &n_cells), ML_E_MEMORY, "%zu x %zu cells exceed the address space", n, d);
-    ML__TRY((copy = ml__alloc_array(context, n_cells, sizeof *copy)) ? ML_OK : ML_E_MEMORY);
-    memcpy(copy, x, n_cells * sizeof *copy);
-    ML__TRY(ml__dataset_own(context, copy, n, features, &made));
+    ML__TRY(ml__dataset_own(context, x, n, features, &made));
     for (size_t o = 0; o < ml_dataset_n_outputs(dataset); o++)
         ML__TRY(gather_output(dataset, o, made));
     if (ml__dataset_has_weights(dataset)) {
@@ -211,6 +205,71 @@ ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, 
 done:
     if (st != ML_OK)
         ml_dataset_free(made);
+    return st;
+}
+
+/* Room for d features of all rows. */
+static ml_status new_cells(const ml_dataset *dataset, size_t d, double **x)
+{
+    const size_t n = dataset->n_rows;
+    size_t n_cells;
+    ml_status st;
+
+    ML__CHECK(ml__size_mul(n, d, &n_cells), ML_E_MEMORY, "%zu x %zu cells exceed the address space", n, d);
+    *x = ml__alloc_array(dataset->table->context, n_cells, sizeof **x);
+    st = *x ? ML_OK : ML_E_MEMORY;
+done:
+    return st;
+}
+
+ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
+                                    ml_dataset **out)
+{
+    double *copy = NULL;
+    ml_status st;
+
+    *out = NULL;
+    ML__TRY(new_cells(dataset, features->n_features, &copy));
+    memcpy(copy, x, dataset->n_rows * features->n_features * sizeof *copy);
+    st = own_features(dataset, copy, features, out);
+done:
+    return st;
+}
+
+/* Columns of all rows, dense. */
+static ml_status gather_columns(const ml_dataset *dataset, const int64_t *columns, size_t n, double *out)
+{
+    const size_t d = dataset->table->schema.n_features;
+    double *row = ml__alloc_array(dataset->table->context, d, sizeof *row);
+
+    if (!row)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < dataset->n_rows; i++) {
+        ml__dataset_read(dataset, i, 1, ML_FLOAT64, row);
+        for (size_t c = 0; c < n; c++)
+            out[i * n + c] = row[columns[c]];
+    }
+    ml__free(row);
+    return ML_OK;
+}
+
+ml_status ml__dataset_select(const ml_dataset *dataset, const int64_t *columns, size_t n, ml_dataset **out)
+{
+    ml__arena arena;
+    ml__schema features;
+    double *x = NULL;
+    ml_status st;
+
+    *out = NULL;
+    ml__arena_init(&arena, dataset->table->context);
+    ML__TRY(ml__schema_select(&arena, &dataset->table->schema, columns, n, &features));
+    ML__TRY(new_cells(dataset, n, &x));
+    ML__TRY(gather_columns(dataset, columns, n, x));
+    st = own_features(dataset, x, &features, out);
+    x = NULL;
+done:
+    ml__free(x);
+    ml__arena_free(&arena);
     return st;
 }
 

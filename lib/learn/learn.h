@@ -5,7 +5,9 @@
 
 #include "model/model.h"
 
-extern const ml__kind ml__standard_scaler, ml__simple_imputer, ml__one_hot_encoder;
+extern const ml__kind ml__min_max_scaler, ml__max_abs_scaler, ml__robust_scaler, ml__quantile_transformer;
+extern const ml__kind ml__ordinal_encoder, ml__polynomial_features;
+extern const ml__kind ml__standard_scaler, ml__simple_imputer, ml__one_hot_encoder, ml__passthrough;
 extern const ml__kind ml__decision_tree, ml__random_forest, ml__extra_trees, ml__adaboost;
 extern const ml__kind ml__mlp, ml__autoencoder;
 extern const ml__kind ml__gmm;

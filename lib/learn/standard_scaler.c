@@ -13,11 +13,10 @@
  * Missing     NaN is left out of the estimates and kept by the transform
  * Cost        two passes; transform O(n d)
  */
-#include <float.h>
-
 #include "learn/features.h"
 #include "learn/learn.h"
 #include "learn/moments.h"
+#include "learn/scaling.h"
 
 typedef struct {
     int64_t with_mean, with_std;
@@ -66,45 +65,10 @@ done:
     return st;
 }
 
-typedef struct {
-    const double *mean, *scale;
-} state;
-
 static ml_status prepare(const ml_model *model, ml__learned *learned)
 {
-    state *s;
-    ml_status st = ML_OK;
-
     (void)model;
-    ML__NEW(&learned->arena, s, 1);
-    s->mean = ml__tensor_data(learned, "mean");
-    s->scale = ml__tensor_data(learned, "scale");
-    learned->state = s;
-done:
-    return st;
-}
-
-static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    const state *s = model->learned->state;
-
-    (void)scratch;
-    for (size_t i = 0; i < x->n; i++)
-        for (size_t j = 0; j < x->d; j++)
-            out[i * x->d + j] = (x->f64[i * x->d + j] - s->mean[j]) / s->scale[j];
-    return ML_OK;
-}
-
-static ml_status inverse(const ml_model *model, size_t n, const double *z, double *out, ml__scratch scratch)
-{
-    const size_t d = model->learned->schema.n_features;
-    const state *s = model->learned->state;
-
-    (void)scratch;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            out[i * d + j] = z[i * d + j] * s->scale[j] + s->mean[j];
-    return ML_OK;
+    return ml__scaling_prepare(learned, "mean", "scale");
 }
 
 const ml__kind ml__standard_scaler = {
@@ -118,7 +82,7 @@ const ml__kind ml__standard_scaler = {
     .tensors = TENSORS,
     .fit = fit,
     .prepare = prepare,
-    .transform = transform,
-    .inverse = inverse,
+    .transform = ml__scaling_transform,
+    .inverse = ml__scaling_inverse,
     .name_features = ml__keep_features,
 };

@@ -39,7 +39,8 @@ enum { /* what the data may have; anything else is refused before `fit` is calle
        ML__CATEGORIES = 4,      /* categorical features; others see an error that names the feature */
        ML__MULTI_OUTPUT = 8,    /* several outputs */
        ML__MISSING_LABELS = 16, /* otherwise rows without label are left out of the fit */
-       ML__FILLS_MISSING = 32   /* with ML__MISSING: a transformer whose output never has a missing value */
+       ML__FILLS_MISSING = 32,  /* with ML__MISSING: a transformer whose output never has a missing value */
+       ML__MAY_FILL = 64        /* with ML__MISSING: one whose output may have none though its input has some */
 };
 
 /* Rules for the values of a tensor, checked after every fit and load. */

@@ -47,14 +47,15 @@ static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
                                         "a comma-separated list of whole numbers",
                                         "a whole number",
                                         "a table name:weight,name:weight or one of",
-                                        "a comma-separated list of numbers"};
+                                        "a comma-separated list of numbers",
+                                        "a table member=column,column;member=column"};
     char range[96] = "";
 
     if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_WEIGHTS) {
         ml__format(out, LIST_BYTES, "%s %s", NOUNS[p->type], p->choices);
         return out;
     }
-    if (p->type != ML_PARAM_BOOL)
+    if (p->type != ML_PARAM_BOOL && p->type != ML_PARAM_COLUMNS)
         ml__format(range, sizeof range, " in %c%g, %g%c", p->min_open ? '(' : '[', p->min, p->max,
                    p->max_open ? ')' : ']');
     if (p->type == ML_PARAM_SIZE)
@@ -282,6 +283,22 @@ static ml_status set_weights(const char *kind, const ml__param *p, void *params,
     return ML_OK;
 }
 
+static ml_status set_columns(const char *kind, const ml__param *p, void *params, const char *text)
+{
+    const char *list = text;
+    ml__column_name column = {.ends_entry = true};
+
+    while (ml__columns_next(&list, &column))
+        ;
+    if (*list || !column.ends_entry || !ml__utf8_valid(text, strlen(text)))
+        return wrong_value(kind, p, text);
+    if (strlen(text) >= ML__COLUMNS_BYTES)
+        return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %d characters, got %zu", kind, p->name,
+                        (int)ML__COLUMNS_BYTES - 1, strlen(text));
+    memcpy(((ml__columns *)field(p, params))->table, text, strlen(text) + 1);
+    return ML_OK;
+}
+
 static ml_status set_text(const char *kind, const ml__param *p, void *params, const char *text)
 {
     const size_t n = strlen(text);
@@ -293,6 +310,8 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
         return set_list(kind, p, params, text);
     if (p->type == ML_PARAM_WEIGHTS)
         return set_weights(kind, p, params, text, choice);
+    if (p->type == ML_PARAM_COLUMNS)
+        return set_columns(kind, p, params, text);
     if (p->type == ML_PARAM_CHOICE || (p->type == ML_PARAM_SIZE && choice >= 0)) {
         if (choice < 0)
             return wrong_value(kind, p, text);
@@ -410,6 +429,9 @@ void ml__param_print(const ml__param *param, const void *params, ml__text *out)
         break;
     case ML_PARAM_REALS:
         print_reals(at, out);
+        break;
+    case ML_PARAM_COLUMNS:
+        ml__text_add(out, "%s", ((const ml__columns *)at)->table);
         break;
     default:
         print_ints(at, out);

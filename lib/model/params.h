@@ -4,7 +4,7 @@
  *
  * A kind's parameters are a plain struct that can be copied with memcpy; the table says where each field lies. Field
  * types: INT, BOOL int64_t; REAL double; CHOICE int64_t (position in `choices`); INTS ml__ints; REALS ml__reals; SIZE
- * ml__size; WEIGHTS ml__weights.
+ * ml__size; WEIGHTS ml__weights; COLUMNS ml__columns.
  */
 #ifndef ML__MODEL_PARAMS_H
 #define ML__MODEL_PARAMS_H
@@ -40,6 +40,12 @@ typedef struct ml__weights {
     int64_t form; /* position in `choices`, or ML__WEIGHTS_TABLE */
     char table[ML__WEIGHTS_BYTES];
 } ml__weights;
+
+/* Columns of members, "member=column,column;member=column"; see columns.c. */
+enum { ML__COLUMNS_BYTES = 4096 };
+typedef struct ml__columns {
+    char table[ML__COLUMNS_BYTES];
+} ml__columns;
 
 typedef struct ml__param {
     const char *name;
@@ -92,6 +98,10 @@ typedef struct ml__param {
     {                                                                                 \
 #field, ML_PARAM_WEIGHTS, offsetof(S, field), value, 0, 0, 0, 0, choices, doc \
     }
+#define ML__COLUMNS(S, field, value, doc)                                        \
+    {                                                                            \
+#field, ML_PARAM_COLUMNS, offsetof(S, field), value, 0, 0, 0, 0, "", doc \
+    }
 /* Every kind that draws random numbers has this one; f->seed is made from it. */
 #define ML__RANDOM_STATE(S) \
     ML__INT(S, random_state, "0", ML__RANGE(0, 9007199254740992.0), "seed of every random choice")
@@ -112,6 +122,16 @@ ml_status ml__params_set_text(const char *kind, const ml__param *table, void *pa
 /* The next entry of a table of weights, *list is moved behind it; false at its end and where it is not well-formed (then
  * **list is not 0). Weights are finite and not negative; a name may contain colons, but no comma. */
 bool ml__weights_next(const char **list, const char **name, size_t *name_length, double *weight);
+/* The next column of such a table, *list is moved behind it; `column` starts as { .ends_entry = true } and is passed on from
+ * call to call. False at the end and where the table is not well-formed: only at its end **list is 0 and ends_entry true. */
+typedef struct ml__column_name {
+    const char *member, *text; /* neither ends with 0 */
+    size_t member_length, length;
+    bool is_quoted, ends_entry;
+} ml__column_name;
+bool ml__columns_next(const char **list, ml__column_name *column);
+/* Is this its name? */
+bool ml__column_is(const ml__column_name *column, const char *name);
 /* Appends the value as ml_model_set_text() would take it. */
 void ml__param_print(const ml__param *param, const void *params, ml__text *out);
 

@@ -5,9 +5,10 @@
 
 static const char *type_name(int32_t type)
 {
-    static const char *const NAMES[] = {"", "int", "real", "bool", "choice", "ints", "size", "weights", "reals"};
+    static const char *const NAMES[] = {"",     "int",  "real",    "bool",  "choice",
+                                        "ints", "size", "weights", "reals", "columns"};
 
-    return type >= ML_PARAM_INT && type <= ML_PARAM_REALS ? NAMES[type] : "?";
+    return type >= ML_PARAM_INT && type <= ML_PARAM_COLUMNS ? NAMES[type] : "?";
 }
 
 static void print_range(const ml_param_info *p)
@@ -19,6 +20,8 @@ static void print_range(const ml_param_info *p)
         printf("%scount ", p->choices[0] ? ", or " : "");
     if (p->type == ML_PARAM_WEIGHTS)
         printf(", or name:weight,name:weight");
+    else if (p->type == ML_PARAM_COLUMNS)
+        printf("member=column,column;member=column");
     else if (p->type != ML_PARAM_CHOICE && p->type != ML_PARAM_BOOL)
         printf("%c%.16g, %.16g%c", p->min_open ? '(' : '[', p->min, p->max, p->max_open ? ')' : ']');
     if (p->type == ML_PARAM_SIZE)

@@ -116,3 +116,60 @@ TEST(imputer, a_feature_without_values_is_named)
     ml_model_free(imputer);
     ml_dataset_free(data);
 }
+
+TEST(imputer, indicators_agree_with_scikit_learn)
+{
+    size_t n_expected, n;
+    double *expected = test_read_numbers(test_expected_path("imputer_indicator.txt"), &n_expected), *x, *out, *back;
+    ml_dataset *boston = test_table(NULL, "boston"), *data;
+    ml_model *pipe = new_model(NULL, "pipeline");
+
+    x = rows_of(boston);
+    for (size_t i = 0; i < 50; i++) {
+        memmove(x + i * 6, x + i * 13, 6 * sizeof *x);
+        x[i * 6 + 1] = i % 7 == 2 ? NAN : x[i * 6 + 1];
+        x[i * 6 + 4] = i % 5 == 3 ? NAN : x[i * 6 + 4];
+    }
+    data = matrix(NULL, x, 50, 6);
+    CHECK_OK(ml_model_set_text(add_member(pipe, "fill", "simple_imputer"), "strategy", "median"));
+    CHECK_OK(ml_model_set_text(pipe, "fill__add_indicator", "true"));
+    add_member(pipe, "keep", "passthrough");
+    CHECK_OK(ml_model_fit(pipe, data, NULL));
+    CHECK(n_expected == 80 && ml_model_width(pipe, ML_TRANSFORM) == 8);
+    out = outputs_of(pipe, data, ML_TRANSFORM, &n);
+    for (size_t i = 0; i < 80; i++)
+        CHECK_CLOSE(out[i], expected[i], 0);
+    back = malloc(300 * sizeof *back);
+    CHECK_OK(ml_model_inverse_transform(pipe, out, 50, 8, back, 300));
+    for (size_t i = 0; i < 300; i++)
+        CHECK_CLOSE(back[i], x[i], 0);
+    free(back);
+    CHECK(!strcmp(ml_model_feature_name(ml_model_member(pipe, 1), 5), "x5"));
+    CHECK(!strcmp(ml_model_feature_name(ml_model_member(pipe, 1), 7), "missingindicator_x4"));
+    free(out);
+    free(x);
+    free(expected);
+    ml_model_free(pipe);
+    ml_dataset_free(data);
+    ml_dataset_free(boston);
+}
+
+TEST(imputer, empty_features_are_kept_when_wanted)
+{
+    const double x[] = {1, NAN, 2, NAN};
+    ml_dataset *data = matrix(NULL, x, 2, 2);
+
+    for (int s = 0; s < 3; s++) {
+        ml_model *imputer = new_model(NULL, "simple_imputer");
+        double out[6];
+
+        CHECK_OK(ml_model_set_text(imputer, "strategy", STRATEGIES[s]));
+        CHECK_OK(ml_model_set_text(imputer, "keep_empty_features", "true"));
+        CHECK_OK(ml_model_set_text(imputer, "add_indicator", "true"));
+        CHECK_OK(ml_model_fit(imputer, data, NULL));
+        CHECK_OK(ml_model_transform(imputer, data, out, 6));
+        CHECK(out[0] == 1 && out[1] == 0 && out[2] == 1 && out[3] == 2 && out[4] == 0 && out[5] == 1);
+        ml_model_free(imputer);
+    }
+    ml_dataset_free(data);
+}

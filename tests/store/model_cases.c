@@ -36,10 +36,12 @@ static ml_model *pair(ml_context *context, const char *kind, const char *first, 
     add(model, "first", create(context, first));
     if (ml__kind_find(kind)->max_members > 1)
         add(model, "second", create(context, second));
+    (void)ml_model_set_text(model, "columns", "first=all;second=categorical");
+    (void)ml_model_set_text(model, "remainder", "passthrough");
     return model;
 }
 
-enum { N_COMPOSITIONS = 5 };
+enum { N_COMPOSITIONS = 6 };
 
 /* The kind without members, or with some; NULL when it cannot be composed so. */
 static ml_model *compose(ml_context *context, const char *kind, size_t composition, bool reals)
@@ -56,6 +58,8 @@ static ml_model *compose(ml_context *context, const char *kind, size_t compositi
         return pair(context, kind, "decision_tree", "decision_tree");
     if (composition == 2)
         return pair(context, kind, "standard_scaler", linear);
+    if (composition == 5)
+        return pair(context, kind, "simple_imputer", "one_hot_encoder");
     model = create(context, kind);
     if (composition == 3) {
         add(model, "first", pair(context, "weighted_average", "decision_tree", linear));
