@@ -152,6 +152,38 @@ static ml_status make_model(job *j)
     return st;
 }
 
+/* "start_rows=k": the fit begins with k rows, evenly spread over the table, as centres. */
+static ml_status set_start(job *j)
+{
+    const size_t k = number_of(&j->words, "start_rows", 0);
+    ml_dataset *all = NULL, *some = NULL;
+    ml_model *from = NULL;
+    size_t *rows;
+    ml_status st;
+
+    if (!k)
+        return ML_OK;
+    rows = malloc(k * sizeof *rows);
+    for (size_t i = 0; rows && i < k; i++)
+        rows[i] = i * (j->train.n / k);
+    st = rows ? make_dataset(j, &j->train, 0, &all) : ML_E_MEMORY;
+    if (st == ML_OK)
+        st = ml_dataset_subset(all, rows, k, &some);
+    if (st == ML_OK)
+        st = ml_model_clone(j->model, &from);
+    if (st == ML_OK)
+        st = ml_model_set_text(from, "init", "random"); /* all of the rows, in their order */
+    if (st == ML_OK)
+        st = ml_model_fit(from, some, NULL);
+    if (st == ML_OK)
+        st = ml_model_start_from(j->model, from);
+    ml_model_free(from);
+    ml_dataset_free(some);
+    ml_dataset_free(all);
+    free(rows);
+    return st;
+}
+
 /* ---- what is timed ---- */
 
 static int32_t count_steps(void *user, const ml_progress *progress)
@@ -330,6 +362,8 @@ static void do_prepare(job *j, const char *line)
         answer_failure("missing", ML_E_UNSUPPORTED); /* no such kind or parameter */
         return;
     }
+    if (st == ML_OK && j->model)
+        st = set_start(j);
     if (st == ML_OK && (j->run == run_predict || j->run == run_row))
         st = fit_once(j);
     j->out = malloc((j->test.n + j->d + (j->n_classes + 1) * (j->n_classes + 1)) * sizeof *j->out);
@@ -390,6 +424,18 @@ static uint64_t model_hash(const ml_model *model)
     return hash;
 }
 
+/* Share of the variance that the components of a fitted pca explain. */
+static double explained(const ml_model *model)
+{
+    ml_tensor ratio = {.struct_size = sizeof ratio};
+    double sum = 0;
+
+    if (ml_model_tensor(model, "explained_variance_ratio", &ratio) == ML_OK)
+        for (uint64_t i = 0; i < ratio.shape[0]; i++)
+            sum += ((const double *)ratio.data)[i];
+    return sum;
+}
+
 /* The library's own memory first, because scoring needs some; then the score on the test set or what there is, times `scale`
  * where peers measure in other units. */
 static void do_score(job *j)
@@ -401,7 +447,9 @@ static void do_score(job *j)
     if (j->model) {
         ml_dataset *data = NULL;
         st = make_dataset(j, t, 1, &data);
-        if (st == ML_OK)
+        if (st == ML_OK && !strcmp(text_of(&j->words, "metric", ""), "explained"))
+            j->score = explained(j->model);
+        else if (st == ML_OK)
             st = ml_model_score(j->model, data, text_of(&j->words, "metric", NULL), &j->score);
         ml_dataset_free(data);
     }

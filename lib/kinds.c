@@ -27,6 +27,8 @@ static const ml__kind *const KINDS[] = {
     &ml__autoencoder,
     &ml__linear_regression,
     &ml__logistic_regression,
+    &ml__kmeans_kind,
+    &ml__pca,
     &ml__pipeline,
     &ml__column_transformer,
     &ml__feature_union,

@@ -67,7 +67,7 @@ def gmm(job: Job) -> tuple[Run, Score]:
 
 def kmeans(job: Job) -> tuple[Run, Score]:
     X = job.train[0]
-    start = X[np.random.RandomState(0).choice(len(X), job.integer("k"), replace=False)]
+    start = X[np.arange(job.integer("k")) * (len(X) // job.integer("k"))]  # as our driver takes them
 
     def run():
         return cluster.KMeans(job.integer("k"), init=start, n_init=1, max_iter=job.integer("iterations"), tol=0,

@@ -94,6 +94,57 @@ typedef struct ml_regression_metrics {
 ML_API ml_status ml_metrics_regression(const double *y_true, const double *y_pred, const double *weights, size_t n,
                                        size_t n_outputs, ml_regression_metrics *out);
 
+/* ---- clusters ---- */
+
+/**
+ * Silhouette of clusters (Rousseeuw 1987): s(i) = (b - a) / max(a, b), a the mean distance of row i from the other rows of
+ * its cluster, b the least mean distance from the rows of another cluster; 0 for a row that is alone in its cluster.
+ *
+ * @param x           n x d, row-major, finite
+ * @param labels      n cluster indices 0 .. n_clusters-1, as ml_model_predict() gives them; clusters may be empty
+ * @param n_clusters  >= 1
+ * @param mean        the mean of all s(i)
+ * @param samples     NULL, or n values: s(i)
+ * @return ML_OK; ML_E_ARGUMENT; ML_E_DATA (also when rows occur in one cluster only, or each in a cluster of its own, as
+ *         scikit-learn has it); ML_E_MEMORY; ML_E_EXECUTOR. Outputs are untouched on failure. The same bits for any number
+ *         of threads of `context`. Cost: O(n² d). @since 0.1
+ */
+ML_API ml_status ml_metrics_silhouette(ml_context *context, const double *x, size_t n, size_t d, const double *labels,
+                                       size_t n_clusters, double *mean, double *samples);
+
+/**
+ * Davies-Bouldin index, less is better, 0 at least: the mean over clusters of the largest (s_i + s_j) / |c_i - c_j|, s the
+ * mean distance from the centroid c. 0 when every s is 0 or all centroids are the same. Arguments and failures as
+ * ml_metrics_silhouette(). Cost: O(n d + K² d). @since 0.1
+ */
+ML_API ml_status ml_metrics_davies_bouldin(ml_context *context, const double *x, size_t n, size_t d,
+                                           const double *labels, size_t n_clusters, double *out);
+
+/**
+ * Calinski-Harabasz index, more is better: the variance between clusters over that within, each by its degrees of freedom;
+ * 1 when every row lies on its centroid. Arguments and failures as ml_metrics_silhouette(). Cost: O(n d). @since 0.1
+ */
+ML_API ml_status ml_metrics_calinski_harabasz(ml_context *context, const double *x, size_t n, size_t d,
+                                              const double *labels, size_t n_clusters, double *out);
+
+/**
+ * Adjusted Rand index of two clusterings (Hubert & Arabie 1985): 1 when they are the same up to numbering, about 0 for
+ * independent ones. 1 for one cluster, or one row per cluster, in both.
+ *
+ * @param labels_true, labels_pred  n cluster indices, below n_true and n_pred
+ * Memory: n_true n_pred numbers. Cost: O(n + n_true n_pred). @since 0.1
+ */
+ML_API ml_status ml_metrics_adjusted_rand(ml_context *context, const double *labels_true, const double *labels_pred,
+                                          size_t n, size_t n_true, size_t n_pred, double *out);
+
+/**
+ * Normalised mutual information of two clusterings: their mutual information over the mean of their entropies; 1 when
+ * both have one cluster. As ml_metrics_adjusted_rand(). @since 0.1
+ */
+ML_API ml_status ml_metrics_normalized_mutual_info(ml_context *context, const double *labels_true,
+                                                   const double *labels_pred, size_t n, size_t n_true, size_t n_pred,
+                                                   double *out);
+
 #ifdef __cplusplus
 }
 #endif

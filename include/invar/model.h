@@ -256,14 +256,16 @@ enum {
     ML_PREDICT_PROBA = 2, /**< width sum of n_classes: class probabilities, each output's sum to 1 */
     ML_DECISION = 3,      /**< width sum of n_classes: unnormalised scores, larger is likelier */
     ML_TRANSFORM = 4,     /**< width of the new features */
-    ML_SCORE_SAMPLES = 5  /**< width 1, larger is more usual: log-density, or minus the error of a reconstruction */
+    ML_SCORE_SAMPLES =
+        5 /**< width 1, larger is more usual: log-density, minus the error of a reconstruction, or of kmeans
+                               minus the squared distance from the nearest centre */
 };
 
 /** Values per row of a call on this fitted model, 0 when it does not offer it or is not fitted. @since 0.1 */
 ML_API size_t ml_model_width(const ml_model *model, int32_t what);
 
 /**
- * Predict every row of `data` into `out`, row-major n_rows x width: class indices, values or components.
+ * Predict every row of `data` into `out`, row-major n_rows x width: class indices, values, components or clusters.
  *
  * @param data  same number of features as in training; named features and categories must match in order
  * @param n     size of `out` in elements: n_rows * width
@@ -279,7 +281,7 @@ ML_API ml_status ml_model_predict_proba(const ml_model *model, const ml_dataset 
 ML_API ml_status ml_model_decision(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 /** The same for ML_TRANSFORM: new features. @since 0.1 */
 ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *data, double *out, size_t n);
-/** The same for ML_SCORE_SAMPLES: log-densities, or of an autoencoder minus the errors of the reconstructions. @since 0.1 */
+/** The same for ML_SCORE_SAMPLES: log-densities, or what stands for them. @since 0.1 */
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 
 /**

@@ -48,29 +48,6 @@ done:
     return st;
 }
 
-static bool is_class(double y, size_t n_classes)
-{
-    return y >= 0 && y < (double)n_classes && y == floor(y);
-}
-
-/* y is n x n_outputs; NaN passes where labels may be missing. */
-static ml_status check_classes(const char *name, const double *y, size_t n, size_t n_outputs, const size_t *n_classes,
-                               bool may_miss)
-{
-    for (size_t i = 0; i < n; i++) {
-        for (size_t o = 0; o < n_outputs; o++, y++) {
-            if (is_class(*y, n_classes[o]) || (may_miss && isnan(*y)))
-                continue;
-            if (n_outputs == 1)
-                return ml__fail(ML_E_DATA, "%s: row %zu has %g, expected a class index from 0 to %zu", name, i, *y,
-                                n_classes[o] - 1);
-            return ml__fail(ML_E_DATA, "%s: row %zu, output %zu has %g, expected a class index from 0 to %zu", name, i,
-                            o, *y, n_classes[o] - 1);
-        }
-    }
-    return ML_OK;
-}
-
 static ml_status check_decisions(const char *name, const double *y, size_t n, size_t n_labels, bool may_miss)
 {
     for (size_t i = 0; i < n; i++)
@@ -212,8 +189,8 @@ static ml_status check_class_input(const double *y_true, const double *y_pred, s
         ML__CHECK(ml__size_add(*n_all, n_classes[o], n_all), ML_E_ARGUMENT, "n_classes of output %zu is %zu", o,
                   n_classes[o]);
     }
-    ML__TRY(check_classes("y_true", y_true, n, n_outputs, n_classes, may_miss));
-    ML__TRY(check_classes("y_pred", y_pred, n, n_outputs, n_classes, false));
+    ML__TRY(ml__metric_classes("y_true", y_true, n, n_outputs, n_classes, may_miss));
+    ML__TRY(ml__metric_classes("y_pred", y_pred, n, n_outputs, n_classes, false));
 done:
     return st;
 }
@@ -403,7 +380,7 @@ ml_status ml_metrics_log_loss(const double *y_true, const double *proba, const d
 
     ML__CHECK(y_true && proba && out, ML_E_ARGUMENT, "%s is NULL", !y_true ? "y_true" : !proba ? "proba" : "out");
     ML__TRY(ml__metric_extent(n, n_classes, "n_classes"));
-    ML__TRY(check_classes("y_true", y_true, n, 1, &n_classes, false));
+    ML__TRY(ml__metric_classes("y_true", y_true, n, 1, &n_classes, false));
     ML__TRY(ml__metric_weights(weights, n, &total));
     for (size_t i = 0; i < n; i++) {
         const double *p = proba + i * n_classes;

@@ -33,3 +33,25 @@ ml_status ml__metric_extent(size_t n, size_t width, const char *width_name)
 done:
     return st;
 }
+
+static bool is_class(double y, size_t n_classes)
+{
+    return y >= 0 && y < (double)n_classes && y == floor(y);
+}
+
+ml_status ml__metric_classes(const char *name, const double *y, size_t n, size_t n_outputs, const size_t *n_classes,
+                             bool may_miss)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t o = 0; o < n_outputs; o++, y++) {
+            if (is_class(*y, n_classes[o]) || (may_miss && isnan(*y)))
+                continue;
+            if (n_outputs == 1)
+                return ml__fail(ML_E_DATA, "%s: row %zu has %g, expected a class index from 0 to %zu", name, i, *y,
+                                n_classes[o] - 1);
+            return ml__fail(ML_E_DATA, "%s: row %zu, output %zu has %g, expected a class index from 0 to %zu", name, i,
+                            o, *y, n_classes[o] - 1);
+        }
+    }
+    return ML_OK;
+}

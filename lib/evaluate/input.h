@@ -21,4 +21,8 @@ ml_status ml__metric_weights(const double *weights, size_t n, double *total);
 /* n >= 1, width >= 1, and n * width is a size; the names are for the message. */
 ml_status ml__metric_extent(size_t n, size_t width, const char *width_name);
 
+/* y [n x n_outputs] are class indices; NaN passes where labels may be missing. */
+ml_status ml__metric_classes(const char *name, const double *y, size_t n, size_t n_outputs, const size_t *n_classes,
+                             bool may_miss);
+
 #endif

@@ -105,7 +105,8 @@ struct ml__kind {
      * into learned->arena (learned->state). Called after every fit and every load. */
     ml_status (*prepare)(const ml_model *model, ml__learned *learned);
 
-    /* Predictors; NULL: not offered. predict of a classifier is the arg-max of `proba` (ties to the lowest class). */
+    /* Predictors; NULL: not offered. predict of a classifier is the arg-max of `proba` (ties to the lowest class). `values`
+     * of a kind that clusters, without `proba`, are the clusters. */
     ml__predictor proba;     /* n x sum of classes */
     ml__predictor values;    /* n x n_outputs, regression; mixed outputs: class indices of labels, values of reals */
     ml__predictor decision;  /* n x sum of classes */

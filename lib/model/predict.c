@@ -53,10 +53,13 @@ static const char *call_name(int32_t what)
     return what >= ML_PREDICT && what <= ML_SCORE_SAMPLES ? NAMES[what] : NAMES[0];
 }
 
-/* Or are classes chosen by their probabilities? */
+/* Or are classes chosen by their probabilities? Clusters may have none. */
 static bool predicts_values(const ml_model *model)
 {
-    return model->learned->task == ML__REGRESS || model->learned->task == ML__MIXED;
+    const int32_t task = model->learned->task;
+
+    return task == ML__REGRESS || task == ML__MIXED ||
+           (task == ML__UNSUPERVISED && !ml_model_width(model, ML_PREDICT_PROBA));
 }
 
 static ml__predictor predictor_of(const ml_model *model, int32_t what)

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Metrics of clusters. Definitions and edge cases are scikit-learn's.
+ *
+ * Of rows     n rows, K clusters c with n_c rows, centroid m_c; m the mean of all
+ *             Davies & Bouldin 1979      mean_c max_{e != c} (s_c + s_e) / |m_c - m_e|,  s_c = mean |x - m_c|
+ *             Calinski & Harabasz 1974   (Σ n_c |m_c - m|² / (K - 1)) / (Σ |x - m_c|² / (n - K))
+ *             None of them depends on the unit of the rows, which are scaled so that no square leaves the range.
+ * Of labels   N_ab rows of cluster a in one clustering and b in the other, N_a and N_b their sums
+ *             Rand, adjusted             2 (tp tn - fn fp) / ((tp + fn) (fn + tn) + (tp + fp) (fp + tn)) of ordered pairs
+ *             mutual information         Σ N_ab / n ln(n N_ab / (N_a N_b)) over the mean of -Σ N_a / n ln(N_a / n) and that of b
+ */
+#include <invar/metrics.h>
+
+#include <float.h>
+
+#include "base/context.h"
+#include "base/processor.h"
+#include "evaluate/clusters.h"
+#include "evaluate/input.h"
+
+/* ---- rows by cluster ---- */
+
+static ml_status check_rows(const double *x, size_t n, size_t d)
+{
+    for (size_t i = 0; i < n * d; i++)
+        if (!isfinite(x[i]))
+            return ml__fail(ML_E_DATA, "x: row %zu, column %zu has %g, expected a finite number", i / d, i % d, x[i]);
+    return ML_OK;
+}
+
+/* begin, K and row: the order of a counting sort, empty clusters left out. */
+static ml_status sort_rows(ml__arena *arena, const double *labels, size_t n_clusters, ml__clusters *c)
+{
+    size_t *count, at = 0;
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, count, n_clusters);
+    for (size_t i = 0; i < c->n; i++)
+        count[(size_t)labels[i]]++;
+    for (size_t k = 0; k < n_clusters; k++)
+        c->K += count[k] > 0;
+    ML__CHECK(c->K >= 2 && c->K < c->n, ML_E_DATA,
+              "labels: %zu rows in %zu cluster%s, expected at least 2 clusters and fewer than rows", c->n, c->K,
+              c->K == 1 ? "" : "s");
+    ML__NEW(arena, c->begin, c->K + 1);
+    for (size_t k = 0, used = 0; k < n_clusters; k++) {
+        const size_t n_rows = count[k];
+        if (!n_rows)
+            continue;
+        c->begin[used++] = count[k] = at;
+        at += n_rows;
+    }
+    c->begin[c->K] = c->n;
+    for (size_t i = 0; i < c->n; i++)
+        c->row[count[(size_t)labels[i]]++] = i;
+done:
+    return st;
+}
+
+/* X from x: halves of everything on the way, so that no difference overflows. */
+static void take_rows(const double *x, double *mean, ml__clusters *c)
+{
+    const size_t n = c->n, d = c->d;
+    double largest = 0, scale;
+    int exponent;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            mean[j] += (0.5 * x[i * d + j] - 0.5 * x[j]) / (double)n;
+    for (size_t j = 0; j < d; j++)
+        mean[j] += 0.5 * x[j];
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            largest = fmax(largest, fabs(c->X[i * d + j] = 0.5 * x[c->row[i] * d + j] - mean[j]));
+    frexp(largest, &exponent);
+    scale = ldexp(1, exponent < -1000 ? 1000 : -exponent);
+    for (size_t i = 0; i < n * d; i++)
+        c->X[i] *= scale;
+}
+
+/* To the last digits, so that centroids that are the same can be seen to be. */
+static void find_centres(ml__clusters *c)
+{
+    for (size_t k = 0; k < c->K; k++)
+        for (size_t j = 0; j < c->d; j++) {
+            ml__sum sum = {0, 0};
+
+            for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
+                ml__sum_add(&sum, c->X[i * c->d + j]);
+            c->centre[k * c->d + j] = ml__sum_total(sum) / (double)(c->begin[k + 1] - c->begin[k]);
+        }
+}
+
+ml_status ml__clusters_create(ml__arena *arena, const double *x, size_t n, size_t d, const double *labels,
+                              size_t n_clusters, ml__clusters *out)
+{
+    double *mean;
+    ml_status st;
+
+    *out = (ml__clusters){.n = n, .d = d};
+    ML__CHECK(x && labels, ML_E_ARGUMENT, "%s is NULL", x ? "labels" : "x");
+    ML__TRY(ml__metric_extent(n, d, "d"));
+    ML__CHECK(n_clusters >= 1, ML_E_ARGUMENT, "n_clusters is 0, expected at least 1");
+    ML__TRY(ml__metric_classes("labels", labels, n, 1, &n_clusters, false));
+    ML__TRY(check_rows(x, n, d));
+    ML__NEW(arena, out->row, n);
+    ML__TRY(sort_rows(arena, labels, n_clusters, out));
+    ML__NEW(arena, out->X, n * d);
+    ML__NEW(arena, out->centre, out->K * d);
+    ML__NEW(arena, mean, d);
+    take_rows(x, mean, out);
+    find_centres(out);
+done:
+    return st;
+}
+
+/* ---- of rows ---- */
+
+static double squared_distance(size_t d, const double *x, const double *y)
+{
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++)
+        sum += (x[j] - y[j]) * (x[j] - y[j]);
+    return sum;
+}
+
+/* (s_c + s_e) / |m_c - m_e| at most, over e whose centroid is another one, by more than rounding: no element is above 1. */
+static double worst_ratio(const ml__clusters *c, const double *spread, size_t k)
+{
+    const double rounding = 4 * DBL_EPSILON * sqrt((double)c->d);
+    double worst = 0;
+
+    for (size_t e = 0; e < c->K; e++) {
+        const double apart = sqrt(squared_distance(c->d, c->centre + k * c->d, c->centre + e * c->d));
+        if (e != k && apart > rounding)
+            worst = fmax(worst, (spread[k] + spread[e]) / apart);
+    }
+    return worst;
+}
+
+static ml_status davies_bouldin(ml__arena *arena, const ml__clusters *c, double *out)
+{
+    double *spread, sum = 0;
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, spread, c->K);
+    for (size_t k = 0; k < c->K; k++)
+        for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
+            spread[k] += sqrt(squared_distance(c->d, c->X + i * c->d, c->centre + k * c->d)) /
+                         (double)(c->begin[k + 1] - c->begin[k]);
+    for (size_t k = 0; k < c->K; k++)
+        sum += worst_ratio(c, spread, k);
+    *out = sum / (double)c->K;
+done:
+    return st;
+}
+
+static ml_status calinski_harabasz(ml__arena *arena, const ml__clusters *c, double *out)
+{
+    double *mean;
+    ml__sum between = {0, 0}, within = {0, 0};
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, mean, c->d);
+    for (size_t i = 0; i < c->n; i++)
+        for (size_t j = 0; j < c->d; j++)
+            mean[j] += c->X[i * c->d + j] / (double)c->n;
+    for (size_t k = 0; k < c->K; k++) {
+        const double *centre = c->centre + k * c->d;
+
+        ml__sum_add(&between, (double)(c->begin[k + 1] - c->begin[k]) * squared_distance(c->d, centre, mean));
+        for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
+            ml__sum_add(&within, squared_distance(c->d, c->X + i * c->d, centre));
+    }
+    *out = ml__sum_total(within) > 0
+               ? ml__sum_total(between) / ml__sum_total(within) * (double)(c->n - c->K) / (double)(c->K - 1)
+               : 1;
+done:
+    return st;
+}
+
+typedef ml_status (*index_of_rows)(ml__arena *arena, const ml__clusters *c, double *out);
+
+static ml_status judge_rows(ml_context *context, const double *x, size_t n, size_t d, const double *labels,
+                            size_t n_clusters, index_of_rows index, double *out)
+{
+    const ml__float_state host = ml__float_begin();
+    ml__clusters c;
+    ml__arena arena;
+    double value;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    ML__CHECK(out, ML_E_ARGUMENT, "out is NULL");
+    ML__TRY(ml__clusters_create(&arena, x, n, d, labels, n_clusters, &c));
+    ML__TRY(index(&arena, &c, &value));
+    *out = value;
+done:
+    ml__arena_free(&arena);
+    return ml__float_end(host, st);
+}
+
+ml_status ml_metrics_davies_bouldin(ml_context *context, const double *x, size_t n, size_t d, const double *labels,
+                                    size_t n_clusters, double *out)
+{
+    return judge_rows(context, x, n, d, labels, n_clusters, davies_bouldin, out);
+}
+
+ml_status ml_metrics_calinski_harabasz(ml_context *context, const double *x, size_t n, size_t d, const double *labels,
+                                       size_t n_clusters, double *out)
+{
+    return judge_rows(context, x, n, d, labels, n_clusters, calinski_harabasz, out);
+}
+
+/* ---- of labels ---- */
+
+typedef struct contingency {
+    size_t n_a, n_b;
+    double n, *N_ab, *N_a, *N_b; /* counts */
+} contingency;
+
+static ml_status count_pairs(ml__arena *arena, const double *a, const double *b, size_t n, size_t n_a, size_t n_b,
+                             contingency *t)
+{
+    size_t n_cells;
+    ml_status st;
+
+    ML__CHECK(a && b, ML_E_ARGUMENT, "%s is NULL", a ? "labels_pred" : "labels_true");
+    ML__TRY(ml__metric_extent(n, n_a, "n_true"));
+    ML__TRY(ml__metric_extent(n, n_b, "n_pred"));
+    ML__TRY(ml__metric_classes("labels_true", a, n, 1, &n_a, false));
+    ML__TRY(ml__metric_classes("labels_pred", b, n, 1, &n_b, false));
+    ML__CHECK(ml__size_mul(n_a, n_b, &n_cells), ML_E_MEMORY, "%zu times %zu clusters do not fit in memory", n_a, n_b);
+    *t = (contingency){.n_a = n_a, .n_b = n_b, .n = (double)n};
+    ML__NEW(arena, t->N_ab, n_cells);
+    ML__NEW(arena, t->N_a, n_a);
+    ML__NEW(arena, t->N_b, n_b);
+    for (size_t i = 0; i < n; i++) {
+        t->N_ab[(size_t)a[i] * n_b + (size_t)b[i]]++;
+        t->N_a[(size_t)a[i]]++;
+        t->N_b[(size_t)b[i]]++;
+    }
+done:
+    return st;
+}
+
+static double sum_of_squares(const double *counts, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += counts[i] * counts[i];
+    return sum;
+}
+
+static double adjusted_rand(const contingency *t)
+{
+    const double both = sum_of_squares(t->N_ab, t->n_a * t->n_b), tp = both - t->n;
+    const double fp = sum_of_squares(t->N_b, t->n_b) - both, fn = sum_of_squares(t->N_a, t->n_a) - both;
+    const double tn = t->n * t->n - fp - fn - both;
+
+    return fp == 0 && fn == 0 ? 1 : 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn));
+}
+
+static double entropy(const double *counts, size_t n_counts, double n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n_counts; i++)
+        if (counts[i] > 0)
+            sum -= counts[i] / n * log(counts[i] / n);
+    return sum;
+}
+
+static double mutual_information(const contingency *t)
+{
+    double sum = 0;
+
+    for (size_t a = 0; a < t->n_a; a++)
+        for (size_t b = 0; b < t->n_b; b++) {
+            const double N = t->N_ab[a * t->n_b + b];
+            if (N > 0)
+                sum += N / t->n * log(t->n * N / (t->N_a[a] * t->N_b[b]));
+        }
+    return sum;
+}
+
+static double normalized_mutual_info(const contingency *t)
+{
+    const double information = mutual_information(t);
+    const double of_a = entropy(t->N_a, t->n_a, t->n), of_b = entropy(t->N_b, t->n_b, t->n);
+
+    if (of_a <= 0 && of_b <= 0)
+        return 1;
+    return information <= DBL_EPSILON ? 0 : information / (0.5 * (of_a + of_b));
+}
+
+static ml_status compare_labels(ml_context *context, const double *a, const double *b, size_t n, size_t n_a, size_t n_b,
+                                double (*index)(const contingency *t), double *out)
+{
+    const ml__float_state host = ml__float_begin();
+    contingency t = {0};
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    ML__CHECK(out, ML_E_ARGUMENT, "out is NULL");
+    ML__TRY(count_pairs(&arena, a, b, n, n_a, n_b, &t));
+    *out = index(&t);
+done:
+    ml__arena_free(&arena);
+    return ml__float_end(host, st);
+}
+
+ml_status ml_metrics_adjusted_rand(ml_context *context, const double *labels_true, const double *labels_pred, size_t n,
+                                   size_t n_true, size_t n_pred, double *out)
+{
+    return compare_labels(context, labels_true, labels_pred, n, n_true, n_pred, adjusted_rand, out);
+}
+
+ml_status ml_metrics_normalized_mutual_info(ml_context *context, const double *labels_true, const double *labels_pred,
+                                            size_t n, size_t n_true, size_t n_pred, double *out)
+{
+    return compare_labels(context, labels_true, labels_pred, n, n_true, n_pred, normalized_mutual_info, out);
+}

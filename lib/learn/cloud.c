@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows for k-means, and where it starts.
+ *
+ * Copy      X = (x - mean) / unit in single precision, unit the power of two above the largest |x - mean|: products neither
+ *           overflow nor lose digits to an offset. Half the bytes, twice the lanes; what it rounds, lloyd.c accounts for
+ * k-means++ (Arthur & Vassilvitskii 2007) rows drawn with probability ∝ w_i D_i², D_i the distance to the nearest row so far;
+ *           of 2 + ln k candidates the one that leaves the least Σ w D² stays (section 5)
+ *
+ * Symbols   n rows, d features, k centres; t candidate
+ * Slots     see slots.h: the same bits for any number of threads
+ * Cost      two passes; k-means++ O(n d k ln k)
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "base/parallel.h"
+#include "learn/lloyd.h"
+
+enum { MAX_EXPONENT = 900 };
+
+static double weight_of(const ml__cloud *cloud, size_t i)
+{
+    return cloud->w ? cloud->w[i] : 1;
+}
+
+/* ---- mean, range, copy ---- */
+
+typedef struct {
+    ml__cloud *cloud;
+    const double *first; /* d: the first row */
+    double *partial;     /* n_slots x (3 d + 1): Σ w (x - first), least and largest x - first; Σ w */
+    size_t stride;
+} measuring;
+
+static ml_status measure_slot(void *argument, size_t s)
+{
+    const measuring *m = argument;
+    const ml__cloud *cloud = m->cloud;
+    const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
+    double *sum = m->partial + s * m->stride, *least = sum + d, *largest = least + d, *x = cloud->row + s * d;
+
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
+        const double w = weight_of(cloud, i);
+
+        ml__cloud_row(cloud, i, x);
+        for (size_t j = 0; j < d; j++) {
+            const double e = x[j] - m->first[j];
+            sum[j] += w * e;
+            least[j] = e < least[j] ? e : least[j];
+            largest[j] = e > largest[j] ? e : largest[j];
+        }
+        largest[d] += w;
+    }
+    return ML_OK;
+}
+
+/* shift, W, unit and largest. */
+static ml_status measure(ml__arena *work, ml__cloud *cloud)
+{
+    const size_t d = cloud->d;
+    measuring m = {.cloud = cloud, .stride = 3 * d + 1};
+    double most = 0, *first;
+    int exponent;
+    ml_status st = ML_OK;
+
+    ML__NEW(work, m.partial, cloud->slots.n * m.stride);
+    ML__NEW(work, first, d);
+    ml__cloud_row(cloud, 0, first);
+    m.first = first;
+    ML__TRY(ml__parallel_for_cost(work->context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)d,
+                                  measure_slot, &m));
+    for (size_t s = 1; s < cloud->slots.n; s++)
+        for (size_t j = 0; j < d; j++) {
+            const double *of_slot = m.partial + s * m.stride;
+            m.partial[d + j] = fmin(m.partial[d + j], of_slot[d + j]);
+            m.partial[2 * d + j] = fmax(m.partial[2 * d + j], of_slot[2 * d + j]);
+        }
+    for (size_t s = 0; s < cloud->slots.n; s++)
+        cloud->W += m.partial[s * m.stride + 3 * d];
+    ml__slots_add(&cloud->slots, m.partial, m.stride, d);
+    for (size_t j = 0; j < d; j++) {
+        const double mean = m.partial[j] / cloud->W;
+        cloud->shift[j] = first[j] + mean;
+        most = fmax(most, fmax(m.partial[2 * d + j] - mean, mean - m.partial[d + j]));
+        ML__CHECK(isfinite(cloud->shift[j]) && isfinite(most), ML_E_NUMERIC,
+                  "k-means: the spread of feature %zu is beyond double; scale the features", j);
+    }
+    frexp(most, &exponent);
+    exponent = most > 0 ? exponent : 0;
+    exponent = exponent > MAX_EXPONENT ? MAX_EXPONENT : exponent < -MAX_EXPONENT ? -MAX_EXPONENT : exponent;
+    cloud->unit = ldexp(1, exponent);
+    cloud->largest = most / cloud->unit * (1 + 1e-9); /* the mean above is rounded */
+done:
+    return st;
+}
+
+typedef struct {
+    ml__cloud *cloud;
+    double *variance; /* n_slots */
+} copying;
+
+static ml_status copy_slot(void *argument, size_t s)
+{
+    const copying *c = argument;
+    const ml__cloud *cloud = c->cloud;
+    const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
+    const double scale = 1 / cloud->unit;
+    double *x = cloud->row + s * d;
+
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
+        float *X = cloud->X + i * d;
+        double norm2 = 0;
+
+        ml__cloud_row(cloud, i, x);
+        for (size_t j = 0; j < d; j++) {
+            x[j] = (x[j] - cloud->shift[j]) * scale;
+            X[j] = (float)x[j];
+        }
+        for (size_t j = 0; j < d; j++)
+            norm2 += x[j] * x[j];
+        cloud->norm[i] = (float)(sqrt(norm2) * (1 + 1e-6));
+        c->variance[s] += weight_of(cloud, i) * norm2;
+    }
+    return ML_OK;
+}
+
+ml_status ml__cloud_create(ml__arena *arena, const double *f64, const float *f32, const double *w, size_t n, size_t d,
+                           ml__cloud *out)
+{
+    copying c = {.cloud = out};
+    size_t count;
+    ml__arena work;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&work, arena->context);
+    *out = (ml__cloud){.n = n, .d = d, .f64 = f64, .f32 = f32, .w = w, .slots = ml__slots_make(n, 4 * d)};
+    ML__CHECK(ml__size_mul(n, d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, d);
+    ML__NEW(arena, out->shift, d);
+    ML__NEW(arena, out->X, count);
+    ML__NEW(arena, out->norm, n);
+    ML__NEW(arena, out->row, out->slots.n * d);
+    ML__NEW(&work, c.variance, out->slots.n);
+    ML__TRY(measure(&work, out));
+    ML__TRY(
+        ml__parallel_for_cost(arena->context, out->slots.n, ml__slots_rows(&out->slots) * (double)d, copy_slot, &c));
+    for (size_t s = 0; s < out->slots.n; s++)
+        out->variance += c.variance[s] / out->W / (double)d;
+done:
+    ml__arena_free(&work);
+    return st;
+}
+
+/* ---- random rows ---- */
+
+/* Selection sampling (Knuth, The Art of Computer Programming 2, algorithm 3.4.2 S). */
+void ml__cloud_draw(const ml__cloud *cloud, size_t k, ml__rng *rng, size_t *rows)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; i < cloud->n && taken < k; i++)
+        if (ml__rng_below(rng, cloud->n - i) < k - taken)
+            rows[taken++] = i;
+}
+
+/* ---- k-means++ ---- */
+
+enum { GROUP = 8, MAX_TRIALS = 16 }; /* k < 2^20: 2 + ln k < 16 */
+
+typedef struct {
+    const ml__cloud *cloud;
+    size_t n_trials;
+    size_t rows[MAX_TRIALS]; /* candidates */
+    float *C;                /* d x MAX_TRIALS: the candidates side by side */
+    float *D2;               /* n */
+    double *J;               /* n_slots x MAX_TRIALS: Σ w D² with each candidate */
+    double *mass;            /* n_slots: Σ w D² so far */
+} seeding;
+
+/* Squared distances of x from GROUP candidates: 0 from its own copy. */
+static inline void distances(size_t d, const float *x, const float *C, float *out)
+{
+    float sum[GROUP] = {0};
+
+    for (size_t j = 0; j < d; j++)
+        for (size_t t = 0; t < GROUP; t++) {
+            const float e = x[j] - C[j * MAX_TRIALS + t];
+            sum[t] += e * e;
+        }
+    memcpy(out, sum, sizeof sum);
+}
+
+static ml_status try_slot(void *argument, size_t s)
+{
+    const seeding *q = argument;
+    const ml__cloud *cloud = q->cloud;
+    const size_t end = ml__slots_begin(&cloud->slots, s + 1);
+    double *J = q->J + s * MAX_TRIALS;
+
+    memset(J, 0, MAX_TRIALS * sizeof *J);
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++)
+        for (size_t t0 = 0; t0 < q->n_trials; t0 += GROUP) {
+            const double w = weight_of(cloud, i);
+            float D2[GROUP];
+
+            distances(cloud->d, cloud->X + i * cloud->d, q->C + t0, D2);
+            for (size_t t = 0; t < GROUP; t++)
+                J[t0 + t] += w * (double)(D2[t] < q->D2[i] ? D2[t] : q->D2[i]);
+        }
+    return ML_OK;
+}
+
+/* The first candidate is taken. */
+static ml_status take_slot(void *argument, size_t s)
+{
+    const seeding *q = argument;
+    const ml__cloud *cloud = q->cloud;
+    const size_t end = ml__slots_begin(&cloud->slots, s + 1);
+    double mass = 0;
+
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
+        float D2[GROUP];
+
+        distances(cloud->d, cloud->X + i * cloud->d, q->C, D2);
+        q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
+        mass += weight_of(cloud, i) * (double)q->D2[i];
+    }
+    q->mass[s] = mass;
+    return ML_OK;
+}
+
+static double mass_of(const seeding *q, bool by_distance, size_t i)
+{
+    return weight_of(q->cloud, i) * (by_distance ? (double)q->D2[i] : 1);
+}
+
+/* A row with probability ∝ w D²; ∝ w before the first, and when every row lies on a centre. */
+static size_t draw_row(const seeding *q, bool by_distance, double total, ml__rng *rng)
+{
+    const ml__cloud *cloud = q->cloud;
+    double left = ml__rng_uniform(rng) * total;
+    size_t s = 0, last = cloud->n - 1;
+
+    while (by_distance && s + 1 < cloud->slots.n && left >= q->mass[s])
+        left -= q->mass[s++];
+    for (size_t i = by_distance ? ml__slots_begin(&cloud->slots, s) : 0; i < cloud->n; i++) {
+        left -= mass_of(q, by_distance, i);
+        if (left < 0)
+            return i;
+    }
+    while (last > 0 && !(mass_of(q, by_distance, last) > 0)) /* rounding led beyond the last one */
+        last--;
+    return last;
+}
+
+static void set_candidate(seeding *q, size_t t, size_t row)
+{
+    q->rows[t] = row;
+    for (size_t j = 0; j < q->cloud->d; j++)
+        q->C[j * MAX_TRIALS + t] = q->cloud->X[row * q->cloud->d + j];
+}
+
+/* Of the candidates the one that leaves least comes first. */
+static ml_status choose(ml_context *context, seeding *q)
+{
+    const ml__slots *slots = &q->cloud->slots;
+    size_t best = 0;
+    ml_status st = ML_OK;
+
+    if (q->n_trials == 1)
+        return ML_OK;
+    ML__TRY(ml__parallel_for_cost(context, slots->n, ml__slots_rows(slots) * (double)q->cloud->d * (double)q->n_trials,
+                                  try_slot, q));
+    ml__slots_add(slots, q->J, MAX_TRIALS, q->n_trials);
+    for (size_t t = 1; t < q->n_trials; t++)
+        if (q->J[t] < q->J[best])
+            best = t;
+    set_candidate(q, 0, q->rows[best]);
+done:
+    return st;
+}
+
+ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, ml__rng *rng, size_t *rows)
+{
+    const size_t n_trials = 2 + (size_t)log((double)k);
+    seeding q = {.cloud = cloud, .n_trials = 1};
+    double total = 0;
+    ml__arena arena;
+    ml_status st;
+
+    ml__arena_init(&arena, context);
+    ML__NEW(&arena, q.C, cloud->d * MAX_TRIALS);
+    ML__NEW(&arena, q.D2, cloud->n);
+    ML__NEW(&arena, q.J, cloud->slots.n * MAX_TRIALS);
+    ML__NEW(&arena, q.mass, cloud->slots.n);
+    for (size_t i = 0; i < cloud->n; i++)
+        q.D2[i] = INFINITY;
+    for (size_t c = 0; c < k; c++) {
+        for (size_t t = 0; t < q.n_trials; t++)
+            set_candidate(&q, t, draw_row(&q, total > 0, total > 0 ? total : cloud->W, rng));
+        ML__TRY(choose(context, &q));
+        ML__TRY(ml__parallel_for_cost(context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)cloud->d,
+                                      take_slot, &q));
+        rows[c] = q.rows[0];
+        q.n_trials = n_trials < MAX_TRIALS ? n_trials : MAX_TRIALS;
+        total = 0;
+        for (size_t s = 0; s < cloud->slots.n; s++)
+            total += q.mass[s];
+    }
+done:
+    ml__arena_free(&arena);
+    return st;
+}

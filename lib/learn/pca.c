@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Principal component analysis.
+ *
+ * Model       x ≈ mean + Σ_i z_i v_i,  z_i = v_i'(x - mean),  v_i the orthonormal eigenvectors of
+ *                 S = Σ w (x - mean)(x - mean)'  for its eigenvalues λ_1 >= … >= λ_k
+ * Variances   explained_variance_i = λ_i / (n - 1), their shares of tr S, singular_values_i = sqrt λ_i
+ * Noise       σ² = (tr S / (n - 1) - Σ explained_variance) / (r - k), r = min(n, d); 0 for k = r
+ * Density     x ~ N(mean, C),  C = V' diag(max(explained_variance - σ², 0)) V + σ² I   (Tipping & Bishop 1999), so that
+ *                 -2 ln p(x) = d ln 2π + Σ_i [ln a_i + z_i² / a_i] + (d - k) ln σ² + (|x - mean|² - |z|²) / σ²,
+ *                 a_i = max(explained_variance_i, σ²); whitened or not (scikit-learn 1.2 has another C for whitened components)
+ * Signs       the element of v_i of largest magnitude is positive (scikit-learn's svd_flip, u_based_decision=False), which
+ *             depends on no row
+ *
+ * Route       n >= d: eigenvectors of S [d x d]; of a few out of many by subspace iteration.
+ *             n < d: of the Gram matrix of the centred rows [n x n], X X' u = λ u, v = X'u / sqrt λ, made orthonormal again
+ * Parts       partial_fit merges count, mean and S, and decomposes what it has then: the parts do not matter but for rounding
+ *
+ * Symbols     n rows, d features, k components; w weights, divided by their mean
+ * Degenerate  λ_i up to r eps λ_1, which rounding makes, are 0; their v_i complete the basis, their whitened coordinate is 0
+ * Cost        n d² / 2 multiply-adds and 9 d³ for the eigenvectors, or n² d and 9 n³
+ */
+#include <float.h>
+#include <string.h>
+
+#include "kernel/kernel.h"
+#include "kernel/product.h"
+#include "learn/learn.h"
+#include "learn/scatter.h"
+
+typedef struct {
+    ml__size n_components;
+    int64_t whiten, svd_solver, incremental;
+} params;
+
+enum { SOLVER_AUTO };
+
+static const ml__param PARAMS[] = {
+    ML__SIZE(
+        params, n_components, "all", ML__RANGE(1, 16777216), "all",
+        "number of components; a fraction: as many as explain more than this share of the variance; all: the number of "
+        "rows or features, whichever is less"),
+    ML__BOOL(params, whiten, "false", "divide new features by their standard deviations"),
+    ML__CHOICE(params, svd_solver, "auto", "auto|full",
+               "full: all eigenvectors; auto: a few out of many by subspace iteration"),
+    ML__BOOL(params, incremental, "false", "keep the scatter matrix, so that ml_model_partial_fit() can go on"),
+    ML__PARAMS_END,
+};
+
+static const ml__tensor_rule TENSORS[] = {
+    {"components", ML_FLOAT64, "kd", ML__FINITE},
+    {"mean", ML_FLOAT64, "d", ML__FINITE},
+    {"explained_variance", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE},
+    {"explained_variance_ratio", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE},
+    {"singular_values", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE},
+    {"noise_variance", ML_FLOAT64, "1", ML__FINITE | ML__NON_NEGATIVE},
+    {"n_samples", ML_FLOAT64, "1", ML__FINITE | ML__POSITIVE},
+    {"sum_of_weights", ML_FLOAT64, "1", ML__FINITE | ML__POSITIVE},
+    {"scatter", ML_FLOAT64, "dd", ML__FINITE | ML__OPTIONAL},
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- eigenvectors ---- */
+
+/* What is known of the rows, and what comes of it. */
+typedef struct {
+    size_t d, r, k;     /* features; min(n, d); components */
+    double n, W;        /* rows with weight, sum of weights */
+    const double *mean; /* d */
+    double trace;       /* of S */
+    double *values;     /* descending; k, or all r when a fraction is asked for */
+    double *vectors;    /* in rows, as many as values */
+} decomposition;
+
+enum { LEADING_FEATURES = 256, LEADING_SHARE = 8, LEADING_ITER = 200 };
+static const double LEADING_TOL = 1e-9;
+
+/* Does subspace iteration pay for k of m eigenvectors? */
+static bool wants_leading(const params *p, size_t m, size_t k)
+{
+    return p->svd_solver == SOLVER_AUTO && p->n_components.form == ML__SIZE_COUNT && m >= LEADING_FEATURES &&
+           k <= m / LEADING_SHARE;
+}
+
+/* The eigenpairs 0 .. count - 1 of A[m x m], which is overwritten. */
+static ml_status full_eigen(ml__arena *arena, size_t m, size_t count, double *A, double *values, double *vectors)
+{
+    double *all, *e;
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, all, m);
+    ML__NEW(arena, e, m);
+    ML__CHECK(ml__symmetric_eigen(m, A, m, all, e), ML_E_NUMERIC, "pca: the eigenvectors did not converge");
+    for (size_t i = 0; i < count; i++) {
+        values[i] = all[m - 1 - i];
+        memcpy(vectors + i * m, A + (m - 1 - i) * m, m * sizeof *vectors);
+    }
+done:
+    return st;
+}
+
+static ml_status eigen(ml__fit *f, size_t m, size_t count, double *A, double *values, double *vectors)
+{
+    double *work;
+    ml_status st = ML_OK;
+
+    if (wants_leading(f->params, m, count)) {
+        ML__NEW(f->scratch, work, ml__leading_eigen_work(m, count));
+        if (ml__leading_eigen(m, count, A, m, NULL, LEADING_TOL, LEADING_ITER, values, vectors, work))
+            return ML_OK;
+    }
+    ML__TRY(full_eigen(f->scratch, m, count, A, values, vectors));
+done:
+    return st;
+}
+
+/* ---- orthonormal rows ---- */
+
+static void subtract_projections(size_t d, size_t i, double *V)
+{
+    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+
+    for (int twice = 0; twice < 2; twice++)
+        for (size_t q = 0; q < i; q++) {
+            const double share = kernels->dot(d, V + q * d, V + i * d);
+            for (size_t j = 0; j < d; j++)
+                V[i * d + j] -= share * V[q * d + j];
+        }
+}
+
+static void normalise(size_t d, double *v)
+{
+    const double norm = sqrt(ml__kernels_best()->f64.dot(d, v, v));
+
+    for (size_t j = 0; j < d; j++)
+        v[j] /= norm;
+}
+
+/* The axis of which the rows before row i hold least; i < d, so that something of it is left. */
+static void set_free_axis(size_t d, size_t i, double *V)
+{
+    double least = INFINITY;
+    size_t axis = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        double held = 0;
+        for (size_t q = 0; q < i; q++)
+            held += V[q * d + j] * V[q * d + j];
+        if (held < least) {
+            least = held;
+            axis = j;
+        }
+    }
+    memset(V + i * d, 0, d * sizeof *V);
+    V[i * d + axis] = 1;
+}
+
+/* Rows V[k x d] whose value is 0 are replaced. */
+static void orthonormalise(size_t d, size_t k, const double *values, double *V)
+{
+    for (size_t i = 0; i < k; i++) {
+        if (!(values[i] > 0))
+            set_free_axis(d, i, V);
+        else
+            normalise(d, V + i * d);
+        subtract_projections(d, i, V);
+        normalise(d, V + i * d);
+    }
+}
+
+/* ---- routes ---- */
+
+static void drop_rounding(const decomposition *c, size_t count)
+{
+    const double least = c->values[0] * (double)c->r * DBL_EPSILON;
+
+    for (size_t i = 0; i < count; i++)
+        if (!(c->values[i] > least))
+            c->values[i] = 0;
+}
+
+/* `A` is overwritten. */
+static ml_status decompose_scatter(ml__fit *f, double *A, size_t count, decomposition *c)
+{
+    ml_status st;
+
+    ML__TRY(eigen(f, c->d, count, A, c->values, c->vectors));
+    drop_rounding(c, count);
+done:
+    return st;
+}
+
+/* sqrt(w) (x - mean) for the n rows with weight. */
+static ml_status centred_rows(ml__fit *f, const double *w, size_t n, const double *mean, double **out)
+{
+    size_t count, at = 0;
+    double *X;
+    ml_status st = ML_OK;
+
+    ML__CHECK(ml__size_mul(n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, f->d);
+    ML__NEW(f->scratch, X, count);
+    for (size_t i = 0; i < f->n; i++) {
+        double *x = X + at * f->d;
+        if (!(w[i] > 0))
+            continue;
+        ml__dataset_read(f->data, i, 1, ML_FLOAT64, x);
+        for (size_t j = 0; j < f->d; j++)
+            x[j] = sqrt(w[i]) * (x[j] - mean[j]);
+        at++;
+    }
+    *out = X;
+done:
+    return st;
+}
+
+static ml_status decompose_gram(ml__fit *f, const double *w, size_t count, decomposition *c)
+{
+    const ml__crew_f64 crew = {&ml__kernels_best()->f64, f->context};
+    const size_t n = (size_t)c->n, d = c->d;
+    double *X = NULL, *G, *U;
+    ml_status st;
+
+    ML__TRY(centred_rows(f, w, n, c->mean, &X));
+    ML__NEW(f->scratch, G, n * n);
+    ML__NEW(f->scratch, U, count * n);
+    ML__TRY(ml__product_gemm_nt_f64(&crew, n, n, d, X, d, X, d, 0, G, n));
+    for (size_t i = 0; i < n; i++)
+        c->trace += G[i * n + i];
+    ML__CHECK(isfinite(c->trace), ML_E_NUMERIC, "pca: sums of squares of the rows are not finite; scale the features");
+    ML__TRY(eigen(f, n, count, G, c->values, U));
+    drop_rounding(c, count);
+    ML__TRY(ml__product_gemm_nn_f64(&crew, count, d, n, U, n, X, d, 0, c->vectors, d));
+    orthonormalise(d, count, c->values, c->vectors);
+done:
+    return st;
+}
+
+/* ---- fit ---- */
+
+/* The number of components that is asked for, and of eigenpairs to find. */
+static ml_status count_components(ml__fit *f, decomposition *c, size_t *count)
+{
+    const ml__size *wanted = &((const params *)f->params)->n_components;
+    ml_status st = ML_OK;
+
+    ML__CHECK(c->n >= 2, ML_E_DATA, "pca: the variance of one row%s is not defined",
+              f->n > 1 ? " with positive weight" : "");
+    c->r = c->n < (double)c->d ? (size_t)c->n : c->d;
+    c->k = wanted->form == ML__SIZE_COUNT ? (size_t)wanted->count : c->r;
+    ML__CHECK(c->k <= c->r, ML_E_DATA, "pca: n_components is %zu, %g rows of %zu features have at most %zu", c->k, c->n,
+              c->d, c->r);
+    *count = c->k;
+    ML__NEW(f->scratch, c->values, *count);
+    ML__NEW(f->scratch, c->vectors, *count * c->d);
+done:
+    return st;
+}
+
+/* As many components as explain more than the fraction: scikit-learn's rule. */
+static void cut_to_fraction(double fraction, decomposition *c)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < c->k; i++) {
+        sum += c->values[i] / c->trace;
+        if (sum > fraction) {
+            c->k = i + 1;
+            return;
+        }
+    }
+}
+
+static void fix_sign(size_t d, double *v)
+{
+    size_t largest = 0;
+
+    for (size_t j = 1; j < d; j++)
+        if (fabs(v[j]) > fabs(v[largest]))
+            largest = j;
+    if (v[largest] < 0)
+        for (size_t j = 0; j < d; j++)
+            v[j] = -v[j];
+}
+
+static ml_status publish(ml__fit *f, const decomposition *c)
+{
+    const double scale = c->n / c->W / (c->n - 1); /* weights of mean 1 */
+    double *components, *mean, *variance, *ratio, *singular, *noise, *n, *W, rest = c->trace;
+    ml_status st = ML_OK;
+
+    ML__PUBLISH(f, components, "components", ML_FLOAT64, c->k, c->d);
+    ML__PUBLISH(f, mean, "mean", ML_FLOAT64, c->d);
+    ML__PUBLISH(f, variance, "explained_variance", ML_FLOAT64, c->k);
+    ML__PUBLISH(f, ratio, "explained_variance_ratio", ML_FLOAT64, c->k);
+    ML__PUBLISH(f, singular, "singular_values", ML_FLOAT64, c->k);
+    ML__PUBLISH(f, noise, "noise_variance", ML_FLOAT64, 1);
+    ML__PUBLISH(f, n, "n_samples", ML_FLOAT64, 1);
+    ML__PUBLISH(f, W, "sum_of_weights", ML_FLOAT64, 1);
+    memcpy(mean, c->mean, c->d * sizeof *mean);
+    memcpy(components, c->vectors, c->k * c->d * sizeof *components);
+    for (size_t i = 0; i < c->k; i++) {
+        fix_sign(c->d, components + i * c->d);
+        variance[i] = c->values[i] * scale;
+        ratio[i] = c->trace > 0 ? c->values[i] / c->trace : 0;
+        singular[i] = sqrt(variance[i] * (c->n - 1));
+        rest -= c->values[i];
+    }
+    /* what is left of the trace by rounding is no variance */
+    *noise = c->k < c->r && rest > c->trace * (double)c->r * DBL_EPSILON ? rest * scale / (double)(c->r - c->k) : 0;
+    *n = c->n;
+    *W = c->W;
+    ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
+done:
+    return st;
+}
+
+static ml_status finish(ml__fit *f, decomposition *c)
+{
+    const params *p = f->params;
+
+    if (p->n_components.form == ML__SIZE_FRACTION)
+        cut_to_fraction(p->n_components.fraction, c);
+    return publish(f, c);
+}
+
+/* From the scatter of all rows; it is kept when it may be needed again. */
+static ml_status fit_scatter(ml__fit *f, ml__scatter *s, bool keep)
+{
+    decomposition c = {.d = s->d, .n = s->n, .W = s->W, .mean = s->mean};
+    double *kept;
+    size_t count;
+    ml_status st = ML_OK;
+
+    ML__TRY(count_components(f, &c, &count));
+    for (size_t j = 0; j < c.d; j++)
+        c.trace += s->S[j * c.d + j];
+    ML__CHECK(isfinite(c.trace), ML_E_NUMERIC,
+              "pca: sums of squares of the features are not finite; scale the features");
+    if (keep) {
+        ML__PUBLISH(f, kept, "scatter", ML_FLOAT64, c.d, c.d);
+        memcpy(kept, s->S, c.d * c.d * sizeof *kept);
+    }
+    ML__TRY(decompose_scatter(f, s->S, count, &c));
+    ML__TRY(finish(f, &c));
+done:
+    return st;
+}
+
+static ml_status fit_gram(ml__fit *f, const double *w, size_t n)
+{
+    decomposition c = {.d = f->d, .n = (double)n};
+    double *mean, *x;
+    size_t count;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, mean, f->d);
+    ML__NEW(f->scratch, x, f->d);
+    for (size_t i = 0; i < f->n; i++) {
+        if (!(w[i] > 0))
+            continue;
+        c.W += w[i];
+        ml__dataset_read(f->data, i, 1, ML_FLOAT64, x);
+        for (size_t j = 0; j < f->d; j++) /* a constant feature stays exact: x - mean is 0 after the first row */
+            mean[j] += w[i] / c.W * (x[j] - mean[j]);
+    }
+    c.mean = mean;
+    ML__TRY(count_components(f, &c, &count));
+    ML__TRY(decompose_gram(f, w, count, &c));
+    ML__TRY(finish(f, &c));
+done:
+    return st;
+}
+
+static ml_status fit(ml__fit *f)
+{
+    const params *p = f->params;
+    const double *w = ml__fit_weights(f);
+    size_t n = 0;
+    ml__scatter s;
+    ml_status st = ML_OK;
+
+    if (!w)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < f->n; i++)
+        n += w[i] > 0;
+    if (n < f->d && !p->incremental)
+        return fit_gram(f, w, n);
+    ML__TRY(ml__scatter_of(f->scratch, f->data, w, &s));
+    ML__TRY(fit_scatter(f, &s, p->incremental));
+done:
+    return st;
+}
+
+/* ---- rows that come in parts ---- */
+
+/* A copy of what was learned before. */
+static ml_status recall(ml__fit *f, ml__scatter *out)
+{
+    const ml__learned *before = f->model->learned;
+    const double *S = ml__tensor_data(before, "scatter");
+    ml_status st = ML_OK;
+
+    ML__CHECK(S, ML_E_STATE,
+              "pca: the scatter matrix was not kept, so it cannot learn on (set incremental before the fit)");
+    *out = (ml__scatter){.d = f->d,
+                         .n = *(const double *)ml__tensor_data(before, "n_samples"),
+                         .W = *(const double *)ml__tensor_data(before, "sum_of_weights")};
+    ML__NEW(f->scratch, out->mean, f->d);
+    ML__NEW(f->scratch, out->S, f->d * f->d);
+    memcpy(out->mean, ml__tensor_data(before, "mean"), f->d * sizeof *out->mean);
+    memcpy(out->S, S, f->d * f->d * sizeof *out->S);
+done:
+    return st;
+}
+
+static ml_status partial_fit(ml__fit *f)
+{
+    const double *w = ml__fit_weights(f);
+    ml__scatter part, all;
+    ml_status st = ML_OK;
+
+    if (!w)
+        return ML_E_MEMORY;
+    ML__TRY(ml__scatter_of(f->scratch, f->data, w, &part));
+    if (f->model->learned) {
+        ML__TRY(recall(f, &all));
+        ml__scatter_merge(&all, &part);
+        part = all;
+    }
+    ML__TRY(fit_scatter(f, &part, true));
+done:
+    return st;
+}
+
+/* ---- what predictors read ---- */
+
+typedef struct {
+    size_t k, d;
+    const double *V, *mean;
+    const double *deviation; /* [k] of the new features; 1 without whitening */
+    const double *whiten;    /* [k] 1 / deviation, 0 for a component without variance */
+    const double *precision; /* [k] 1 / a_i */
+    double noise, log_det;   /* σ², ln det C; log_det is -inf when C is singular */
+} state;
+
+static ml_status check_tensors(const ml__learned *learned, size_t k, size_t d)
+{
+    const double *variance = ml__tensor_data(learned, "explained_variance");
+    const double *V = ml__tensor_data(learned, "components"), *n = ml__tensor_data(learned, "n_samples");
+    ml_status st = ML_OK;
+
+    ML__CHECK(*n == floor(*n) && *n <= 0x1p53, ML_E_FORMAT, "tensor 'n_samples' is %g, expected a whole number", *n);
+
+    ML__CHECK(k >= 1 && k <= d, ML_E_FORMAT, "tensor 'components' has %zu rows, expected 1 to %zu", k, d);
+    for (size_t i = 1; i < k; i++)
+        ML__CHECK(variance[i] <= variance[i - 1] * (1 + 1e-6), ML_E_FORMAT,
+                  "tensor 'explained_variance': element %zu is larger than the one before it", i);
+    for (size_t i = 0; i < k * d; i++)
+        ML__CHECK(fabs(V[i]) <= 1 + 1e-6, ML_E_FORMAT, "tensor 'components': element %zu is %g, beyond a unit vector's",
+                  i, V[i]);
+done:
+    return st;
+}
+
+/* Whitening and the density. */
+static ml_status derive(ml__learned *learned, const double *variance, bool whiten, state *s)
+{
+    double *deviation, *inverse, *precision;
+    ml_status st = ML_OK;
+
+    ML__NEW(&learned->arena, deviation, s->k);
+    ML__NEW(&learned->arena, inverse, s->k);
+    ML__NEW(&learned->arena, precision, s->k);
+    s->log_det = (double)(s->d - s->k) * (s->k < s->d ? log(s->noise) : 0);
+    for (size_t i = 0; i < s->k; i++) {
+        const double a = fmax(variance[i], s->noise);
+        deviation[i] = whiten ? sqrt(variance[i]) : 1;
+        inverse[i] = deviation[i] > 0 ? 1 / deviation[i] : 0;
+        precision[i] = 1 / a;
+        s->log_det += log(a);
+    }
+    s->deviation = deviation;
+    s->whiten = inverse;
+    s->precision = precision;
+done:
+    return st;
+}
+
+static ml_status prepare(const ml_model *model, ml__learned *learned)
+{
+    const params *p = model->params;
+    const ml__named_tensor *components = ml__learned_find(learned, "components");
+    const double *variance = ml__tensor_data(learned, "explained_variance");
+    const size_t k = (size_t)components->shape[0], d = learned->schema.n_features;
+    state *s;
+    ml_status st;
+
+    ML__TRY(check_tensors(learned, k, d));
+    ML__NEW(&learned->arena, s, 1);
+    *s = (state){.k = k,
+                 .d = d,
+                 .V = components->data,
+                 .mean = ml__tensor_data(learned, "mean"),
+                 .noise = *(const double *)ml__tensor_data(learned, "noise_variance")};
+    ML__TRY(derive(learned, variance, p->whiten != 0, s));
+    learned->state = s;
+done:
+    return st;
+}
+
+/* ---- predict ---- */
+
+/* A singular covariance has no density. */
+static size_t width(const ml_model *model, int32_t what)
+{
+    const state *s = model->learned->state;
+
+    if (what == ML_SCORE_SAMPLES)
+        return isfinite(s->log_det) ? 1 : 0;
+    return what == ML_TRANSFORM ? s->k : 1;
+}
+
+static size_t scratch_size(const ml_model *model, size_t n)
+{
+    const state *s = model->learned->state;
+
+    return ml__scratch_bytes(n * s->d, sizeof(double)) + ml__scratch_bytes(n * s->k, sizeof(double));
+}
+
+/* Z[n x k] = (X - 1 mean') V', the centred rows in *centred. */
+static ml_status project(const state *s, const ml__block *x, double *Z, ml__scratch *scratch, const double **centred)
+{
+    double *X = ml__scratch_take(scratch, x->n * s->d, sizeof *X);
+
+    if (!X)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < x->n; i++)
+        for (size_t j = 0; j < s->d; j++)
+            X[i * s->d + j] = x->f64[i * s->d + j] - s->mean[j];
+    ml__kernels_rowwise()->f64.gemm_nt(x->n, s->k, s->d, X, s->d, s->V, s->d, 0, Z, s->k);
+    *centred = X;
+    return ML_OK;
+}
+
+static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const state *s = model->learned->state;
+    const double *centred;
+    const ml_status st = project(s, x, out, &scratch, &centred);
+
+    for (size_t i = 0; st == ML_OK && i < x->n; i++)
+        for (size_t c = 0; c < s->k; c++)
+            out[i * s->k + c] *= s->whiten[c];
+    return st;
+}
+
+static double log_density(const state *s, const double *x, const double *z)
+{
+    double q = 0, rest = 0;
+
+    for (size_t j = 0; j < s->d && s->k < s->d; j++)
+        rest += x[j] * x[j];
+    for (size_t c = 0; c < s->k; c++) {
+        q += z[c] * z[c] * s->precision[c];
+        rest -= z[c] * z[c];
+    }
+    if (s->k < s->d)
+        q += fmax(rest, 0) / s->noise;
+    return -0.5 * (q + s->log_det + (double)s->d * log(2 * acos(-1)));
+}
+
+static ml_status score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    const state *s = model->learned->state;
+    double *Z = ml__scratch_take(&scratch, x->n * s->k, sizeof *Z);
+    const double *centred;
+    ml_status st = Z ? project(s, x, Z, &scratch, &centred) : ML_E_MEMORY;
+
+    for (size_t i = 0; st == ML_OK && i < x->n; i++)
+        out[i] = log_density(s, centred + i * s->d, Z + i * s->k);
+    return st;
+}
+
+static ml_status inverse(const ml_model *model, size_t n, const double *z, double *out, ml__scratch scratch)
+{
+    const state *s = model->learned->state;
+    double *Z = ml__scratch_take(&scratch, n * s->k, sizeof *Z);
+
+    if (!Z)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < s->k; c++)
+            Z[i * s->k + c] = z[i * s->k + c] * s->deviation[c];
+    ml__kernels_rowwise()->f64.gemm_nn(n, s->d, s->k, Z, s->k, s->V, s->d, 0, out, s->d);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < s->d; j++)
+            out[i * s->d + j] += s->mean[j];
+    return ML_OK;
+}
+
+const ml__kind ml__pca = {
+    .name = "pca",
+    .doc = "Principal component analysis: orthogonal directions of largest variance",
+    .tasks = ML__UNSUPERVISED,
+    .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
+    .real = ML_FLOAT64,
+    .params = PARAMS,
+    .params_size = sizeof(params),
+    .tensors = TENSORS,
+    .fit = fit,
+    .partial_fit = partial_fit,
+    .prepare = prepare,
+    .transform = transform,
+    .score_samples = score_samples,
+    .inverse = inverse,
+    .scratch = scratch_size,
+    .width = width,
+};

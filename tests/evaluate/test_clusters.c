@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics of clusters against scikit-learn, against closed forms, and their refusals. */
+#include "test.h"
+
+#include <stdint.h>
+
+typedef struct lcg {
+    uint64_t state;
+} lcg;
+
+static uint32_t below(lcg *g, uint32_t bound)
+{
+    g->state = g->state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(g->state >> 32) % bound;
+}
+
+enum { MAX_ROWS = 66, MAX_FEATURES = 5 };
+
+/* What tests/reference/make_clusters.py draws. */
+typedef struct drawn {
+    size_t n, d, K;
+    double labels[MAX_ROWS], other[MAX_ROWS], x[MAX_ROWS * MAX_FEATURES];
+} drawn;
+
+static drawn draw(uint64_t seed)
+{
+    lcg g = {seed};
+    drawn t = {0};
+
+    t.n = 6 + below(&g, 60);
+    t.d = 1 + below(&g, 5);
+    t.K = 2 + below(&g, 4);
+    for (size_t i = 0; i < t.n; i++)
+        t.labels[i] = i < t.K ? (double)i : below(&g, (uint32_t)t.K);
+    for (size_t i = 0; i < t.n; i++)
+        t.other[i] = below(&g, 2) ? t.labels[i] : below(&g, 3);
+    for (size_t i = 0; i < t.n; i++)
+        for (size_t j = 0; j < t.d; j++)
+            t.x[i * t.d + j] = 100 + below(&g, 40) / 8.0 + (j == 0 ? t.labels[i] : 0);
+    return t;
+}
+
+/* Silhouette of the first and last row and of all, Davies-Bouldin, Calinski-Harabasz. */
+static void judge(const drawn *t, const double *x, double out[5])
+{
+    double samples[MAX_ROWS];
+
+    CHECK_OK(ml_metrics_silhouette(NULL, x, t->n, t->d, t->labels, t->K, &out[0], samples));
+    out[1] = samples[0];
+    out[2] = samples[t->n - 1];
+    CHECK_OK(ml_metrics_davies_bouldin(NULL, x, t->n, t->d, t->labels, t->K, &out[3]));
+    CHECK_OK(ml_metrics_calinski_harabasz(NULL, x, t->n, t->d, t->labels, t->K, &out[4]));
+}
+
+TEST(clusters, agree_with_scikit_learn)
+{
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("metrics_clusters.txt"), &n_expected), *e = expected;
+
+    CHECK(n_expected == 60 * 7);
+    for (uint64_t seed = 0; seed < 60; seed++, e += 7) {
+        const drawn t = draw(seed);
+        double got[7];
+
+        judge(&t, t.x, got);
+        CHECK_OK(ml_metrics_adjusted_rand(NULL, t.labels, t.other, t.n, t.K, MAX_ROWS, &got[5]));
+        CHECK_OK(ml_metrics_normalized_mutual_info(NULL, t.labels, t.other, t.n, t.K, MAX_ROWS, &got[6]));
+        for (int i = 0; i < 7; i++)
+            CHECK_CLOSE(got[i], e[i], 1e-9);
+    }
+    free(expected);
+}
+
+TEST(clusters, the_unit_of_the_rows_does_not_matter)
+{
+    static const double UNITS[] = {1e300, 1e150, 1e-150, 1e-300};
+    const drawn t = draw(7);
+    double x[MAX_ROWS * MAX_FEATURES], as_they_are[5], scaled[5];
+
+    judge(&t, t.x, as_they_are);
+    for (int u = 0; u < 4; u++) {
+        for (size_t i = 0; i < t.n * t.d; i++)
+            x[i] = t.x[i] * UNITS[u];
+        judge(&t, x, scaled);
+        for (int i = 0; i < 5; i++)
+            CHECK_CLOSE(scaled[i], as_they_are[i], 1e-9);
+    }
+}
+
+/* Rows so far from the mean that the products hold no digit of the distances inside a cluster. */
+TEST(clusters, close_rows_are_told_apart)
+{
+    const double x[] = {0, 1e-9, 4e-9, 1, 1 + 1e-9 * 2, 1 + 1e-9 * 6}, labels[] = {0, 0, 1, 2, 2, 3};
+    double mean, s[6];
+
+    CHECK_OK(ml_metrics_silhouette(NULL, x, 6, 1, labels, 4, &mean, s));
+    CHECK_CLOSE(s[0], 1 - 1.0 / 4, 1e-6);
+    CHECK_CLOSE(s[1], 1 - 1.0 / 3, 1e-6);
+    CHECK(s[2] == 0 && s[5] == 0);
+    CHECK_CLOSE(s[3], 1 - 2.0 / 6, 1e-6);
+}
+
+TEST(clusters, closed_forms)
+{
+    const double x[] = {0, 0, 5, 5}, same[] = {3, 3, 3, 3}, two[] = {0, 0, 2, 2}, split[] = {0, 1, 2, 3},
+                 ab[] = {0, 1, 0, 1};
+    double value, s[4];
+
+    CHECK_OK(ml_metrics_silhouette(NULL, x, 4, 1, two, 3, &value, s));
+    CHECK(value == 1 && s[0] == 1);
+    CHECK_OK(ml_metrics_davies_bouldin(NULL, x, 4, 1, two, 3, &value));
+    CHECK(value == 0);
+    CHECK_OK(ml_metrics_calinski_harabasz(NULL, x, 4, 1, two, 3, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_davies_bouldin(NULL, same, 4, 1, two, 3, &value));
+    CHECK(value == 0);
+    CHECK_OK(ml_metrics_silhouette(NULL, same, 4, 1, two, 3, &value, NULL));
+    CHECK(value == 0);
+    CHECK_OK(ml_metrics_adjusted_rand(NULL, same, same, 4, 4, 4, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_normalized_mutual_info(NULL, same, same, 4, 4, 4, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_normalized_mutual_info(NULL, same, two, 4, 4, 4, &value));
+    CHECK(value == 0);
+    CHECK_OK(ml_metrics_adjusted_rand(NULL, split, split, 4, 4, 4, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_adjusted_rand(NULL, two, ab, 4, 4, 4, &value));
+    CHECK_CLOSE(value, -0.5, 1e-15);
+}
+
+TEST(clusters, refusals)
+{
+    const double x[] = {1, 2, 3, NAN}, y[] = {1, 2, 3, 4}, labels[] = {0, 1, 1, 0}, one[] = {2, 2, 2, 2};
+    const double each[] = {0, 1, 2, 3}, bad[] = {0, 1, 2.5, 0};
+    double out = 7;
+
+    CHECK_FAILS(ml_metrics_silhouette(NULL, NULL, 4, 1, labels, 2, &out, NULL), ML_E_ARGUMENT, "x is NULL");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, NULL, 2, &out, NULL), ML_E_ARGUMENT, "labels is NULL");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, labels, 2, NULL, NULL), ML_E_ARGUMENT, "mean is NULL");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 0, 1, labels, 2, &out, NULL), ML_E_ARGUMENT, "n is 0");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 0, labels, 2, &out, NULL), ML_E_ARGUMENT, "d is 0");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, labels, 0, &out, NULL), ML_E_ARGUMENT, "n_clusters is 0");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, x, 4, 1, labels, 2, &out, NULL), ML_E_DATA, "row 3, column 0");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, bad, 3, &out, NULL), ML_E_DATA, "row 2 has 2.5");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, one, 3, &out, NULL), ML_E_DATA, "4 rows in 1 cluster,");
+    CHECK_FAILS(ml_metrics_silhouette(NULL, y, 4, 1, each, 4, &out, NULL), ML_E_DATA, "4 rows in 4 clusters");
+    CHECK_FAILS(ml_metrics_davies_bouldin(NULL, y, 4, 1, one, 3, &out), ML_E_DATA, "expected at least 2");
+    CHECK_FAILS(ml_metrics_calinski_harabasz(NULL, y, 4, 1, one, 3, &out), ML_E_DATA, "expected at least 2");
+    CHECK_FAILS(ml_metrics_calinski_harabasz(NULL, y, 4, 1, labels, 2, NULL), ML_E_ARGUMENT, "out is NULL");
+    CHECK_FAILS(ml_metrics_adjusted_rand(NULL, NULL, labels, 4, 2, 2, &out), ML_E_ARGUMENT, "labels_true is NULL");
+    CHECK_FAILS(ml_metrics_adjusted_rand(NULL, labels, labels, 4, 2, 0, &out), ML_E_ARGUMENT, "n_pred is 0");
+    CHECK_FAILS(ml_metrics_adjusted_rand(NULL, labels, one, 4, 2, 2, &out), ML_E_DATA, "labels_pred: row 0 has 2");
+    CHECK_FAILS(ml_metrics_normalized_mutual_info(NULL, labels, labels, 0, 2, 2, &out), ML_E_ARGUMENT, "n is 0");
+    CHECK(out == 7);
+}
+
+static ml_status judge_again(ml_context *context, void *user)
+{
+    const drawn *t = user;
+    double out, samples[MAX_ROWS];
+    ml_status st = ml_metrics_silhouette(context, t->x, t->n, t->d, t->labels, t->K, &out, samples);
+
+    if (st == ML_OK)
+        st = ml_metrics_davies_bouldin(context, t->x, t->n, t->d, t->labels, t->K, &out);
+    if (st == ML_OK)
+        st = ml_metrics_calinski_harabasz(context, t->x, t->n, t->d, t->labels, t->K, &out);
+    return st == ML_OK ? ml_metrics_adjusted_rand(context, t->labels, t->other, t->n, t->K, t->K + 3, &out) : st;
+}
+
+TEST(clusters, every_allocation_may_fail)
+{
+    test_allocator a = {0};
+    ml_context *context = test_context(&a, 1);
+    drawn t = draw(3);
+
+    CHECK(test_failing_allocations(&a, context, "clusters", judge_again, &t) > 0);
+    ml_context_free(context);
+    CHECK(a.n_live == 0);
+}
+
+TEST(clusters, threads_do_not_show)
+{
+    enum { N = 1500, D = 3 };
+    static double x[N * D], labels[N], first[N], samples[N];
+    static const uint32_t THREADS[] = {1, 2, 3, 7};
+    lcg g = {1};
+    double mean;
+
+    for (size_t i = 0; i < N; i++) {
+        labels[i] = below(&g, 5);
+        for (size_t j = 0; j < D; j++)
+            x[i * D + j] = below(&g, 1000) + 300 * labels[i];
+    }
+    for (int t = 0; t < 4; t++) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, THREADS[t]);
+
+        CHECK_OK(ml_metrics_silhouette(context, x, N, D, labels, 5, &mean, t ? samples : first));
+        CHECK(!t || !memcmp(samples, first, sizeof first));
+        ml_context_free(context);
+        CHECK(a.n_live == 0);
+    }
+}

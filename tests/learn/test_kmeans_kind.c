@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kind kmeans: against scikit-learn, exact labels, weights, edges, refusals. */
+#include "helpers.h"
+
+#include <stdint.h>
+
+static void set(ml_model *model, const char *name, const char *value)
+{
+    CHECK_OK(ml_model_set_text(model, name, value));
+}
+
+/* A kmeans whose centres are these k rows, to begin with. */
+static ml_model *centres_at(const double *rows, size_t k, size_t d)
+{
+    ml_dataset *data = matrix(NULL, rows, k, d);
+    ml_model *model = new_model(NULL, "kmeans");
+
+    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
+    set(model, "init", "random");
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_dataset_free(data);
+    return model;
+}
+
+static ml_model *started_at(const double *rows, size_t k, size_t d)
+{
+    ml_model *from = centres_at(rows, k, d), *model = new_model(NULL, "kmeans");
+
+    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
+    set(model, "tol", "0");
+    CHECK_OK(ml_model_start_from(model, from));
+    ml_model_free(from);
+    return model;
+}
+
+static int64_t n_iter_of(const ml_model *model)
+{
+    return *(const int64_t *)tensor_data(model, "n_iter");
+}
+
+/* Labels by the definition: the distances from the rows as they came, ties to the lowest. */
+static void check_labels(const ml_model *model, const double *x, size_t n, size_t d, size_t k)
+{
+    const double *centres = reals_of(model, "cluster_centers");
+    ml_dataset *data = matrix(NULL, x, n, d);
+    double *labels = malloc(n * sizeof *labels), *score = malloc(n * sizeof *score), inertia = 0;
+
+    CHECK_OK(ml_model_predict(model, data, labels, n));
+    CHECK_OK(ml_model_score_samples(model, data, score, n));
+    for (size_t i = 0; i < n; i++) {
+        double least = INFINITY;
+        size_t nearest = 0;
+
+        for (size_t c = 0; c < k; c++) {
+            double sum = 0;
+            for (size_t j = 0; j < d; j++)
+                sum += (x[i * d + j] - centres[c * d + j]) * (x[i * d + j] - centres[c * d + j]);
+            if (sum < least) {
+                least = sum;
+                nearest = c;
+            }
+        }
+        CHECK_MSG(labels[i] == (double)nearest, "row %zu: cluster %g, expected %zu", i, labels[i], nearest);
+        CHECK(score[i] == -least);
+        inertia += least;
+    }
+    CHECK_CLOSE(reals_of(model, "inertia")[0], inertia, 1e-12);
+    free(labels);
+    free(score);
+    ml_dataset_free(data);
+}
+
+TEST(kmeans_kind, agrees_with_scikit_learn)
+{
+    static const struct {
+        const char *table;
+        size_t k;
+        bool weighted;
+        const char *tol, *max_iter;
+        double far;
+    } CASES[] = {{"iris", 3, false, "1e-4", "300", 0},   {"iris", 5, true, "0", "300", 0},
+                 {"wine", 4, false, "0", "300", 0},      {"digits", 10, false, "0", "300", 0},
+                 {"digits", 10, true, "1e-4", "300", 0}, {"boston", 6, false, "0", "3", 0},
+                 {"iris", 4, false, "0", "300", 1000}};
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("kmeans.txt"), &n_expected), *e = expected;
+
+    for (int c = 0; c < 7; c++) {
+        ml_dataset *table = test_table(NULL, CASES[c].table), *data;
+        const size_t n = ml_dataset_n_rows(table), d = ml_dataset_n_features(table), k = CASES[c].k;
+        double *x = rows_of(table), *start = malloc(k * d * sizeof *start), *labels = malloc(n * sizeof *labels);
+        ml_model *model;
+
+        data = matrix(NULL, x, n, d);
+        for (size_t i = 0; i < k * d; i++)
+            start[i] = x[i / d * (n / k) * d + i % d] + (i / d == k - 1 ? CASES[c].far : 0);
+        if (CASES[c].weighted)
+            set_weights(data, 0.5);
+        model = started_at(start, k, d);
+        set(model, "tol", CASES[c].tol);
+        set(model, "max_iter", CASES[c].max_iter);
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_CLOSE(reals_of(model, "inertia")[0], *e, 1e-10);
+        CHECK_MSG(n_iter_of(model) == (int64_t)e[1], "case %d: %lld iterations, expected %g", c,
+                  (long long)n_iter_of(model), e[1]);
+        CHECK(ml_model_stop_reason(model) == (c == 5 ? ML_STOP_MAX_ITER : ML_STOP_CONVERGED));
+        e += 2;
+        for (size_t i = 0; i < k * d; i++)
+            CHECK_CLOSE(reals_of(model, "cluster_centers")[i], e[i], 1e-11);
+        e += k * d;
+        CHECK_OK(ml_model_predict(model, data, labels, n));
+        for (size_t i = 0; i < n; i++)
+            CHECK_MSG(labels[i] == e[i], "case %d, row %zu", c, i);
+        e += n;
+        free(x);
+        free(start);
+        free(labels);
+        ml_model_free(model);
+        ml_dataset_free(table);
+        ml_dataset_free(data);
+    }
+    CHECK(e == expected + n_expected);
+    free(expected);
+}
+
+static void draw(double *x, size_t n, uint64_t seed, double offset)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        x[i] = offset + (double)(seed >> 44) * ldexp(1, -18);
+    }
+}
+
+/* Many rows between two centres, far from 0, in both precisions and with distances that tie. */
+TEST(kmeans_kind, labels_are_those_of_the_distances)
+{
+    enum { N = 3000, D = 5, K = 40 };
+    static double x[N * D];
+    static float single[N * D];
+
+    for (double offset = 0; offset < 1e10; offset = offset * 1e3 + 1)
+        for (int in_single = 0; in_single < 2; in_single++) {
+            ml_model *model = new_model(NULL, "kmeans");
+            ml_dataset *data;
+
+            draw(x, N * D, 3, offset);
+            for (size_t i = 0; i < N * D; i++)
+                single[i] = (float)x[i];
+            for (size_t i = 0; i < N * D && in_single; i++)
+                x[i] = single[i];
+            if (in_single)
+                CHECK_OK(ml_dataset_from_matrix(NULL, single, ML_FLOAT32, N, D, 0, 0, ML_BORROW, &data));
+            else
+                data = matrix(NULL, x, N, D);
+            set(model, "n_clusters", "40");
+            set(model, "max_iter", "7");
+            set(model, "tol", "0");
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            CHECK(n_iter_of(model) <= 7 && n_iter_of(model) >= 1);
+            check_labels(model, x, N, D, K);
+            ml_model_free(model);
+            ml_dataset_free(data);
+        }
+}
+
+/* All rows lie where single precision cannot tell which of two centres is nearer; the first means tell where they went. */
+TEST(kmeans_kind, what_single_precision_cannot_tell_is_decided_in_double)
+{
+    enum { N = 1001 };
+    const double start[] = {0, 2};
+    double x[N], sum[2] = {0}, n[2] = {0};
+    ml_model *model = started_at(start, 2, 1);
+    ml_dataset *data;
+
+    for (int i = 0; i < N; i++) {
+        const int to = (x[i] = 1 + (i * 7 % N - N / 2) * 0x1p-33) > 1; /* a tie goes to the first */
+
+        sum[to] += x[i] - 1;
+        n[to]++;
+    }
+    data = matrix(NULL, x, N, 1);
+    set(model, "max_iter", "1");
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    for (int c = 0; c < 2; c++)
+        CHECK_CLOSE((reals_of(model, "cluster_centers")[c] - 1) * 0x1p33, sum[c] / n[c] * 0x1p33, 1e-5);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+TEST(kmeans_kind, centres_are_the_means_of_their_rows)
+{
+    enum { N = 2500, D = 3, K = 9 };
+    static double x[N * D], w[N], labels[N];
+    static const char *const INITS[] = {"k-means++", "random"};
+
+    draw(x, N * D, 9, -50);
+    for (size_t i = 0; i < N; i++)
+        w[i] = (double)(i % 5);
+    for (int c = 0; c < 4; c++) {
+        ml_dataset *data = matrix(NULL, x, N, D);
+        ml_model *model = new_model(NULL, "kmeans");
+
+        if (c / 2)
+            CHECK_OK(ml_dataset_set_weights(data, w, N));
+        set(model, "n_clusters", "9");
+        set(model, "tol", "0");
+        set(model, "init", INITS[c % 2]);
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_CONVERGED);
+        CHECK_OK(ml_model_predict(model, data, labels, N));
+        for (size_t k = 0; k < K; k++) {
+            double W = 0, sum[D] = {0};
+
+            for (size_t i = 0; i < N; i++)
+                for (size_t j = 0; j < D && labels[i] == (double)k; j++) {
+                    W += j ? 0 : c / 2 ? w[i] : 1;
+                    sum[j] += (c / 2 ? w[i] : 1) * x[i * D + j];
+                }
+            CHECK(W > 0);
+            for (size_t j = 0; j < D; j++)
+                CHECK_CLOSE(reals_of(model, "cluster_centers")[k * D + j], sum[j] / W, 1e-13);
+        }
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+TEST(kmeans_kind, equal_weights_and_rows_of_weight_zero_do_not_count)
+{
+    const double x[] = {0, 1, 2, 99, 10, 11, 12}, w[] = {3, 3, 3, 0, 3, 3, 3}, start[] = {0, 12};
+    ml_dataset *data = matrix(NULL, x, 7, 1);
+    ml_model *model = started_at(start, 2, 1);
+
+    CHECK_OK(ml_dataset_set_weights(data, w, 7));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(reals_of(model, "cluster_centers")[0] == 1 && reals_of(model, "cluster_centers")[1] == 11);
+    CHECK(reals_of(model, "inertia")[0] == 12);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+TEST(kmeans_kind, transform_gives_distances)
+{
+    const double start[] = {0, 0, 3, 4}, x[] = {0, 0, 3, 4, 6, 8}, expected[] = {0, 5, 5, 0, 10, 5};
+    double out[6];
+    ml_model *model = centres_at(start, 2, 2);
+    ml_dataset *data = matrix(NULL, x, 3, 2);
+
+    CHECK_OK(ml_model_transform(model, data, out, 6));
+    for (int i = 0; i < 6; i++)
+        CHECK_CLOSE(out[i], expected[i], 1e-14);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+TEST(kmeans_kind, inside_a_pipeline_it_predicts_clusters)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *pipe = new_model(NULL, "pipeline");
+    double labels[150], seen[3] = {0};
+
+    (void)add_member(pipe, "scale", "standard_scaler");
+    CHECK_OK(ml_model_set_int(add_member(pipe, "cluster", "kmeans"), "n_clusters", 3));
+    CHECK_OK(ml_model_fit(pipe, iris, NULL));
+    CHECK(ml_model_width(pipe, ML_PREDICT) == 1);
+    CHECK_OK(ml_model_predict(pipe, iris, labels, 150));
+    for (int i = 0; i < 150; i++)
+        seen[(int)labels[i]]++;
+    CHECK(seen[0] > 20 && seen[1] > 20 && seen[2] > 20);
+    ml_model_free(pipe);
+    ml_dataset_free(iris);
+}
+
+/* ---- edges ---- */
+
+TEST(kmeans_kind, more_clusters_than_distinct_points)
+{
+    static const char *const INITS[] = {"k-means++", "random"};
+    const double x[] = {1, 1, 2, 2, 2, 1};
+    ml_dataset *data = matrix(NULL, x, 6, 1);
+    double labels[6];
+
+    for (int i = 0; i < 2; i++) {
+        ml_model *model = new_model(NULL, "kmeans");
+
+        set(model, "n_clusters", "4");
+        set(model, "init", INITS[i]);
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK(reals_of(model, "inertia")[0] == 0);
+        CHECK_OK(ml_model_predict(model, data, labels, 6));
+        CHECK(labels[0] == labels[1] && labels[2] == labels[3] && labels[0] != labels[2]);
+        ml_model_free(model);
+    }
+    ml_dataset_free(data);
+}
+
+TEST(kmeans_kind, one_row_and_equal_rows)
+{
+    const double x[] = {7, -3, 7, -3, 7, -3};
+    ml_dataset *one = matrix(NULL, x, 1, 2), *equal = matrix(NULL, x, 3, 2);
+    ml_model *model = new_model(NULL, "kmeans");
+
+    CHECK_FAILS(ml_model_fit(model, equal, NULL), ML_E_DATA, "n_clusters is 8, the data has 3 rows");
+    set(model, "n_clusters", "1");
+    CHECK_OK(ml_model_fit(model, one, NULL));
+    CHECK(reals_of(model, "cluster_centers")[0] == 7 && reals_of(model, "cluster_centers")[1] == -3);
+    set(model, "n_clusters", "3");
+    CHECK_OK(ml_model_fit(model, equal, NULL));
+    CHECK(reals_of(model, "inertia")[0] == 0 && reals_of(model, "cluster_centers")[5] == -3);
+    ml_model_free(model);
+    ml_dataset_free(one);
+    ml_dataset_free(equal);
+}
+
+TEST(kmeans_kind, extreme_magnitudes_work_or_say_so)
+{
+    static const double UNITS[] = {1e150, 1, 1e-150, 1e-250};
+    const double x[] = {1, 2, 3, 11, 12, 13}, start[] = {1, 13};
+    double y[6], rows[2], labels[6], out[12];
+
+    for (int u = 0; u < 4; u++) {
+        ml_dataset *data;
+        ml_model *model;
+
+        for (int i = 0; i < 6; i++)
+            y[i] = x[i] * UNITS[u];
+        rows[0] = start[0] * UNITS[u];
+        rows[1] = start[1] * UNITS[u];
+        data = matrix(NULL, y, 6, 1);
+        model = started_at(rows, 2, 1);
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_CLOSE(reals_of(model, "cluster_centers")[1] / UNITS[u], 12, 1e-14);
+        CHECK_OK(ml_model_predict(model, data, labels, 6));
+        CHECK_OK(ml_model_transform(model, data, out, 12));
+        for (int i = 0; i < 6; i++) {
+            CHECK(labels[i] == i / 3);
+            CHECK_CLOSE(out[2 * i] / UNITS[u], fabs(x[i] - 2), 1e-13);
+        }
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+TEST(kmeans_kind, refusals)
+{
+    const double x[] = {1, 2, 3, 4}, spread[] = {-1.7e308, 1.7e308}, large[] = {1e200, 3e200};
+    ml_dataset *data = matrix(NULL, x, 4, 1), *wide = matrix(NULL, x, 2, 2), *beyond = matrix(NULL, spread, 2, 1),
+               *far = matrix(NULL, large, 2, 1);
+    ml_model *model = new_model(NULL, "kmeans"), *from = centres_at(x, 2, 1),
+             *scaler = fitted_model(NULL, "standard_scaler", data);
+
+    set(model, "n_clusters", "2");
+    set(model, "n_init", "0.5");
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "n_init is a fraction");
+    set(model, "n_init", "2");
+    CHECK_FAILS(ml_model_start_from(model, scaler), ML_E_UNSUPPORTED, "standard_scaler");
+    CHECK_OK(ml_model_start_from(model, from));
+    CHECK_FAILS(ml_model_fit(model, wide, NULL), ML_E_SHAPE, "the data has 2 features, the model to begin with 1");
+    set(model, "n_clusters", "3");
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "n_clusters is 3, the model to begin with has 2");
+    CHECK_OK(ml_model_start_from(model, NULL));
+    set(model, "n_clusters", "1");
+    CHECK_FAILS(ml_model_fit(model, beyond, NULL), ML_E_NUMERIC, "spread of feature 0");
+    CHECK_FAILS(ml_model_fit(model, far, NULL), ML_E_NUMERIC, "'inertia'");
+    ml_model_free(model);
+    ml_model_free(from);
+    ml_model_free(scaler);
+    ml_dataset_free(data);
+    ml_dataset_free(wide);
+    ml_dataset_free(beyond);
+    ml_dataset_free(far);
+}
+
+TEST(kmeans_kind, any_number_of_threads_gives_the_same_bytes)
+{
+    check_threads("kmeans", "digits", "n_clusters", 10);
+}
+
+/* With weights sums are doubles; as many rows as take several tasks. */
+TEST(kmeans_kind, threads_do_not_show_with_weights_either)
+{
+    enum { N = 6000, D = 4 };
+    static const uint32_t THREADS[] = {1, 2, 3, 7};
+    static double x[N * D], w[N];
+    void *first = NULL;
+    size_t n_first = 0, n;
+
+    draw(x, N * D, 21, 5);
+    for (size_t i = 0; i < N; i++)
+        w[i] = 1e-20 * (double)(1 + i % 7);
+    for (int t = 0; t < 8; t++) {
+        test_allocator a = {0};
+        ml_context *context = test_context(&a, THREADS[t % 4]);
+        ml_dataset *data = matrix(context, x, N, D);
+        ml_model *model = new_model(context, "kmeans");
+        void *bytes;
+
+        if (t < 4)
+            CHECK_OK(ml_dataset_set_weights(data, w, N));
+        set(model, "n_clusters", "20");
+        set(model, "n_init", "2");
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        bytes = test_saved(model, &n);
+        if (t % 4)
+            CHECK_SAME_BYTES(bytes, n, first, n_first);
+        free(first);
+        first = bytes;
+        n_first = n;
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+        CHECK(a.n_live == 0);
+    }
+    free(first);
+}
+
+/* Bounds save passes over rows, not answers: a fit that ends after each number of iterations has the labels of the definition. */
+TEST(kmeans_kind, every_iteration_has_the_nearest_centres)
+{
+    enum { N = 1200, D = 3, K = 15 };
+    static double x[N * D];
+
+    draw(x, N * D, 33, 0);
+    for (int max_iter = 1; max_iter < 25; max_iter++) {
+        ml_dataset *data = matrix(NULL, x, N, D);
+        ml_model *model = started_at(x, K, D);
+
+        CHECK_OK(ml_model_set_int(model, "max_iter", max_iter));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        check_labels(model, x, N, D, K);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+TEST(kmeans_kind, cancelled_it_keeps_what_it_had)
+{
+    ml_dataset *iris = test_table(NULL, "iris");
+    ml_model *model = fitted_model(NULL, "kmeans", iris);
+
+    check_cancelling(model, iris, 3);
+    ml_model_free(model);
+    ml_dataset_free(iris);
+}

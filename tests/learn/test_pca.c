@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Principal components: against scikit-learn, in parts, and at the edges. */
+#include "helpers.h"
+
+static void set(ml_model *model, const char *name, const char *value)
+{
+    CHECK_OK(ml_model_set_text(model, name, value));
+}
+
+/* The first rows of a table, without its output. */
+static ml_dataset *features_of(const char *name, size_t first, size_t n)
+{
+    ml_dataset *all = test_table(NULL, name), *data;
+    const size_t d = ml_dataset_n_features(all);
+    double *x = rows_of(all);
+
+    data = matrix(NULL, x + first * d, n ? n : ml_dataset_n_rows(all) - first, d);
+    free(x);
+    ml_dataset_free(all);
+    return data;
+}
+
+static const double *expect(const double *e, const double *got, size_t n, double tolerance)
+{
+    for (size_t i = 0; i < n; i++)
+        CHECK_CLOSE(got[i], e[i], tolerance);
+    return e + n;
+}
+
+TEST(pca, agrees_with_scikit_learn)
+{
+    static const struct {
+        const char *table;
+        size_t n_rows;
+        const char *n_components, *whiten;
+    } CASES[] = {{"iris", 0, "all", "false"},
+                 {"wine", 0, "3", "false"},
+                 {"boston", 0, "5", "true"},
+                 {"digits", 0, "0.9", "false"},
+                 {"digits", 40, "10", "true"}};
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("pca.txt"), &n_expected);
+    const double *e = expected;
+
+    for (int c = 0; c < 5; c++) {
+        ml_dataset *data = features_of(CASES[c].table, 0, CASES[c].n_rows), *rows = features_of(CASES[c].table, 5, 3);
+        const size_t d = ml_dataset_n_features(data);
+        ml_model *pca = new_model(NULL, "pca");
+        double *out = malloc(3 * d * sizeof *out), *back = malloc(3 * d * sizeof *back);
+        size_t k;
+
+        set(pca, "n_components", CASES[c].n_components);
+        set(pca, "whiten", CASES[c].whiten);
+        CHECK_OK(ml_model_fit(pca, data, NULL));
+        k = ml_model_width(pca, ML_TRANSFORM);
+        CHECK((double)k == *e++);
+        e = expect(e, reals_of(pca, "components"), k * d, 1e-9);
+        e = expect(e, reals_of(pca, "mean"), d, 1e-13);
+        e = expect(e, reals_of(pca, "explained_variance"), k, 1e-11);
+        e = expect(e, reals_of(pca, "explained_variance_ratio"), k, 1e-12);
+        e = expect(e, reals_of(pca, "singular_values"), k, 1e-10);
+        e = expect(e, reals_of(pca, "noise_variance"), 1, 1e-11);
+        CHECK_OK(ml_model_transform(pca, rows, out, 3 * k));
+        e = expect(e, out, 3 * k, 1e-8);
+        CHECK_OK(ml_model_inverse_transform(pca, out, 3, k, back, 3 * d));
+        e = expect(e, back, 3 * d, 1e-9);
+        CHECK_OK(ml_model_score_samples(pca, rows, out, 3));
+        e = expect(e, out, 3, 1e-8);
+        free(out);
+        free(back);
+        ml_model_free(pca);
+        ml_dataset_free(data);
+        ml_dataset_free(rows);
+    }
+    CHECK(e == expected + n_expected);
+    free(expected);
+}
+
+/* The two routes of as many rows as features, and few components of many. */
+TEST(pca, routes_agree)
+{
+    enum { D = 300, K = 6 };
+    static double x[(D + 1) * D];
+    ml_model *routes[3];
+    ml_dataset *data;
+    uint64_t state = 5;
+
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        x[i] = (double)(state >> 40) / 16777216.0 * (i % D < 8 ? 10.0 + (double)(i % D) : 1);
+    }
+    data = matrix(NULL, x, D - 1, D); /* fewer rows than features: Gram, unless the scatter matrix is kept */
+    for (int r = 0; r < 3; r++) {
+        routes[r] = new_model(NULL, "pca");
+        set(routes[r], "n_components", "6");
+        set(routes[r], "svd_solver", r == 0 ? "auto" : "full");
+        set(routes[r], "incremental", r == 2 ? "true" : "false");
+        CHECK_OK(ml_model_fit(routes[r], data, NULL));
+    }
+    for (int r = 1; r < 3; r++) {
+        (void)expect(reals_of(routes[0], "explained_variance"), reals_of(routes[r], "explained_variance"), K, 1e-12);
+        (void)expect(reals_of(routes[0], "components"), reals_of(routes[r], "components"), K * D, 1e-7);
+        (void)expect(reals_of(routes[0], "noise_variance"), reals_of(routes[r], "noise_variance"), 1, 1e-12);
+    }
+    for (int r = 0; r < 3; r++)
+        ml_model_free(routes[r]);
+    ml_dataset_free(data);
+}
+
+TEST(pca, parts_give_what_all_rows_give)
+{
+    static const size_t PARTS[] = {2, 1, 60, 300, 143};
+    ml_dataset *all = features_of("boston", 0, 0);
+    ml_model *at_once = fitted_model(NULL, "pca", all), *in_parts = new_model(NULL, "pca");
+    size_t first = 0;
+
+    CHECK_FAILS(ml_model_partial_fit(at_once, all, NULL), ML_E_STATE, "incremental");
+    set(in_parts, "n_components", "2");
+    for (int p = 0; p < 5; p++) {
+        ml_dataset *part = features_of("boston", first, PARTS[p]);
+
+        if (p == 4)
+            set(in_parts, "n_components", "all");
+        CHECK_OK(ml_model_partial_fit(in_parts, part, NULL));
+        CHECK(reals_of(in_parts, "n_samples")[0] == (double)(first += PARTS[p]));
+        ml_dataset_free(part);
+    }
+    CHECK(first == 506);
+    (void)expect(reals_of(at_once, "mean"), reals_of(in_parts, "mean"), 13, 1e-13);
+    (void)expect(reals_of(at_once, "explained_variance"), reals_of(in_parts, "explained_variance"), 13, 1e-12);
+    (void)expect(reals_of(at_once, "components"), reals_of(in_parts, "components"), 13 * 13, 1e-9);
+    ml_model_free(at_once);
+    ml_model_free(in_parts);
+    ml_dataset_free(all);
+}
+
+TEST(pca, a_weight_of_two_is_a_row_twice_but_for_the_divisor)
+{
+    const double x[] = {1, 2, 4, 1, 0, 5, 3, 3}, w[] = {2, 0, 1, 1}, twice[] = {1, 2, 1, 2, 0, 5, 3, 3};
+    ml_dataset *a = matrix(NULL, x, 4, 2), *b = matrix(NULL, twice, 4, 2);
+    ml_model *p, *q;
+
+    CHECK_OK(ml_dataset_set_weights(a, w, 4));
+    p = fitted_model(NULL, "pca", a);
+    q = fitted_model(NULL, "pca", b);
+    (void)expect(reals_of(q, "components"), reals_of(p, "components"), 4, 1e-14);
+    (void)expect(reals_of(q, "explained_variance_ratio"), reals_of(p, "explained_variance_ratio"), 2, 1e-14);
+    CHECK_CLOSE(reals_of(p, "explained_variance")[0] * 2 / 3, reals_of(q, "explained_variance")[0] * 3 / 4, 1e-13);
+    ml_model_free(p);
+    ml_model_free(q);
+    ml_dataset_free(a);
+    ml_dataset_free(b);
+}
+
+TEST(pca, rows_of_weight_zero_do_not_exist)
+{
+    const double x[] = {1e300, -1e300, 1, 2, 0, 5, 3, 3, -1e300, 1e300}, w[] = {0, 1, 1, 1, 0};
+    ml_dataset *all = matrix(NULL, x, 5, 2), *some = matrix(NULL, x + 2, 3, 2);
+    ml_model *p, *q = fitted_model(NULL, "pca", some);
+
+    CHECK_OK(ml_dataset_set_weights(all, w, 5));
+    p = fitted_model(NULL, "pca", all);
+    (void)expect(reals_of(q, "explained_variance"), reals_of(p, "explained_variance"), 2, 1e-14);
+    (void)expect(reals_of(q, "components"), reals_of(p, "components"), 4, 1e-14);
+    ml_model_free(p);
+    ml_model_free(q);
+    ml_dataset_free(all);
+    ml_dataset_free(some);
+}
+
+/* Sorted, so that rows that come first say nothing of the mean; and far from 0. */
+TEST(pca, offsets_cost_no_digits)
+{
+    enum { N = 4000 };
+    static double x[2 * N];
+    ml_dataset *data;
+    ml_model *pca;
+
+    for (size_t i = 0; i < N; i++) {
+        x[2 * i] = 1e9 + (double)i * ldexp(1, -10);
+        x[2 * i + 1] = -1e9 + (i % 2 ? 1e-3 : 0);
+    }
+    data = matrix(NULL, x, N, 2);
+    pca = fitted_model(NULL, "pca", data);
+    CHECK_CLOSE(reals_of(pca, "explained_variance")[0] / (ldexp(1, -20) * N * (N + 1.0) / 12), 1, 1e-9);
+    ml_model_free(pca);
+    ml_dataset_free(data);
+}
+
+TEST(pca, degenerate_data)
+{
+    const double constant[] = {3, 1, 3, 2, 3, 4, 3, 7}, equal[] = {5, 6, 5, 6, 5, 6}, one[] = {1, 2};
+    const double wide[] = {1, 0, 2, 5, 0, 0, 3, 3, 1, 1, 2, 2};
+    const double *V;
+    double z[4], dot = 0;
+    ml_dataset *a = matrix(NULL, constant, 4, 2), *b = matrix(NULL, equal, 3, 2), *c = matrix(NULL, one, 1, 2),
+               *d = matrix(NULL, wide, 2, 6);
+    ml_model *pca = new_model(NULL, "pca");
+
+    set(pca, "whiten", "true");
+    CHECK_OK(ml_model_fit(pca, a, NULL));
+    CHECK(reals_of(pca, "explained_variance")[1] == 0 && reals_of(pca, "mean")[0] == 3);
+    CHECK(ml_model_width(pca, ML_SCORE_SAMPLES) == 0); /* no density */
+    CHECK_OK(ml_model_fit(pca, b, NULL));
+    CHECK(reals_of(pca, "explained_variance")[0] == 0 && reals_of(pca, "explained_variance_ratio")[0] == 0);
+    CHECK_OK(ml_model_fit(pca, d, NULL)); /* the second of two components of two rows has no variance */
+    V = reals_of(pca, "components");
+    for (int j = 0; j < 6; j++)
+        dot += V[j] * V[6 + j];
+    CHECK_CLOSE(dot, 0, 1e-14);
+    CHECK(reals_of(pca, "explained_variance")[1] == 0);
+    CHECK_OK(ml_model_transform(pca, d, z, 4));
+    CHECK(z[1] == 0 && z[3] == 0);
+    CHECK_CLOSE(fabs(z[0]), sqrt(0.5), 1e-12);
+    CHECK_FAILS(ml_model_fit(pca, c, NULL), ML_E_DATA, "the variance of one row is not defined");
+    set(pca, "n_components", "3");
+    CHECK_FAILS(ml_model_fit(pca, a, NULL), ML_E_DATA, "n_components is 3, 4 rows of 2 features have at most 2");
+    ml_model_free(pca);
+    ml_dataset_free(a);
+    ml_dataset_free(b);
+    ml_dataset_free(c);
+    ml_dataset_free(d);
+}
+
+TEST(pca, extreme_magnitudes_work_or_say_so)
+{
+    static const double UNITS[] = {1e150, 1e-150};
+    const double x[] = {1, 2, 3, 1, 5, 5, 2, 9}, huge[] = {1e200, -1e200, 3e200, 0};
+    ml_dataset *plain = matrix(NULL, x, 4, 2), *bad = matrix(NULL, huge, 4, 1);
+    ml_model *pca = fitted_model(NULL, "pca", plain), *scaled;
+
+    for (int u = 0; u < 2; u++) {
+        double y[8];
+        ml_dataset *data;
+
+        for (int i = 0; i < 8; i++)
+            y[i] = x[i] * UNITS[u];
+        data = matrix(NULL, y, 4, 2);
+        scaled = fitted_model(NULL, "pca", data);
+        (void)expect(reals_of(pca, "components"), reals_of(scaled, "components"), 4, 1e-9);
+        CHECK_CLOSE(reals_of(scaled, "singular_values")[0] / UNITS[u], reals_of(pca, "singular_values")[0], 1e-9);
+        ml_model_free(scaled);
+        ml_dataset_free(data);
+    }
+    CHECK_FAILS(ml_model_fit(pca, bad, NULL), ML_E_NUMERIC, "scale the features");
+    ml_model_free(pca);
+    ml_dataset_free(plain);
+    ml_dataset_free(bad);
+}
+
+TEST(pca, any_number_of_threads_gives_the_same_bytes)
+{
+    check_threads("pca", "digits", "n_components", 20);
+}

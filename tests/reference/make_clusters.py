@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""k-means, principal components and metrics of clusters of scikit-learn 1.2: python3 tests/reference/make_clusters.py
+
+tests/expected/kmeans.txt           inertia, n_iter, centres and labels from given starts, which tests/learn/test_kmeans_kind.c
+                                    repeats
+tests/expected/pca.txt              what PCA(svd_solver="full") learns from the shipped tables, signs as in the tests, and what
+                                    it makes of some rows
+tests/expected/metrics_clusters.txt metrics on random tables, which tests/evaluate/test_clusters.c repeats
+"""
+import csv
+import os
+import warnings
+
+import numpy as np
+from sklearn import metrics as M
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def table(name):
+    with open(os.path.join(HERE, "..", "..", "examples", "data", name + ".csv")) as f:
+        return np.array([[float(v) for v in row[:-1]] for row in list(csv.reader(f))[1:]])
+
+
+def write(name, lines):
+    with open(os.path.join(HERE, "..", "expected", name), "w") as f:
+        f.write("# scikit-learn 1.2, tests/reference/make_clusters.py\n")
+        f.writelines(" ".join("%.17g" % v for v in line) + "\n" for line in lines)
+
+
+def make_kmeans():
+    lines = []
+    for name, k, weighted, tol, max_iter, far in [
+            ("iris", 3, False, 1e-4, 300, 0), ("iris", 5, True, 0, 300, 0), ("wine", 4, False, 0, 300, 0),
+            ("digits", 10, False, 0, 300, 0), ("digits", 10, True, 1e-4, 300, 0), ("boston", 6, False, 0, 3, 0),
+            ("iris", 4, False, 0, 300, 1000)]:
+        X = table(name)
+        start = X[np.arange(k) * (len(X) // k)]
+        start[k - 1] += far
+        w = np.array([i % 4 * 0.5 + 0.5 for i in range(len(X))]) if weighted else None
+        m = KMeans(k, init=start, n_init=1, tol=tol, max_iter=max_iter, algorithm="lloyd").fit(X, sample_weight=w)
+        lines.append([m.inertia_, m.n_iter_, *m.cluster_centers_.ravel(), *m.labels_])
+    write("kmeans.txt", lines)
+
+
+def make_pca():
+    lines = []
+    for name, rows, k, whiten in [("iris", None, None, False), ("wine", None, 3, False), ("boston", None, 5, True),
+                                  ("digits", None, 0.9, False), ("digits", 40, 10, True)]:
+        X = table(name)[:rows]
+        m = PCA(k, whiten=whiten, svd_solver="full").fit(X)
+        largest = np.argmax(np.abs(m.components_), axis=1)
+        signs = np.sign(m.components_[np.arange(len(largest)), largest])
+        m.components_ *= signs[:, None]
+        z = m.transform(X[5:8])
+        lines.append([m.n_components_, *m.components_.ravel(), *m.mean_, *m.explained_variance_,
+                      *m.explained_variance_ratio_, *m.singular_values_, m.noise_variance_, *z.ravel(),
+                      *m.inverse_transform(z).ravel(),
+                      # with whiten, its covariance takes the variances twice
+                      *PCA(k, svd_solver="full").fit(X).score_samples(X[5:8])])
+    write("pca.txt", lines)
+
+
+class Lcg:
+    def __init__(self, seed):
+        self.state = seed
+
+    def below(self, bound):
+        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
+        return (self.state >> 32) % bound
+
+
+def make_metrics():
+    lines = []
+    for seed in range(60):
+        g = Lcg(seed)
+        n, d, K = 6 + g.below(60), 1 + g.below(5), 2 + g.below(4)
+        labels = np.array([i if i < K else g.below(K) for i in range(n)])
+        other = np.array([labels[i] if g.below(2) else g.below(3) for i in range(n)])
+        X = np.array([[100 + g.below(40) / 8 + labels[i] * (j == 0) for j in range(d)] for i in range(n)])
+        samples = M.silhouette_samples(X, labels)
+        lines.append([samples.mean(), samples[0], samples[n - 1], M.davies_bouldin_score(X, labels),
+                      M.calinski_harabasz_score(X, labels), M.adjusted_rand_score(labels, other),
+                      M.normalized_mutual_info_score(labels, other)])
+    write("metrics_clusters.txt", lines)
+
+
+warnings.simplefilter("ignore")
+make_kmeans()
+make_pca()
+make_metrics()
