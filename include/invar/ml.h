@@ -25,6 +25,7 @@
 #include "dataset.h"
 #include "ensemble.h"
 #include "metrics.h"
+#include "mixture.h"
 #include "model.h"
 #include "select.h"
 #include "status.h"

@@ -154,16 +154,44 @@ static bindings bind_schema(const ml__schema *schema)
     return b;
 }
 
+/* Of the shapes "kdd|dd|k" of a rule the first that has as many dimensions and no size that is known to differ; else the
+ * first with as many dimensions, or the first of all, which the message is about. */
+static const char *choose_shape(const ml__named_tensor *t, const char *shapes, const bindings *b, size_t *rank)
+{
+    const char *chosen = shapes;
+    bool has_rank = false;
+
+    for (const char *shape = shapes; shape; shape = strchr(shape, '|') ? strchr(shape, '|') + 1 : NULL) {
+        const size_t n = strcspn(shape, "|");
+        bool agrees = n == t->rank;
+
+        if (!has_rank && agrees)
+            chosen = shape;
+        has_rank = has_rank || agrees;
+        for (size_t r = 0; r < n && agrees; r++) {
+            const uint64_t size = b->size[(unsigned char)shape[r] & 127];
+            agrees = size == UNBOUND || size == t->shape[r];
+        }
+        if (agrees) {
+            chosen = shape;
+            break;
+        }
+    }
+    *rank = strcspn(chosen, "|");
+    return chosen;
+}
+
 static ml_status check_shape(const ml__named_tensor *t, const ml__tensor_rule *rule, bindings *b, bool bind)
 {
-    const size_t rank = strlen(rule->shape);
+    size_t rank;
+    const char *shape = choose_shape(t, rule->shape, b, &rank);
 
     if (t->dtype != rule->dtype)
         return ml__fail(ML_E_FORMAT, "tensor '%s' has the wrong element type", t->name);
     if (t->rank != rank)
         return ml__fail(ML_E_FORMAT, "tensor '%s' has %u dimensions, expected %zu", t->name, t->rank, rank);
     for (size_t r = 0; r < rank; r++) {
-        const char letter = rule->shape[r];
+        const char letter = shape[r];
         uint64_t *size = &b->size[(unsigned char)letter & 127];
 
         if (letter == '*' || (*size == UNBOUND && !bind))

@@ -49,7 +49,7 @@ enum { ML__ANY = 0, ML__FINITE = 1, ML__POSITIVE = 2, ML__NON_NEGATIVE = 4, ML__
 /*
  * One tensor of a kind. `shape` has one letter per dimension: d features, o outputs, K classes of the first output
  * (1 for reals), C sum of classes over outputs; any other lower-case letter is a free size that must be the same
- * wherever the letter occurs in the table; '*' is any size. `name` ending in ".*" stands for name.0, name.1, … (any
+ * wherever the letter occurs in the table; '*' is any size; "kdd|kd" is one shape or the other. `name` ending in ".*" stands for name.0, name.1, … (any
  * number, numbered without gaps; free letters are then not bound).
  */
 typedef struct ml__tensor_rule {

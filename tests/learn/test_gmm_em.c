@@ -1,24 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gaussian mixtures, the formulas: EM against scikit-learn step by step, densities against closed forms. */
 #include "gmm_toys.h"
-#include "learn/gmm.h"
+#include "learn/gmm/mixture.h"
 
 #include <float.h>
 
 /* ---- EM, step by step ---- */
 
+static const char *const TYPES[] = {"full", "tied", "diag", "spherical"};
+
 /* Equal weights, rows (2c+1) n / 2k as means, variances of the features: as tests/reference/make_gmm.py. */
 static void start_as_reference(ml__mixture *m, const matrix *x, double *work)
 {
+    double mean_variance = 0;
+
+    for (size_t j = 0; j < m->d; j++) {
+        double mean, variance;
+        moments_of(x, j, &mean, &variance);
+        mean_variance += variance / (double)m->d;
+        for (size_t c = 0; c < m->k && m->type != ML__SPHERICAL; c++)
+            m->covariances[ml__covariance_at(m, c) + j * (m->type == ML__DIAG ? 1 : m->d + 1)] = variance;
+    }
     for (size_t c = 0; c < m->k; c++) {
         const size_t row = (2 * c + 1) * x->n / (2 * m->k);
         m->weights[c] = 1 / (double)m->k;
-        for (size_t j = 0; j < m->d; j++) {
-            double mean, variance;
-            moments_of(x, j, &mean, &variance);
-            m->means[c * m->d + j] = x->X[row * m->d + j];
-            m->covariances[(c * m->d + j) * m->d + j] = variance;
-        }
+        memcpy(m->means + c * m->d, x->X + row * m->d, m->d * sizeof *x->X);
+        if (m->type == ML__SPHERICAL)
+            m->covariances[c] = mean_variance;
     }
     CHECK_OK(ml__mixture_factor(NULL, m, 0, work));
 }
@@ -33,50 +41,85 @@ static double difference(const double *got, const double *want, size_t n)
     return largest;
 }
 
-static const double *check_steps(const char *name, matrix x, size_t k, const double *want)
+enum { N_STEPS = 50 };
+
+/* How the steps are made: as they would be, or with moments and densities row by row only. */
+enum { AS_EVER, ROW_BY_ROW, N_WAYS };
+
+static const double *check_steps(const char *name, ml__covariance type, const matrix *x, size_t k, int way,
+                                 const double *want)
 {
-    enum { N_STEPS = 50 };
-    const size_t kd = k * x.d;
-    double *w = malloc(x.n * sizeof *w), L, largest = 0;
+    const size_t kd = k * x->d;
+    double *w = malloc(x->n * sizeof *w), L, largest = 0;
     ml__arena arena;
     ml__mixture m;
     ml__em em;
 
     ml__arena_init(&arena, NULL);
-    for (size_t i = 0; i < x.n; i++)
+    for (size_t i = 0; i < x->n; i++)
         w[i] = 1;
-    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){x.X, x.n, x.d, w}, k, 1e-6, &em));
-    CHECK_OK(ml__mixture_create(&arena, k, x.d, &m));
-    start_as_reference(&m, &x, em.partial);
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){x->X, x->n, x->d, w}, type, k, 1e-6, &em));
+    CHECK_OK(ml__mixture_create(&arena, type, k, x->d, &m));
+    const size_t n_numbers = ml__covariance_numbers(&m);
+    start_as_reference(&m, x, em.work);
+    if (way == ROW_BY_ROW) {
+        em.p = 0;
+        em.T = NULL;
+    }
+    CHECK_OK(ml__em_begin_from(&em, &m));
     for (size_t t = 0; t < N_STEPS; t++, want++) {
-        CHECK_OK(ml__em_expect(&em, &m, &L));
-        CHECK_OK(ml__em_maximise(&em, &m));
+        CHECK_OK(ml__em_step(&em, &m, &L));
         largest = fmax(largest, fabs(L - *want) / fabs(*want));
-        CHECK_MSG(largest <= 1e-9, "%s, step %zu: lower bound %.17g, expected %.17g", name, t, L, *want);
+        CHECK_MSG(largest <= 1e-9, "%s %s, way %d, step %zu: lower bound %.17g, expected %.17g", name, TYPES[type], way,
+                  t, L, *want);
     }
     const double of_weights = difference(m.weights, want, k), of_means = difference(m.means, want + k, kd);
-    const double of_covariances = difference(m.covariances, want + k + kd, kd * x.d);
+    const double of_covariances = difference(m.covariances, want + k + kd, n_numbers);
     CHECK_MSG(of_weights <= 1e-8 && of_means <= 1e-8 && of_covariances <= 1e-8,
-              "%s: weights differ by %g, means by %g, covariances by %g", name, of_weights, of_means, of_covariances);
+              "%s %s, way %d: weights differ by %g, means by %g, covariances by %g", name, TYPES[type], way, of_weights,
+              of_means, of_covariances);
+    want += k + kd + n_numbers;
+
+    /* the lower bound of the next step is that of the mixture of now */
+    CHECK_OK(ml__em_step(&em, &m, &L));
+    const double n = (double)x->n, n_parameters = ml__mixture_n_parameters(&m);
+    CHECK_CLOSE((-2 * L * n + n_parameters * log(n)) / want[0], 1, 1e-9);
+    CHECK_CLOSE((-2 * L * n + 2 * n_parameters) / want[1], 1, 1e-9);
     ml__arena_free(&arena);
     free(w);
-    free(x.X);
-    return want + k + kd + kd * x.d;
+    return want + 2;
 }
 
 TEST(gmm, fifty_steps_equal_scikit_learn)
 {
     static const size_t BOSTON[] = {0, 4, 5, 6, 7, 12}, DIGITS[] = {10, 20, 21, 27, 28, 35, 42, 43};
+    static const size_t CANCER[] = {0, 1, 2, 3, 4, 5, 6, 7}, DIABETES[] = {0, 2, 3, 4, 5, 6, 7, 8, 9};
+    const struct {
+        const char *name;
+        matrix x;
+        size_t k;
+    } SETS[] = {
+        {"iris", table("iris", 0, NULL), 3},
+        {"wine", standardised(table("wine", 0, NULL)), 3},
+        {"boston", standardised(table("boston", 6, BOSTON)), 4},
+        {"blobs", blobs(400, 3, 4, 2.5, 1), 4},
+        {"digits", table("digits", 8, DIGITS), 5},
+        {"breast_cancer", standardised(table("breast_cancer", 8, CANCER)), 2},
+        {"diabetes", standardised(table("diabetes", 9, DIABETES)), 3},
+    };
     size_t n;
     double *numbers = test_read_numbers(test_expected_path("gmm_steps.txt"), &n);
     const double *want = numbers;
 
-    want = check_steps("iris", table("iris", 0, NULL), 3, want);
-    want = check_steps("wine", standardised(table("wine", 0, NULL)), 3, want);
-    want = check_steps("boston", standardised(table("boston", 6, BOSTON)), 4, want);
-    want = check_steps("blobs", blobs(400, 3, 4, 2.5, 1), 4, want);
-    want = check_steps("digits", table("digits", 8, DIGITS), 5, want);
+    for (ml__covariance type = ML__FULL; type <= ML__SPHERICAL; type++)
+        for (size_t s = 0; s < sizeof SETS / sizeof *SETS; s++) {
+            const double *begin = want;
+            for (int way = 0; way < N_WAYS; way++)
+                want = check_steps(SETS[s].name, type, &SETS[s].x, SETS[s].k, way, begin);
+        }
     CHECK(want == numbers + n);
+    for (size_t s = 0; s < sizeof SETS / sizeof *SETS; s++)
+        free(SETS[s].x.X);
     free(numbers);
 }
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """EM steps of scikit-learn 1.2 from a given start: python3 tests/reference/make_gmm.py
 
-Each set starts with equal weights, rows (2c+1) n / 2k as means and the features' variances as covariances, all of which
-tests/learn/test_gmm.c repeats. 50 single steps by warm start give the lower bound of each; then the final parameters.
+Each set starts with equal weights, rows (2c+1) n / 2k as means and the features' variances as covariances (spherical: their
+mean), all of which tests/learn/test_gmm_em.c repeats, for each covariance type. 50 single steps by warm start give the lower
+bound of each; then the final parameters, BIC and AIC. Of iris and wine also the median BIC of ten starts by k-means.
 """
 import os
 import warnings
@@ -36,14 +37,29 @@ def blobs(n, d, k):
     return X
 
 
-def steps(X, k):
+def precisions(X, k, covariance):
+    variances = X.var(axis=0)
+    if covariance == "full":
+        return np.array([np.diag(1 / variances)] * k)
+    if covariance == "tied":
+        return np.diag(1 / variances)
+    return np.array([1 / variances] * k) if covariance == "diag" else np.full(k, 1 / variances.mean())
+
+
+def steps(X, k, covariance):
     n, d = X.shape
     rows = [(2 * c + 1) * n // (2 * k) for c in range(k)]
-    gm = GaussianMixture(k, tol=0, max_iter=1, warm_start=True, init_params="random", random_state=0,
-                         weights_init=np.full(k, 1 / k), means_init=X[rows],
-                         precisions_init=np.array([np.diag(1 / X.var(axis=0))] * k))
+    gm = GaussianMixture(k, covariance_type=covariance, tol=0, max_iter=1, warm_start=True, init_params="random",
+                         random_state=0, weights_init=np.full(k, 1 / k), means_init=X[rows],
+                         precisions_init=precisions(X, k, covariance))
     bounds = [gm.fit(X).lower_bound_ for _ in range(N_STEPS)]
-    return np.concatenate([bounds, gm.weights_, gm.means_.ravel(), gm.covariances_.ravel()])
+    return np.concatenate([bounds, gm.weights_, gm.means_.ravel(), gm.covariances_.ravel(), [gm.bic(X), gm.aic(X)]])
+
+
+def median_bic(X, covariance):
+    """Of ten single starts by k-means, as a test of the starts."""
+    return np.median([GaussianMixture(3, covariance_type=covariance, tol=1e-6, max_iter=1000, random_state=seed).fit(X).bic(X)
+                      for seed in range(10)])
 
 
 def main():
@@ -54,11 +70,18 @@ def main():
         (table("boston", [0, 4, 5, 6, 7, 12], standardise=True), 4),
         (blobs(400, 3, 4), 4),
         (table("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5),
+        (table("breast_cancer", list(range(8)), standardise=True), 2),
+        (table("diabetes", [0, 2, 3, 4, 5, 6, 7, 8, 9], standardise=True), 3),
     ]
     with open(os.path.join(HERE, "..", "expected", "gmm_steps.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
-        for X, k in sets:
-            f.write(" ".join("%.17g" % v for v in steps(X, k)) + "\n")
+        for covariance in "full", "tied", "diag", "spherical":
+            for X, k in sets:
+                f.write(" ".join("%.17g" % v for v in steps(X, k, covariance)) + "\n")
+    with open(os.path.join(HERE, "..", "expected", "gmm_bic.txt"), "w", newline="\n") as f:
+        f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
+        for X, _ in sets[:2]:
+            f.write(" ".join("%.17g" % median_bic(X, c) for c in ("full", "tied", "diag", "spherical")) + "\n")
 
 
 main()

@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Expectation maximisation for mixtures of Gaussians: both steps in one pass over the rows.
+ *
+ * Model       p(x) = Σ_c pi_c N(x | mu_c, Sigma_c)
+ * E-step      r_ic = pi_c N(x_i | mu_c, Sigma_c) / Σ_l pi_l N(x_i | mu_l, Sigma_l),  by log-sum-exp over c
+ *             L    = Σ_i w_i ln p(x_i) / Σ_i w_i             (the lower bound that EM raises)
+ * M-step      N_c  = Σ_i w_i r_ic + 10 eps                   pi_c = N_c / Σ_l N_l
+ *             mu_c = Σ_i w_i r_ic x_i / N_c                  Sigma_c = Σ_i w_i r_ic (x_i - mu_c)(x_i - mu_c)' / N_c + a I
+ *             tied: Σ_c N_c Sigma_c / Σ_c N_c;  diagonal: its diagonal;  spherical: the mean of that
+ *             (Dempster, Laird & Rubin 1977; Bishop, Pattern Recognition and Machine Learning, 2006, section 9.2.2. The order
+ *             of steps and 10 eps are scikit-learn's.)
+ *
+ * Symbols     n rows, d features, k components, p statistics; i row, j feature, c component; a = reg_covar
+ *             X [n x d] rows less the mean of all, so that a large common offset costs no digits; w [n] weights of mean 1
+ * Blocks      of rows: statistics T [rows x p], log-densities T W, soft-max, sums R'T. Nothing of n x k is kept, and T of all
+ * rows only where it is small.
+ * Moments     about an origin o_c: with z = x - o_c, S1 = Σ w r z, S2 = Σ w r z z', e = mu_c - o_c:
+ *                 N_c Sigma_c = S2 - S1 e' - e S1' + N e e'
+ *             Those of T(x) have origin 0 and lose digits when a component is far from it (statistics.c): then, and for full
+ *             covariances of many features, z is formed for each component, with the old mean as origin, and with the new
+ *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases.
+ * Missing     the expected values of x and x x' given what was observed, under the mixture before, stand in their place.
+ *             Diagonal: mu_cj and mu_cj² + sigma_cj² for a missing x_j. Full: missing.c.
+ * Degenerate  a component that collapses onto a point, lies in a subspace, or gets no row at all keeps Sigma >= a I; where a
+ *             is below the rounding of Sigma there is no factor: ML_E_NUMERIC.
+ * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; k p and p rows doubles for each slot
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/parallel.h"
+#include "learn/gmm/mixture.h"
+
+/* |T|'|W| up to which statistics are used: eps times it is 2e-11. */
+static const double LARGEST_ERROR = 1e5;
+
+enum {
+    BLOCK_VALUES = 1 << 13, /* of statistics in a block: 64 KiB */
+    BLOCK_LEAST = 32,       /* rows */
+    WIDE_SUMS = 1 << 13,    /* partial sums from which on fewer slots are enough */
+    WIDE_SLOTS = 24,
+    ADD_VALUES = 1024,   /* of partial sums: one task */
+    FEW_VALUES = 1 << 17 /* of statistics of all rows: they are kept, 1 MiB */
+};
+
+typedef struct pass {
+    ml__em *em;
+    const ml__mixture *m; /* NULL: shares are given */
+    bool statistics_in_E, statistics_in_M;
+} pass;
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* ---- workspace of a slot, behind its sums ---- */
+
+typedef struct workspace {
+    double *T;        /* rows x p */
+    double *R;        /* rows x k */
+    double *lse;      /* rows */
+    double *Z, *Y;    /* rows x d */
+    double *patterns; /* of all components, and a row; full with missing entries */
+    size_t *order;    /* d */
+} workspace;
+
+static bool has_patterns(const ml__em *em)
+{
+    return em->has_missing && em->next.type == ML__FULL;
+}
+
+static workspace workspace_of(const ml__em *em, double *free, size_t slot)
+{
+    const size_t rows = em->rows, d = em->points.d, k = em->next.k;
+    workspace s = {.T = free};
+
+    s.R = s.T + rows * em->p + ML__STATISTICS_MORE;
+    s.lse = s.R + rows * k;
+    s.Z = s.lse + rows;
+    s.Y = s.Z + rows * d;
+    s.patterns = s.Y + rows * d;
+    s.order = em->orders + slot * d;
+    return s;
+}
+
+static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
+{
+    size_t n, m, pattern = 0;
+
+    if (!ml__size_mul(2 * d + em->p + 1, em->rows, &n) || !ml__size_mul(k, em->rows, &m) || !ml__size_add(n, m, &n) ||
+        !ml__size_add(n, ML__STATISTICS_MORE, &n))
+        return false;
+    if (has_patterns(em) &&
+        (!ml__size_mul(k, ml__pattern_doubles(d) + 2, &pattern) || !ml__size_add(pattern, d, &pattern)))
+        return false;
+    return ml__size_add(n, pattern, out);
+}
+
+/* ---- shares of a block ---- */
+
+static void given_shares(const ml__em *em, size_t first, size_t n, double *R)
+{
+    const size_t k = em->next.k;
+    const double *w = em->points.w + first;
+
+    if (em->R) {
+        memcpy(R, em->R + first * k, n * k * sizeof *R);
+        return;
+    }
+    memset(R, 0, n * k * sizeof *R);
+    for (size_t i = 0; i < n; i++)
+        if (em->of[first + i] != UINT32_MAX)
+            R[i * k + em->of[first + i]] = w[i];
+}
+
+/* ln pi + log-densities become w r; returns Σ w ln p(x). */
+static double shares(const ml__em *em, size_t first, size_t n, double *R, double *lse)
+{
+    const size_t k = em->next.k;
+    const double *w = em->points.w + first;
+    double sum = 0;
+
+    ml__kernels_best()->f64.softmax(n, k, R, k, lse);
+    for (size_t i = 0; i < n; i++) {
+        sum += w[i] * lse[i];
+        for (size_t c = 0; c < k; c++)
+            R[i * k + c] *= w[i];
+    }
+    return sum;
+}
+
+static void densities(const pass *p, const double *X, size_t n, const workspace *s)
+{
+    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+    const ml__mixture *m = p->m;
+    const size_t k = m->k, p_values = p->em->p;
+
+    if (p->statistics_in_E) {
+        kernels->gemm_nn(n, k, p_values, s->T, p_values, p->em->W, k, 0, s->R, k);
+        return;
+    }
+    if (p->em->has_missing)
+        ml__log_densities_of_rows(m, kernels, X, n, s->Z, NULL, s->R); /* diagonal: without workspace for patterns */
+    else
+        ml__log_densities(m, kernels, X, n, s->Z, s->R);
+    ml__add_log_weights(m, n, s->R);
+}
+
+/* ---- moments of a block about the origins: N [k], S1 [k x d], S2 as covariances ---- */
+
+/* Rows with a share in component c; a missing entry (diagonal) is the old mean. */
+static size_t gather(const pass *p, const double *X, size_t n, size_t c, const workspace *s, double *share)
+{
+    const size_t k = p->em->next.k, d = p->em->points.d;
+    const double *o = p->em->origin + c * d, *R = s->R + c;
+    size_t n_shared = 0;
+
+    for (size_t i = 0; i < n; i++, X += d) {
+        double *z = s->Z + n_shared * d;
+        if (!(R[i * k] > 0))
+            continue;
+        for (size_t j = 0; j < d; j++)
+            z[j] = X[j] - o[j];
+        for (size_t j = 0; j < d && p->em->has_missing; j++)
+            if (isnan(X[j]))
+                z[j] = p->m->means[c * d + j] - o[j];
+        share[n_shared++] = R[i * k];
+    }
+    return n_shared;
+}
+
+/* What missing entries add to squares: the variance. */
+static void add_variances(const pass *p, const double *X, size_t n, size_t c, const workspace *s, double *S2)
+{
+    const size_t k = p->em->next.k, d = p->em->points.d;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            if (isnan(X[i * d + j]))
+                S2[j] += s->R[i * k + c] * p->m->covariances[c * d + j];
+}
+
+static void add_moments(const pass *p, const double *X, size_t n, const workspace *s, double *sums)
+{
+    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+    const ml__mixture *next = &p->em->next;
+    const size_t k = next->k, d = next->d;
+
+    for (size_t c = 0; c < k; c++) {
+        double *share = s->lse, *S1 = sums + k + c * d, *S2 = sums + k + k * d + ml__covariance_at(next, c);
+        const size_t n_shared = gather(p, X, n, c, s, share);
+
+        for (size_t i = 0; i < n_shared; i++)
+            sums[c] += share[i];
+        kernels->gemm_tn(1, d, n_shared, share, 1, s->Z, d, 1, S1, d);
+        if (next->type == ML__FULL || next->type == ML__TIED) {
+            kernels->syrk_weighted(d, n_shared, s->Z, d, share, S2, d);
+            continue;
+        }
+        for (size_t i = 0; i < n_shared; i++)
+            for (size_t j = 0; j < d; j++)
+                S2[next->type == ML__DIAG ? j : 0] += share[i] * s->Z[i * d + j] * s->Z[i * d + j];
+        if (p->em->has_missing)
+            add_variances(p, X, n, c, s, S2);
+    }
+}
+
+/* ---- moments of rows of one pattern of missing entries, full covariances ---- */
+
+static ml__pattern pattern_of(const workspace *s, size_t d, size_t c)
+{
+    double *L = s->patterns + c * ml__pattern_doubles(d);
+
+    return (ml__pattern){.d = d, .order = s->order, .L = L, .B = L + d * d, .C = L + 2 * d * d};
+}
+
+/* Expected z of a row: observed entries less the mean, for the others the regression on these. */
+static void complete_row(const ml__pattern *t, const double *x, const double *mu, double *z)
+{
+    const size_t d = t->d;
+
+    for (size_t a = 0; a < t->n_seen; a++)
+        z[t->order[a]] = x[t->order[a]] - mu[t->order[a]];
+    for (size_t b = t->n_seen; b < d; b++) {
+        double sum = 0;
+        for (size_t a = 0; a < t->n_seen; a++)
+            sum += t->B[(b - t->n_seen) * d + a] * z[t->order[a]];
+        z[t->order[b]] = sum;
+    }
+}
+
+static void add_completed(const pass *p, const ml__pattern *t, const double *X, size_t n, size_t c, const workspace *s,
+                          double *sums)
+{
+    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+    const size_t k = p->m->k, d = p->m->d, n_gone = d - t->n_seen;
+    double *S1 = sums + k + c * d, *S2 = sums + k + k * d + c * d * d, N = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        complete_row(t, X + i * d, p->m->means + c * d, s->Z + i * d);
+        s->lse[i] = s->R[i * k + c];
+        N += s->lse[i];
+    }
+    sums[c] += N;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++) {
+            const double shift = p->m->means[c * d + j] - p->em->origin[c * d + j];
+            s->Z[i * d + j] += shift;
+        }
+    kernels->gemm_tn(1, d, n, s->lse, 1, s->Z, d, 1, S1, d);
+    kernels->syrk_weighted(d, n, s->Z, d, s->lse, S2, d);
+    for (size_t a = 0; a < n_gone; a++)
+        for (size_t b = 0; b <= a; b++) {
+            const size_t i = t->order[t->n_seen + a], j = t->order[t->n_seen + b];
+            S2[most(i, j) * d + least(i, j)] += N * t->C[a * d + b];
+        }
+}
+
+static bool same_pattern(const double *x, const double *y, size_t d)
+{
+    for (size_t j = 0; j < d; j++)
+        if (isnan(x[j]) != isnan(y[j]))
+            return false;
+    return true;
+}
+
+/* n rows with the same missing entries. Returns Σ w ln p(x). */
+static double add_pattern(const pass *p, size_t first, size_t n, const workspace *s, double *sums)
+{
+    const ml__mixture *m = p->m;
+    const size_t k = m->k, d = m->d;
+    const double *X = p->em->points.X + first * d;
+    double *y = s->patterns + k * ml__pattern_doubles(d), sum = 0;
+    double *log_norms = y + d;
+    ml__pattern t = pattern_of(s, d, 0);
+
+    ml__pattern_of_row(X, d, &t);
+    for (size_t c = 0; c < k; c++) {
+        ml__pattern of_c = pattern_of(s, d, c);
+        of_c.n_seen = t.n_seen;
+        ml__pattern_factor(m, c, true, &of_c);
+        log_norms[c] = of_c.log_norm + m->log_weights[c];
+        for (size_t i = 0; i < n && p->em->is_started; i++)
+            s->R[i * k + c] =
+                log_norms[c] - 0.5 * fmin(ml__pattern_distance(&of_c, X + i * d, m->means + c * d, y), DBL_MAX);
+    }
+    if (p->em->is_started)
+        sum = shares(p->em, first, n, s->R, s->lse);
+    else
+        given_shares(p->em, first, n, s->R);
+    for (size_t c = 0; c < k; c++) {
+        ml__pattern of_c = pattern_of(s, d, c);
+        of_c.n_seen = t.n_seen;
+        add_completed(p, &of_c, X, n, c, s, sums);
+    }
+    return sum;
+}
+
+/* ---- a pass ---- */
+
+static void add_block(const pass *p, size_t first, size_t n, const workspace *free, double *sums)
+{
+    const ml__em *em = p->em;
+    const size_t k = em->next.k, d = em->points.d;
+    const double *X = em->points.X + first * d;
+    workspace of_block = *free, *s = &of_block;
+
+    if (em->T)
+        s->T = em->T + first * em->p;
+    else if (p->statistics_in_E || p->statistics_in_M)
+        ml__statistics_of_rows(em->next.type, n, d, X, em->has_missing, s->T);
+    if (em->is_started) {
+        densities(p, X, n, s);
+        sums[0] += shares(em, first, n, s->R, s->lse);
+    } else {
+        given_shares(em, first, n, s->R);
+    }
+    if (p->statistics_in_M)
+        ml__kernels_best()->f64.gemm_tn(k, em->p, n, s->R, k, s->T, em->p, 1, sums + 1, em->p);
+    else
+        add_moments(p, X, n, s, sums + 1);
+}
+
+static void add_rows(const pass *p, size_t first, size_t end, const workspace *s, double *sums)
+{
+    const ml__em *em = p->em;
+    const size_t d = em->points.d;
+    const double *X = em->points.X;
+
+    for (size_t i = first, n; i < end; i += n) {
+        n = least(end - i, em->rows);
+        if (!has_patterns(em)) {
+            add_block(p, i, n, s, sums);
+            continue;
+        }
+        for (size_t r = 1; r < n; r++)
+            if (!same_pattern(X + i * d, X + (i + r) * d, d))
+                n = r;
+        sums[0] += add_pattern(p, i, n, s, sums + 1);
+    }
+}
+
+static ml_status pass_slot(void *argument, size_t slot)
+{
+    const pass *p = argument;
+    const ml__em *em = p->em;
+    double *sums = em->partial + slot * em->stride;
+    const workspace s = workspace_of(em, sums + em->n_sums, slot);
+
+    memset(sums, 0, em->n_sums * sizeof *sums);
+    add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums);
+    return ML_OK;
+}
+
+/* Values [chunk ADD_VALUES, …) of all slots come to stand in slot 0; each along the same tree. */
+static ml_status add_slots(void *argument, size_t chunk)
+{
+    const ml__em *em = argument;
+    const size_t first = chunk * ADD_VALUES;
+
+    ml__slots_add(&em->slots, em->partial + first, em->stride, least(em->n_sums - first, ADD_VALUES));
+    return ML_OK;
+}
+
+/* The sums of all rows come to stand at em->partial. */
+static ml_status run_pass(const pass *p)
+{
+    ml__em *em = p->em;
+    const double k = (double)em->next.k, d = (double)em->points.d,
+                 size = (double)ml__covariance_size(em->next.type, em->points.d);
+    const double task_ns = ml__slots_rows(&em->slots) * k * (3 + 0.3 * d + 0.05 * size);
+    const size_t n_chunks = em->n_sums / ADD_VALUES + (em->n_sums % ADD_VALUES != 0);
+    pass copy = *p;
+    ml_status st;
+
+    ML__TRY(ml__parallel_for_cost(em->context, em->slots.n, task_ns, pass_slot, &copy));
+    ML__TRY(ml__parallel_for_cost(em->context, n_chunks, 0.3 * ADD_VALUES * (double)em->slots.n, add_slots, em));
+done:
+    return st;
+}
+
+/* ---- the mixture from sums ---- */
+
+/* Sums of statistics, k x p at S, in the place of N, S1 and S2. */
+static void unpack_statistics(const ml__em *em, const ml__mixture *old, const double *S, double *N, double *S1,
+                              double *S2)
+{
+    const ml__mixture *next = &em->next;
+    const size_t d = next->d;
+
+    for (size_t c = 0; c < next->k; c++, S += em->p) {
+        const double *linear = S + 1 + (em->has_missing ? d : 0), *square = linear + d;
+        double *to = S2 + ml__covariance_at(next, c);
+
+        N[c] = S[0];
+        memcpy(S1 + c * d, linear, d * sizeof *S1);
+        for (size_t i = 0; i < d && next->type == ML__FULL; i++, square += i)
+            memcpy(to + i * d, square, (i + 1) * sizeof *to);
+        if (next->type == ML__DIAG || next->type == ML__SPHERICAL)
+            memcpy(to, square, ml__covariance_size(next->type, d) * sizeof *to);
+        for (size_t j = 0; j < d && em->has_missing; j++) { /* diagonal */
+            const double missing = S[0] - S[1 + j], mu = old->means[c * d + j];
+            S1[c * d + j] += missing * mu;
+            to[j] += missing * (mu * mu + old->covariances[c * d + j]);
+        }
+    }
+    if (next->type == ML__TIED)
+        memcpy(S2, em->second, d * d * sizeof *S2);
+}
+
+/* Take N_c times the spread of the mean about the origin off S2, with S1 = Σ r z and e = mu - o. */
+static void centre_moments(const ml__mixture *m, double N, const double *S1, const double *e, double *S2)
+{
+    const size_t d = m->d;
+
+    for (size_t i = 0; i < d; i++) {
+        const double rest = N * e[i] - S1[i];
+        if (m->type == ML__DIAG)
+            S2[i] += (rest - S1[i]) * e[i];
+        else if (m->type == ML__SPHERICAL)
+            *S2 += (rest - S1[i]) * e[i];
+        for (size_t j = 0; j <= i && m->type < ML__DIAG; j++)
+            S2[i * d + j] += rest * e[j] - e[i] * S1[j];
+    }
+}
+
+static void scale_covariance(const ml__mixture *m, double N, double reg_covar, double *Sigma)
+{
+    const size_t d = m->d, n = ml__covariance_size(m->type, d), step = m->type < ML__DIAG ? d + 1 : 1;
+
+    for (size_t i = 0; i < d && m->type < ML__DIAG; i++)
+        for (size_t j = 0; j <= i; j++)
+            Sigma[j * d + i] = Sigma[i * d + j];
+    for (size_t v = 0; v < n; v++)
+        Sigma[v] /= m->type == ML__SPHERICAL ? N * (double)d : N;
+    for (size_t v = 0; v < n; v += step)
+        Sigma[v] += reg_covar;
+}
+
+/* em->next from the sums. */
+static void update(ml__em *em, const ml__mixture *old, bool of_statistics)
+{
+    ml__mixture *m = &em->next;
+    const size_t k = m->k, d = m->d;
+    double *S1 = m->means, total = 0;
+    const double *sums = em->partial + 1;
+
+    if (of_statistics) {
+        unpack_statistics(em, old, sums, m->weights, S1, m->covariances);
+    } else {
+        memcpy(m->weights, sums, k * sizeof *sums);
+        memcpy(S1, sums + k, k * d * sizeof *sums);
+        memcpy(m->covariances, sums + k + k * d, ml__covariance_numbers(m) * sizeof *sums);
+    }
+    for (size_t c = 0; c < k; c++) {
+        const double N = m->weights[c], more = 10 * DBL_EPSILON;
+        double *e = em->work;
+
+        for (size_t j = 0; j < d; j++)
+            e[j] = (S1[c * d + j] - (of_statistics ? 0 : more * em->origin[c * d + j])) / (N + more);
+        centre_moments(m, N, S1 + c * d, e, m->covariances + ml__covariance_at(m, c));
+        for (size_t j = 0; j < d; j++)
+            m->means[c * d + j] = (of_statistics ? 0 : em->origin[c * d + j]) + e[j];
+        m->weights[c] = N + more;
+        total += m->weights[c];
+        if (m->type != ML__TIED)
+            scale_covariance(m, m->weights[c], em->reg_covar, m->covariances + ml__covariance_at(m, c));
+    }
+    if (m->type == ML__TIED)
+        scale_covariance(m, total, em->reg_covar, m->covariances);
+    for (size_t c = 0; c < k; c++)
+        m->weights[c] /= total;
+}
+
+/* ---- how exact that is ---- */
+
+static ml_status weigh_component(void *argument, size_t c)
+{
+    ml__em *em = argument;
+    double *P = em->work + (em->next.type == ML__FULL ? c * em->points.d * em->points.d : 0);
+
+    em->errors[c] = ml__statistics_weights(&em->next, c, em->has_missing, em->W + c, P);
+    return ML_OK;
+}
+
+/* W of the next mixture, and whether it is exact enough. */
+static ml_status weigh(ml__em *em)
+{
+    const double d = (double)em->points.d;
+    const ml__mixture *m = &em->next;
+    ml_status st = ML_OK;
+
+    em->is_near = em->p > 0;
+    if (!em->p)
+        return ML_OK;
+    if (m->type == ML__FULL)
+        ML__TRY(ml__parallel_for_cost(em->context, m->k, d * d * (2 + 0.05 * d), weigh_component, em));
+    for (size_t c = 0; c < m->k; c++) {
+        if (m->type != ML__FULL)
+            (void)weigh_component(em, c);
+        em->is_near = em->is_near && em->errors[c] <= LARGEST_ERROR;
+    }
+done:
+    return st;
+}
+
+/* Did means stay near enough to the origins for moments about these? */
+static bool stayed(const ml__em *em)
+{
+    const ml__mixture *m = &em->next;
+    const size_t d = m->d, step = m->type == ML__DIAG;
+
+    for (size_t c = 0; c < m->k; c++) {
+        const double *U = m->factors + ml__covariance_at(m, c), *mu = m->means + c * d, *o = em->origin + c * d;
+        double squares = 0;
+
+        for (size_t j = 0; j < d; j++) {
+            double sum = 0;
+            for (size_t i = 0; i <= j && m->type < ML__DIAG; i++)
+                sum += fabs(U[i * d + j]) * fabs(mu[i] - o[i]);
+            if (m->type >= ML__DIAG)
+                sum = U[j * step] * (mu[j] - o[j]);
+            squares += sum * sum;
+        }
+        if (!(squares <= LARGEST_ERROR))
+            return false;
+    }
+    return true;
+}
+
+static bool is_finite(const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return false;
+    return true;
+}
+
+/* ---- a step ---- */
+
+/* Σ w x'P x / 2, which log-densities of statistics lack where covariances are tied. */
+static double shared_part(const ml__em *em, const ml__mixture *m)
+{
+    const size_t d = m->d;
+
+    ml__kernels_best()->f64.gemm_nt(d, d, d, m->factors, d, m->factors, d, 0, em->work, d);
+    return 0.5 * ml__kernels_best()->f64.dot(d * d, em->work, em->second);
+}
+
+/* em->next from the mixture before, or from the shares that are given; its factors, W and the way to go on. */
+static ml_status advance(ml__em *em, const ml__mixture *old, double *log_likelihood)
+{
+    const size_t n_means = em->next.k * em->points.d;
+    pass p = {.em = em, .m = old, .statistics_in_E = em->is_near && em->is_started};
+    bool is_last = false;
+    ml_status st;
+
+    memcpy(em->origin, old->means, n_means * sizeof *em->origin);
+    for (p.statistics_in_M = em->p && !em->is_far;; p.statistics_in_M = false) {
+        bool is_exact;
+
+        ML__TRY(run_pass(&p));
+        *log_likelihood = em->partial[0];
+        if (p.statistics_in_E && old->type == ML__TIED)
+            *log_likelihood -= shared_part(em, old);
+        *log_likelihood /= em->total;
+        update(em, old, p.statistics_in_M);
+        st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->work);
+        if (st != ML_OK && st != ML_E_NUMERIC)
+            return st;
+        is_exact = st == ML_OK && isfinite(*log_likelihood);
+        if (is_exact) {
+            ML__TRY(weigh(em));
+            is_exact = p.statistics_in_M ? em->is_near : stayed(em);
+        }
+        if (is_exact || is_last)
+            break;
+        /* again, exactly: about the new means where these are known */
+        em->is_far = em->is_far || (em->is_started && p.statistics_in_M);
+        p.statistics_in_E = false; /* W is of the next mixture by now */
+        is_last = is_finite(em->next.means, n_means) || !p.statistics_in_M;
+        if (is_finite(em->next.means, n_means))
+            memcpy(em->origin, em->next.means, n_means * sizeof *em->origin);
+    }
+done:
+    return st;
+}
+
+/* Features as one Gaussian: what stands for missing entries before there is a mixture. */
+static void one_gaussian(const ml__em *em, ml__mixture *m)
+{
+    const size_t n = em->points.n, d = em->points.d, step = m->type < ML__DIAG ? d + 1 : 1;
+
+    memset(m->means, 0, m->k * d * sizeof *m->means);
+    memset(m->covariances, 0, ml__covariance_numbers(m) * sizeof *m->covariances);
+    for (size_t c = 0; c < m->k; c++) {
+        m->log_weights[c] = 0;
+        for (size_t j = 0; j < d && em->has_missing; j++) {
+            double W = 0, squares = 0;
+            for (size_t i = 0; i < n; i++) {
+                const double x = em->points.X[i * d + j];
+                W += isnan(x) ? 0 : em->points.w[i];
+                squares += isnan(x) ? 0 : em->points.w[i] * x * x;
+            }
+            m->covariances[ml__covariance_at(m, c) + j * step] = fmax(W > 0 ? squares / W : 0, DBL_MIN);
+        }
+    }
+}
+
+static void swap(ml__mixture *a, ml__mixture *b)
+{
+    const ml__mixture kept = *a;
+
+    *a = *b;
+    *b = kept;
+}
+
+ml_status ml__em_begin(ml__em *em, ml__mixture *m)
+{
+    double nothing;
+    ml_status st;
+
+    em->is_started = em->is_far = em->is_near = false;
+    one_gaussian(em, m);
+    ML__TRY(advance(em, m, &nothing));
+    em->is_started = true;
+    swap(m, &em->next);
+done:
+    return st;
+}
+
+ml_status ml__em_begin_from(ml__em *em, const ml__mixture *m)
+{
+    em->is_started = true;
+    em->is_far = false;
+    ml__mixture_copy(m, &em->next);
+    return weigh(em);
+}
+
+ml_status ml__em_step(ml__em *em, ml__mixture *m, double *log_likelihood)
+{
+    ml_status st;
+
+    ML__TRY(advance(em, m, log_likelihood));
+    ML__CHECK(isfinite(*log_likelihood), ML_E_NUMERIC, "gmm: the log-likelihood is %g; scaled features would help",
+              *log_likelihood);
+    swap(m, &em->next);
+done:
+    return st;
+}
+
+/* ---- workspace ---- */
+
+static ml_status sum_squares(void *argument, size_t slot)
+{
+    const ml__em *em = argument;
+    const size_t d = em->points.d, first = ml__slots_begin(&em->slots, slot),
+                 end = ml__slots_begin(&em->slots, slot + 1);
+    double *sums = em->partial + slot * em->stride;
+
+    memset(sums, 0, d * d * sizeof *sums);
+    ml__kernels_best()->f64.syrk_weighted(d, end - first, em->points.X + first * d, d, em->points.w + first, sums, d);
+    return ML_OK;
+}
+
+/* Σ w x x', where all components share it. */
+static ml_status sum_all_squares(ml__arena *arena, ml__em *em)
+{
+    const size_t d = em->points.d;
+    ml_status st;
+
+    ML__NEW(arena, em->second, d * d);
+    ML__TRY(ml__parallel_for_cost(em->context, em->slots.n, ml__slots_rows(&em->slots) * 0.05 * (double)(d * d),
+                                  sum_squares, em));
+    ml__slots_add(&em->slots, em->partial, em->stride, d * d);
+    for (size_t i = 0; i < d; i++)
+        for (size_t j = 0; j <= i; j++)
+            em->second[i * d + j] = em->second[j * d + i] = em->partial[i * d + j];
+done:
+    return st;
+}
+
+static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
+{
+    const size_t n = em->points.n, d = em->points.d, per_block = em->p ? BLOCK_VALUES / em->p : ML__SLOT_BLOCK;
+    size_t n_sums, n_statistics, n_work, n_partial;
+    ml_status st = ML_OK;
+
+    em->rows = least(ML__SLOT_BLOCK, most(BLOCK_LEAST, per_block));
+    ML__CHECK(ml__size_mul(k, d + 1, &n_sums) && ml__size_add(n_sums, most(n_numbers, d * d), &n_sums) &&
+                  ml__size_mul(k, em->p, &n_statistics) && count_work(em, k, d, &n_work),
+              ML_E_MEMORY, "%zu components of %zu features do not fit in memory", k, d);
+    em->n_sums = 1 + most(n_sums, n_statistics);
+    ML__CHECK(ml__size_add(em->n_sums, n_work, &em->stride), ML_E_MEMORY,
+              "%zu components of %zu features do not fit in memory", k, d);
+    em->slots = ml__slots_make(n, em->stride);
+    if (em->n_sums > WIDE_SUMS)
+        em->slots.n = least(em->slots.n, WIDE_SLOTS);
+    ML__CHECK(ml__size_mul(em->slots.n, em->stride, &n_partial), ML_E_MEMORY,
+              "%zu components of %zu features do not fit in memory", k, d);
+done:
+    return st;
+}
+
+ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points *points, ml__covariance type, size_t k,
+                        double reg_covar, ml__em *out)
+{
+    const size_t d = points->d;
+    size_t n_numbers;
+    ml_status st;
+
+    *out = (ml__em){.context = context, .points = *points, .reg_covar = reg_covar};
+    ML__TRY(ml__mixture_create(arena, type, k, d, &out->next));
+    n_numbers = ml__covariance_numbers(&out->next);
+    out->has_missing = ml__has_missing(points->X, points->n * d);
+    out->p = ml__statistics_size(type, d, out->has_missing);
+    ML__TRY(measure(out, k, n_numbers));
+    ML__NEW(arena, out->partial, out->slots.n * out->stride);
+    ML__NEW(arena, out->orders, has_patterns(out) ? out->slots.n * d : 0);
+    ML__NEW(arena, out->W, out->p * k);
+    ML__NEW(arena, out->origin, k * d);
+    ML__NEW(arena, out->work, most(n_numbers, d));
+    ML__NEW(arena, out->errors, k);
+    for (size_t i = 0; i < points->n; i++)
+        out->total += points->w[i];
+    if (type == ML__TIED)
+        ML__TRY(sum_all_squares(arena, out));
+    if (out->p && points->n <= FEW_VALUES / out->p) {
+        ML__NEW(arena, out->T, points->n * out->p + ML__STATISTICS_MORE);
+        ml__statistics_of_rows(type, points->n, d, points->X, out->has_missing, out->T);
+    }
+done:
+    return st;
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kind gmm: a mixture of Gaussians, fitted by expectation maximisation (em.c).
+ *
+ * Start       of n_init starts (start.c) the one with the largest lower bound stays; or one start from what the model has
+ *             learned before (warm_start), or from another gmm (ml_model_start_from)
+ * Stop        |L - L of the step before| < tol, or max_iter: scikit-learn's rule
+ * Missing     full and diagonal covariances: EM over what was observed, densities of what is observed
+ * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full.
+ * Degenerate  see em.c; posteriors and densities are finite for all finite rows
+ * Cost        memory: the rows, a partial sum of k p numbers for each slot; n x k numbers only for random shares
+ */
+#include <math.h>
+#include <string.h>
+
+#include "learn/gmm/mixture.h"
+#include "learn/learn.h"
+
+enum { PREDICT_ROWS = 32 }; /* at a time: bounds the workspace of a prediction */
+
+/* ---- parameters ---- */
+
+enum { FEATURES_POSTERIORS, FEATURES_LOG_DENSITIES, FEATURES_LABELS };
+
+typedef struct params {
+    ml__gmm_params fit;
+    int64_t features, passthrough;
+} params;
+
+static const ml__param PARAMS[] = {
+    ML__GMM_PARAMS,
+    ML__BOOL(ml__gmm_params, warm_start, "false", "a fit begins with what the model has learned before"),
+    ML__RANDOM_STATE(ml__gmm_params),
+    ML__CHOICE(
+        params, features, "posteriors", "posteriors|log_densities|labels",
+        "what transform gives: posterior probabilities, log-densities of the components, or the component's number"),
+    ML__BOOL(params, passthrough, "false", "transform keeps the old features in front of the new ones"),
+    ML__PARAMS_END,
+};
+
+static const ml__tensor_rule TENSORS[] = {
+    {"weights", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE},
+    {"means", ML_FLOAT64, "kd", ML__FINITE},
+    {"covariances", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},
+    {"precisions_cholesky", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},
+    {"lower_bounds", ML_FLOAT64, "t", ML__FINITE}, /* L of each iteration of the best start */
+    {"converged", ML_INT64, "1", ML__NON_NEGATIVE},
+    {"n_iter", ML_INT64, "1", ML__NON_NEGATIVE},
+    {"covariance_type", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL}, /* absent: full */
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- fit ---- */
+
+/* One start and where EM led it. */
+typedef struct trial {
+    ml__mixture mixture;
+    double *bounds; /* max_iter */
+    size_t n_iter;
+    bool converged;
+} trial;
+
+typedef struct fitting {
+    const ml__gmm_params *p;
+    const ml__mixture *from; /* what EM starts from, or NULL: starts are drawn */
+    ml__gmm_rows rows;
+    ml__em em;
+    ml__gmm_start start;
+    trial now, best;
+    bool is_cut; /* the deadline passed with work left */
+} fitting;
+
+/* What the fit begins with, if anything: it must be of the size and type that is wanted. */
+static ml_status find_start(const ml__fit *f, const ml__gmm_params *p, const ml__mixture **out)
+{
+    const ml_model *from = p->warm_start && f->model->learned ? f->model : f->model->start;
+    static const char *const TYPES[] = {"full", "tied", "diag", "spherical"};
+    const ml__mixture *m;
+    ml_status st = ML_OK;
+
+    *out = NULL;
+    if (!from)
+        return ML_OK;
+    m = ml__gmm_mixture(from);
+    if (from == f->model && (m->d != f->d || m->k != (size_t)p->n_components || (int64_t)m->type != p->covariance_type))
+        return ML_OK; /* another model than before: a cold start */
+    ML__CHECK(m->d == f->d, ML_E_SHAPE, "gmm: the model to start from has %zu features, the data %zu", m->d, f->d);
+    ML__CHECK(m->k == (size_t)p->n_components, ML_E_PARAMETER,
+              "gmm: the model to start from has %zu components, parameter 'n_components' is %zu", m->k,
+              (size_t)p->n_components);
+    ML__CHECK((int64_t)m->type == p->covariance_type, ML_E_PARAMETER,
+              "gmm: the model to start from has %s covariances, parameter 'covariance_type' is %s", TYPES[m->type],
+              TYPES[p->covariance_type]);
+    *out = m;
+done:
+    return st;
+}
+
+static ml_status create_trial(ml__fit *f, const ml__gmm_params *p, trial *t)
+{
+    ml_status st;
+
+    ML__TRY(
+        ml__mixture_create(f->scratch, (ml__covariance)p->covariance_type, (size_t)p->n_components, f->d, &t->mixture));
+    ML__NEW(f->scratch, t->bounds, (size_t)p->max_iter);
+done:
+    return st;
+}
+
+static ml_status prepare_fit(ml__fit *f, fitting *g)
+{
+    const ml__gmm_params *p = g->p;
+    const size_t k = (size_t)p->n_components;
+    size_t n;
+    ml_status st;
+
+    ML__TRY(find_start(f, p, &g->from));
+    ML__TRY(ml__gmm_gather(f, (ml__covariance)p->covariance_type, &g->rows));
+    n = g->rows.points.n;
+    ML__CHECK(k <= n || g->from, ML_E_DATA, "gmm: n_components is %zu, the data has %zu rows%s", k, n,
+              n < f->n ? " with positive weight" : "");
+    ML__TRY(ml__em_create(f->scratch, f->context, &g->rows.points, (ml__covariance)p->covariance_type, k, p->reg_covar,
+                          &g->em));
+    ML__TRY(create_trial(f, p, &g->now));
+    ML__TRY(create_trial(f, p, &g->best));
+    if (!g->from)
+        ML__TRY(ml__gmm_start_create(f->scratch, p->init_params, &g->rows.points, k, &g->start));
+done:
+    return st;
+}
+
+/* Start number t in g->now. */
+static ml_status begin(ml__fit *f, fitting *g, uint64_t t)
+{
+    ml__mixture *m = &g->now.mixture;
+    ml_status st;
+
+    if (!g->from) {
+        ML__TRY(ml__gmm_start_draw(&g->start, &g->em, &g->rows.complete, f->seed, t));
+        return ml__em_begin(&g->em, m);
+    }
+    ml__mixture_copy(g->from, m);
+    for (size_t v = 0; v < m->k * m->d; v++)
+        m->means[v] -= g->rows.shift[v % m->d];
+    st = ml__em_begin_from(&g->em, m);
+done:
+    return st;
+}
+
+static ml_status iterate(ml__fit *f, fitting *g, uint64_t t, uint64_t n_init)
+{
+    const uint64_t max_iter = (uint64_t)g->p->max_iter;
+    trial *now = &g->now;
+    double L, before = -INFINITY;
+    ml_status st = ML_OK;
+
+    now->converged = false;
+    for (now->n_iter = 0; now->n_iter < max_iter && !now->converged && !g->is_cut;) {
+        ML__TRY(ml__em_step(&g->em, &now->mixture, &L));
+        now->bounds[now->n_iter++] = L;
+        now->converged = fabs(L - before) < g->p->tol;
+        before = L;
+        ML__TRY(ml__fit_step(f, t * max_iter + now->n_iter, n_init * max_iter, "log_likelihood", L));
+        g->is_cut = ml__fit_late(f) && (t + 1 < n_init || (now->n_iter < max_iter && !now->converged));
+    }
+done:
+    return st;
+}
+
+static bool is_better(const trial *a, const trial *b)
+{
+    return !b->n_iter || a->bounds[a->n_iter - 1] > b->bounds[b->n_iter - 1];
+}
+
+static ml_status publish(ml__fit *f, const fitting *g)
+{
+    double *bounds;
+    int64_t *converged, *n_iter, *type;
+    ml_status st;
+
+    ML__TRY(ml__mixture_publish(f->learned, "", &g->best.mixture, g->rows.shift));
+    ML__PUBLISH(f, bounds, "lower_bounds", ML_FLOAT64, g->best.n_iter);
+    ML__PUBLISH(f, converged, "converged", ML_INT64, 1);
+    ML__PUBLISH(f, n_iter, "n_iter", ML_INT64, 1);
+    if (g->best.mixture.type != ML__FULL) {
+        ML__PUBLISH(f, type, "covariance_type", ML_INT64, 1);
+        *type = (int64_t)g->best.mixture.type;
+    }
+    memcpy(bounds, g->best.bounds, g->best.n_iter * sizeof *bounds);
+    *converged = g->best.converged;
+    *n_iter = (int64_t)g->best.n_iter;
+done:
+    return st;
+}
+
+static void say_why_it_stopped(ml__fit *f, const fitting *g)
+{
+    f->learned->stop_reason = g->is_cut ? ML_STOP_DEADLINE : g->best.converged ? ML_STOP_CONVERGED : ML_STOP_MAX_ITER;
+    if (f->learned->stop_reason == ML_STOP_MAX_ITER)
+        ml__log(f->context, ML_LOG_WARNING,
+                "gmm: no convergence in %zu iterations (max_iter); a larger max_iter or tol would help",
+                g->best.n_iter);
+}
+
+static ml_status fit(ml__fit *f)
+{
+    fitting g = {.p = f->params};
+    uint64_t n_init;
+    ml_status st;
+
+    ML__TRY(prepare_fit(f, &g));
+    n_init = g.from ? 1 : (uint64_t)g.p->n_init;
+    for (uint64_t t = 0; t < n_init && !g.is_cut; t++) {
+        ML__TRY(begin(f, &g, t));
+        ML__TRY(iterate(f, &g, t, n_init));
+        if (is_better(&g.now, &g.best)) {
+            const trial worse = g.best;
+            g.best = g.now;
+            g.now = worse;
+        }
+    }
+    say_why_it_stopped(f, &g);
+    ML__TRY(publish(f, &g));
+done:
+    return st;
+}
+
+static ml_status starts_from(const ml_model *model, const ml_model *from)
+{
+    if (from->kind->starts_from != starts_from)
+        return ml__fail(ML_E_UNSUPPORTED, "%s starts from a gmm only, not from a %s", model->kind->name,
+                        from->kind->name);
+    return ML_OK;
+}
+
+/* ---- what predictors read ---- */
+
+typedef struct state {
+    ml__mixture mixture;
+    int64_t features;
+    bool passthrough;
+} state;
+
+const ml__mixture *ml__gmm_mixture(const ml_model *model)
+{
+    return &((const state *)model->learned->state)->mixture;
+}
+
+static ml_status prepare(const ml_model *model, ml__learned *learned)
+{
+    const params *p = model->params;
+    const int64_t *converged = ml__tensor_data(learned, "converged"), *n_iter = ml__tensor_data(learned, "n_iter");
+    const uint64_t n_bounds = ml__learned_find(learned, "lower_bounds")->shape[0];
+    state *s;
+    ml_status st;
+
+    ML__NEW(&learned->arena, s, 1);
+    ML__TRY(ml__mixture_read(learned, "", &learned->arena, &s->mixture));
+    ML__CHECK(*converged <= 1, ML_E_FORMAT, "tensor 'converged' is %lld, expected 0 or 1", (long long)*converged);
+    ML__CHECK((uint64_t)*n_iter == n_bounds, ML_E_FORMAT, "tensor 'n_iter' is %lld, there are %llu lower bounds",
+              (long long)*n_iter, (unsigned long long)n_bounds);
+    s->features = p->features;
+    s->passthrough = p->passthrough != 0;
+    learned->state = s;
+done:
+    return st;
+}
+
+/* What it takes: of a fitted model, by what was learned. Its new features are never missing. */
+static uint32_t accepts_of(const ml_model *model)
+{
+    const params *p = model->params;
+    const state *s = model->learned ? model->learned->state : NULL;
+    const int64_t type = s ? (int64_t)s->mixture.type : p->fit.covariance_type;
+    const bool passes = s ? s->passthrough : p->passthrough != 0;
+
+    return model->kind->accepts | (type == ML__FULL || type == ML__DIAG ? ML__MISSING : 0) |
+           (passes ? 0 : ML__FILLS_MISSING);
+}
+
+/* ---- predict ---- */
+
+static size_t n_features_made(const state *s)
+{
+    return (s->features == FEATURES_LABELS ? 1 : s->mixture.k) + (s->passthrough ? s->mixture.d : 0);
+}
+
+static size_t width(const ml_model *model, int32_t what)
+{
+    const state *s = model->learned->state;
+
+    switch (what) {
+    case ML_PREDICT_PROBA:
+        return s->mixture.k;
+    case ML_TRANSFORM:
+        return n_features_made(s);
+    default:
+        return 1;
+    }
+}
+
+static size_t scratch_size(const ml_model *model, size_t n)
+{
+    const state *s = model->learned->state;
+    const size_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
+
+    return ml__scratch_bytes(2 * rows * s->mixture.d, sizeof(double)) +
+           ml__scratch_bytes(ml__pattern_work(s->mixture.type, s->mixture.d), sizeof(double)) +
+           ml__scratch_bytes(rows * s->mixture.k, sizeof(double));
+}
+
+/* Log-densities become posteriors. */
+static void posteriors(const ml__mixture *m, size_t n, double *L)
+{
+    ml__add_log_weights(m, n, L);
+    ml__kernels_rowwise()->f64.softmax(n, m->k, L, m->k, NULL);
+}
+
+/* What a call makes of the log-densities L [n x k] of rows x. */
+typedef void (*finish)(const state *s, const double *x, size_t n, double *L, double *out);
+
+static ml_status predict(const ml_model *model, const ml__block *x, size_t n_out, double *out, ml__scratch scratch,
+                         finish finish_rows)
+{
+    const state *s = model->learned->state;
+    const size_t rows = x->n < PREDICT_ROWS ? x->n : PREDICT_ROWS;
+    double *work = ml__scratch_take(&scratch, 2 * rows * x->d, sizeof *work);
+    double *seen = ml__scratch_take(&scratch, ml__pattern_work(s->mixture.type, x->d), sizeof *seen);
+    double *L = ml__scratch_take(&scratch, rows * s->mixture.k, sizeof *L);
+
+    if (!work || !seen || !L)
+        return ML_E_MEMORY;
+    for (size_t i = 0; i < x->n; i += rows) {
+        const size_t n = x->n - i < rows ? x->n - i : rows;
+        ml__log_densities_of_rows(&s->mixture, &ml__kernels_rowwise()->f64, x->f64 + i * x->d, n, work, seen, L);
+        finish_rows(s, x->f64 + i * x->d, n, L, out + i * n_out);
+    }
+    return ML_OK;
+}
+
+static void finish_proba(const state *s, const double *x, size_t n, double *L, double *out)
+{
+    (void)x;
+    posteriors(&s->mixture, n, L);
+    memcpy(out, L, n * s->mixture.k * sizeof *out);
+}
+
+static void finish_score(const state *s, const double *x, size_t n, double *L, double *out)
+{
+    (void)x;
+    ml__add_log_weights(&s->mixture, n, L);
+    ml__kernels_rowwise()->f64.logsumexp(n, s->mixture.k, L, s->mixture.k, out);
+}
+
+static void finish_transform(const state *s, const double *x, size_t n, double *L, double *out)
+{
+    const size_t k = s->mixture.k, d = s->mixture.d;
+
+    if (s->features != FEATURES_LOG_DENSITIES)
+        posteriors(&s->mixture, n, L);
+    for (size_t i = 0; i < n; i++) {
+        if (s->passthrough) {
+            memcpy(out, x + i * d, d * sizeof *out);
+            out += d;
+        }
+        if (s->features == FEATURES_LABELS) {
+            *out++ = (double)ml__arg_max(L + i * k, k);
+        } else {
+            memcpy(out, L + i * k, k * sizeof *out);
+            out += k;
+        }
+    }
+}
+
+static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return predict(model, x, width(model, ML_PREDICT_PROBA), out, scratch, finish_proba);
+}
+
+static ml_status score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return predict(model, x, 1, out, scratch, finish_score);
+}
+
+static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+{
+    return predict(model, x, width(model, ML_TRANSFORM), out, scratch, finish_transform);
+}
+
+/* ---- names of the new features ---- */
+
+enum { NAME_BYTES = 64 };
+
+/* Does one of the old features have this name? */
+static bool is_taken(const ml__schema *old, const char *name)
+{
+    for (size_t j = 0; j < old->n_features; j++)
+        if (!strcmp(old->features[j].name, name))
+            return true;
+    return false;
+}
+
+/* "gmm_p3"; with another mixture's "gmm_p3" passing through, "gmm2_p3". */
+static char *new_name(const state *s, const ml__schema *old, ml__arena *arena, size_t c)
+{
+    static const char *const STEMS[] = {"p", "log_density", "label"};
+    const char *stem = STEMS[s->features];
+    char name[NAME_BYTES];
+
+    for (size_t copy = 1;; copy++) {
+        size_t n = copy == 1 ? ml__format(name, sizeof name, "gmm_%s", stem)
+                             : ml__format(name, sizeof name, "gmm%zu_%s", copy, stem);
+        if (s->features != FEATURES_LABELS)
+            ml__format(name + n, sizeof name - n, "%zu", c);
+        if (!s->passthrough || !is_taken(old, name))
+            return ml__arena_text(arena, name);
+    }
+}
+
+static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
+{
+    const state *s = model->learned->state;
+    const ml__schema *old = &model->learned->schema;
+    const size_t n_old = s->passthrough ? old->n_features : 0;
+    ml_status st = ML_OK;
+
+    features->n_features = n_features_made(s);
+    ML__NEW(arena, features->features, features->n_features);
+    for (size_t j = 0; j < features->n_features; j++) {
+        char *name = j < n_old ? ml__arena_text(arena, old->features[j].name) : new_name(s, old, arena, j - n_old);
+        if (!name)
+            return ML_E_MEMORY;
+        features->features[j].name = name;
+    }
+done:
+    return st;
+}
+
+/* ---- the kind ---- */
+
+const ml__kind ml__gmm = {
+    .name = "gmm",
+    .doc = "Gaussian mixture model, fitted by expectation maximisation",
+    .tasks = ML__UNSUPERVISED,
+    .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
+    .real = ML_FLOAT64,
+    .params = PARAMS,
+    .params_size = sizeof(params),
+    .tensors = TENSORS,
+    .fit = fit,
+    .starts_from = starts_from,
+    .prepare = prepare,
+    .proba = proba,
+    .transform = transform,
+    .score_samples = score_samples,
+    .scratch = scratch_size,
+    .width = width,
+    .name_features = name_features,
+    .accepts_of = accepts_of,
+};

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mixtures of Gaussians inside the library.
+ *
+ *     mixture.c      the mixture: sizes, factors, densities of rows
+ *     statistics.c   sufficient statistics of rows: log-densities and moments as two matrix products
+ *     em.c           a step of EM, block by block
+ *     missing.c      rows with missing entries
+ *     start.c        what EM starts from
+ *     gmm.c          the kind gmm: parameters, fit, predictions
+ *     classifier.c   the kind gmm_classifier: a mixture for each class
+ *     criteria.c     BIC, AIC, samples (include/invar/mixture.h)
+ *     select.c       the best number of components and covariance type
+ */
+#ifndef ML__LEARN_GMM_MIXTURE_H
+#define ML__LEARN_GMM_MIXTURE_H
+
+#include "base/memory.h"
+#include "kernel/kernel.h"
+#include "learn/kmeans.h"
+#include "learn/slots.h"
+#include "model/model.h"
+
+typedef enum ml__covariance { ML__FULL, ML__TIED, ML__DIAG, ML__SPHERICAL } ml__covariance;
+
+/* One covariance each, or of all where they are tied. Sigma and U as the type says: [d x d], [d] or one number. */
+typedef struct ml__mixture {
+    ml__covariance type;
+    size_t k, d;
+    double *weights;     /* pi [k] */
+    double *means;       /* mu [k x d] */
+    double *covariances; /* Sigma */
+    double *factors;     /* U, upper triangular: Sigma^-1 = U U'; of diagonals 1 / sigma */
+    double *log_weights; /* ln pi [k] */
+    double *log_norms;   /* ln det U - d/2 ln 2 pi [k] */
+} ml__mixture;
+
+/* Numbers of one covariance. */
+static inline size_t ml__covariance_size(ml__covariance type, size_t d)
+{
+    return type == ML__SPHERICAL ? 1 : type == ML__DIAG ? d : d * d;
+}
+
+/* Covariances of k components. */
+static inline size_t ml__covariance_count(ml__covariance type, size_t k)
+{
+    return type == ML__TIED ? 1 : k;
+}
+
+/* Where the covariance of component c begins, of as many numbers as ml__covariance_size(). */
+static inline size_t ml__covariance_at(const ml__mixture *m, size_t c)
+{
+    return m->type == ML__TIED ? 0 : c * ml__covariance_size(m->type, m->d);
+}
+
+static inline size_t ml__covariance_numbers(const ml__mixture *m)
+{
+    return ml__covariance_count(m->type, m->k) * ml__covariance_size(m->type, m->d);
+}
+
+/* Free parameters, for AIC and BIC. */
+double ml__mixture_n_parameters(const ml__mixture *m);
+
+ml_status ml__mixture_create(ml__arena *arena, ml__covariance type, size_t k, size_t d, ml__mixture *out);
+void ml__mixture_copy(const ml__mixture *from, ml__mixture *to);
+/* log_weights and log_norms from weights and factors. */
+void ml__mixture_prepare(ml__mixture *m);
+/* Factors from covariances. ML_E_NUMERIC names the first component whose covariance is not positive definite. */
+ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar,
+                             double *work /* numbers of Sigma */);
+/* out[i k + c] = ln N(x_i | mu_c, Sigma_c) for n rows of X; work: 2 n d. Each row by itself if the kernels are rowwise. */
+void ml__log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n, double *work,
+                       double *out);
+
+/* The tensors of a mixture, as a fit publishes and a file brings them; `suffix` is "" or ".3". */
+ml_status ml__mixture_publish(ml__learned *learned, const char *suffix, const ml__mixture *m, const double *shift);
+/* Reads and checks them; log_weights and log_norms come from `arena`, the others stay in the tensors. */
+ml_status ml__mixture_read(const ml__learned *learned, const char *suffix, ml__arena *arena, ml__mixture *out);
+/* The mixture that a fitted gmm has learned. */
+const ml__mixture *ml__gmm_mixture(const ml_model *model);
+
+/* ---- sufficient statistics (statistics.c) ---- */
+
+/* Values of T(x). 0: too many to be of use. */
+size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing);
+/* T(x) of n rows: [n x size], and up to ML__STATISTICS_MORE numbers of no use behind them */
+enum { ML__STATISTICS_MORE = 4 };
+void ml__statistics_of_rows(ml__covariance type, size_t n, size_t d, const double *X, bool has_missing, double *T);
+/* W[size x k] of component c: ln pi_c + ln N(x | c) = T(x)' W_c, but for x'Px that all share where they are tied.
+ * work: d x d. Returns what |T|'|W| of a row near the component comes to: times eps the error that is to be expected. */
+double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work);
+
+/* ---- rows with missing entries (missing.c) ---- */
+
+/* What a set of observed features makes of one component. */
+typedef struct ml__pattern {
+    size_t d, n_seen;
+    size_t *order;      /* features: the observed ones, then the others [d] */
+    double *L;          /* Cholesky factor of Sigma_oo [d x d] */
+    double *B;          /* Sigma_mo Sigma_oo^-1 [d x d] */
+    double *C;          /* Sigma_mm - B Sigma_om [d x d] */
+    double log_norm;    /* of the density of the observed features */
+    bool is_degenerate; /* Sigma_oo has no factor: the least density there is */
+} ml__pattern;
+
+size_t ml__pattern_doubles(size_t d); /* for L, B and C */
+void ml__pattern_of_row(const double *x, size_t d, ml__pattern *pattern);
+/* L and log_norm; with `regress` B and C too. */
+void ml__pattern_factor(const ml__mixture *m, size_t c, bool regress, ml__pattern *pattern);
+/* |L^-1 (x - mu)_o|²; y: d numbers of workspace. */
+double ml__pattern_distance(const ml__pattern *pattern, const double *x, const double *mu, double *y);
+bool ml__has_missing(const double *x, size_t d);
+/* ln N(x_o | c) of all components for a row with missing entries; work: ml__pattern_work() doubles, none but for full
+ * covariances. */
+size_t ml__pattern_work(ml__covariance type, size_t d);
+void ml__log_densities_seen(const ml__mixture *m, const double *x, double *work, double *out);
+
+/* ml__log_densities() of rows that may have missing entries; work: 2 n d, seen: ml__pattern_work(). (mixture.c) */
+void ml__log_densities_of_rows(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n,
+                               double *work, double *seen, double *out);
+/* Log-densities [n x k] become those of components and rows together. */
+void ml__add_log_weights(const ml__mixture *m, size_t n, double *L);
+
+/* ---- EM (em.c) ---- */
+
+/* One fit by EM: the rows, and workspace for its steps. */
+typedef struct ml__em {
+    ml_context *context;
+    ml__points points; /* rows near 0, weights of mean 1 */
+    bool has_missing;  /* some entries are NaN */
+    double reg_covar;
+    double total;       /* Σ w */
+    bool is_started;    /* there is a mixture; else shares are given */
+    bool is_near;       /* T(x) is exact enough for the mixture of the last step */
+    bool is_far;        /* moments of T(x) were not exact enough in this run */
+    const double *R;    /* what a run starts from: shares [n x k], or NULL: */
+    const uint32_t *of; /* the component of each row [n], UINT32_MAX: none */
+    ml__mixture next;
+    size_t p;       /* values of T(x), 0: not used */
+    double *T;      /* [n x p] where there are few, or NULL */
+    double *W;      /* [p x k] */
+    double *second; /* Σ w x x' [d x d], tied */
+    double *origin; /* [k x d] what moments are about */
+    double *work;   /* as many numbers as all Sigma have, at least d */
+    double *errors; /* [k] */
+    ml__slots slots;
+    size_t rows;     /* of a block */
+    double *partial; /* [n_slots x stride]: n_sums partial sums, then workspace */
+    size_t stride, n_sums;
+    size_t *orders; /* [n_slots x d], of patterns */
+} ml__em;
+
+/* Of a mixture of this type, with k components. */
+ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points *points, ml__covariance type, size_t k,
+                        double reg_covar, ml__em *out);
+/* The first mixture, from em->R or em->of. Missing entries count as those of a row at the mean of all, with the variance of
+ * the feature. */
+ml_status ml__em_begin(ml__em *em, ml__mixture *m);
+/* Any mixture as the first one. */
+ml_status ml__em_begin_from(ml__em *em, const ml__mixture *m);
+/* E- and M-step: the next mixture, and the mean log-likelihood of the rows under the one before. */
+ml_status ml__em_step(ml__em *em, ml__mixture *m, double *log_likelihood);
+
+/* ---- fits ---- */
+
+/* Parameters that gmm and gmm_classifier share; at the beginning of those of both. */
+typedef struct ml__gmm_params {
+    int64_t n_components, covariance_type;
+    double tol, reg_covar;
+    int64_t max_iter, n_init, init_params, warm_start, random_state;
+} ml__gmm_params;
+
+enum { ML__GMM_KMEANS, ML__GMM_KMEANS_PLUS_PLUS, ML__GMM_RANDOM, ML__GMM_RANDOM_FROM_DATA };
+enum { ML__GMM_MAX_ITER = 1000000 };
+
+#define ML__GMM_PARAMS                                                                                               \
+    ML__INT(ml__gmm_params, n_components, "1", ML__RANGE(1, 65536), "number of Gaussians"),                          \
+        ML__CHOICE(ml__gmm_params, covariance_type, "full", "full|tied|diag|spherical",                              \
+                   "each component its own matrix, one matrix for all, variances of features, or one variance"),     \
+        ML__REAL(ml__gmm_params, tol, "0.001", ML__RANGE_OPEN_HIGH(0, INFINITY),                                     \
+                 "stop when the mean log-likelihood changes by less than this"),                                     \
+        ML__REAL(ml__gmm_params, reg_covar, "1e-6", ML__RANGE_OPEN_HIGH(0, INFINITY),                                \
+                 "added to the diagonal of every covariance"),                                                       \
+        ML__INT(ml__gmm_params, max_iter, "100", ML__RANGE(1, ML__GMM_MAX_ITER), "most EM iterations of one start"), \
+        ML__INT(ml__gmm_params, n_init, "1", ML__RANGE(1, 100000), "number of starts, of which the best is kept"),   \
+        ML__CHOICE(ml__gmm_params, init_params, "kmeans", "kmeans|k-means++|random|random_from_data",                \
+                   "how responsibilities start: k-means clusters, rows drawn by k-means++, random numbers, or "      \
+                   "random rows")
+
+/* Rows ready for EM. */
+typedef struct ml__gmm_rows {
+    ml__points points;   /* with positive weight, less the mean of all, weights of mean 1; NaN: missing */
+    ml__points complete; /* the same with 0 for NaN */
+    double *shift;       /* what was taken off [d] */
+} ml__gmm_rows;
+
+ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out);
+
+/* What starts draw with. */
+typedef struct ml__gmm_start {
+    int64_t init_params;
+    size_t *rows;     /* k */
+    double *centres;  /* k x d */
+    uint32_t *labels; /* n */
+    double *mass;     /* n */
+    double *R;        /* n x k, random ones only */
+} ml__gmm_start;
+
+ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__points *points, size_t k,
+                               ml__gmm_start *out);
+/* Start number t: what em->R or em->of is. */
+ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t);
+
+#endif

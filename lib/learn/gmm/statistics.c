@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A Gaussian as an exponential family: its log-density is linear in statistics T(x) of the row, and the moments of a
+ * component are sums of T(x). One matrix product gives the log-densities of a block of rows under all components, another
+ * the sums of all.
+ *
+ *     full       T = [1, x, x_i x_j for j <= i]     W = [c, P mu, -P_ij for j < i, -P_ii / 2]
+ *     tied       T = [1, x]                         W = [c, P mu]; x'P x / 2 is the same for all components
+ *     diagonal   T = [1, x, x²]                     W = [c, mu / sigma², -1 / (2 sigma²)]
+ *     spherical  T = [1, x, |x|²]                   W = [c, mu / sigma², -1 / (2 sigma²)]
+ *     c = ln pi + ln det U - d/2 ln 2 pi - mu'P mu / 2,   P = Sigma^-1 = U U'
+ *
+ * Diagonal with missing entries, o_j = 1 where x_j is observed, else 0:
+ *                T = [1, o, o x, o x²]              W = [ln pi, ln N(0 | mu_j, sigma_j) for each j, …]
+ *
+ * Terms cancel: where a component lies s standard deviations away from 0, s² eps is lost, more where features are strongly
+ * correlated. ml__statistics_weights() tells how much that may be.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "learn/gmm/mixture.h"
+
+enum {
+    MOST_FEATURES = 32, /* of full covariances: 561 statistics. With more it pays to leave rows without share out */
+    FOUR = 4
+};
+
+size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing)
+{
+    switch (type) {
+    case ML__FULL:
+        return has_missing || d > MOST_FEATURES ? 0 : 1 + d + d * (d + 1) / 2;
+    case ML__TIED:
+        return 1 + d;
+    case ML__DIAG:
+        return 1 + (has_missing ? 3 : 2) * d;
+    default:
+        return 2 + d;
+    }
+}
+
+/* t = a x, all products before the first store: two at a time for the compiler. */
+static inline void four_products(double a, const double *x, double *t)
+{
+    const double p0 = a * x[0], p1 = a * x[1], p2 = a * x[2], p3 = a * x[3];
+
+    t[0] = p0;
+    t[1] = p1;
+    t[2] = p2;
+    t[3] = p3;
+}
+
+/* x_i x_j for j <= i, four of i and four of j at a time: up to three numbers of a row are too many, which the first ones of
+ * the next row replace; these are written last. x is padded to whole fours. */
+static void products_of_row(size_t d, const double *restrict x, double *restrict T)
+{
+    size_t i = 0;
+
+    for (; i + FOUR <= d; i += FOUR) {
+        double *second = T + i + 1, *third = second + i + 2, *fourth = third + i + 3;
+        for (size_t left = i + FOUR; left; left -= FOUR) {
+            const size_t j = left - FOUR;
+            four_products(x[i], x + j, T + j);
+            four_products(x[i + 1], x + j, second + j);
+            four_products(x[i + 2], x + j, third + j);
+            four_products(x[i + 3], x + j, fourth + j);
+        }
+        T = fourth + i + FOUR;
+    }
+    for (; i < d; T += ++i)
+        for (size_t j = 0; j <= i; j += FOUR)
+            four_products(x[i], x + j, T + j);
+}
+
+static void seen_of_row(size_t d, const double *restrict x, double *restrict T)
+{
+    for (size_t j = 0; j < d; j++) {
+        const bool is_seen = !isnan(x[j]);
+        const double value = is_seen ? x[j] : 0;
+        T[j] = is_seen;
+        T[d + j] = value;
+        T[2 * d + j] = value * value;
+    }
+}
+
+static void squares_of_row(size_t d, const double *restrict x, double *restrict T)
+{
+    for (size_t j = 0; j < d; j++)
+        T[j] = x[j] * x[j];
+}
+
+void ml__statistics_of_rows(ml__covariance type, size_t n, size_t d, const double *X, bool has_missing, double *T)
+{
+    const size_t p = ml__statistics_size(type, d, has_missing);
+    double padded[MOST_FEATURES + FOUR] = {0};
+
+    for (size_t i = 0; i < n; i++, X += d, T += p) {
+        T[0] = 1;
+        if (has_missing) {
+            seen_of_row(d, X, T + 1);
+            continue;
+        }
+        memcpy(T + 1, X, d * sizeof *T);
+        if (type == ML__FULL) {
+            memcpy(padded, X, d * sizeof *padded);
+            products_of_row(d, padded, T + 1 + d);
+        } else if (type == ML__DIAG) {
+            squares_of_row(d, X, T + 1 + d);
+        } else if (type == ML__SPHERICAL) {
+            double sum = 0;
+            for (size_t j = 0; j < d; j++)
+                sum += X[j] * X[j];
+            T[1 + d] = sum;
+        }
+    }
+}
+
+/* Distance from 0 within which a row of the component lies, in feature j. */
+static double reach(const ml__mixture *m, size_t c, size_t j)
+{
+    const double *Sigma = m->covariances + ml__covariance_at(m, c);
+    const double variance = m->type == ML__SPHERICAL ? *Sigma : m->type == ML__DIAG ? Sigma[j] : Sigma[j * (m->d + 1)];
+
+    return fabs(m->means[c * m->d + j]) + sqrt(variance);
+}
+
+/* W of full and tied ones; W is k apart. P: d x d, of the component. */
+static double weights_of_matrix(const ml__mixture *m, size_t c, const double *P, double *W)
+{
+    const size_t d = m->d, k = m->k;
+    const double *mu = m->means + c * d;
+    double *linear = W + k, *square = W + k + d * k, q = 0, error = 0;
+
+    for (size_t i = 0; i < d; i++) {
+        const double *row = P + i * d;
+        const double reach_i = reach(m, c, i);
+        double sum = 0, size = 0;
+
+        for (size_t j = 0; j < d; j++)
+            sum += row[j] * mu[j];
+        for (size_t j = 0; j <= i; j++)
+            size += (j < i ? 2 : 1) * fabs(row[j]) * reach(m, c, j);
+        linear[i * k] = sum;
+        q += sum * mu[i];
+        error += size * reach_i;
+        for (size_t j = 0; j <= i && m->type == ML__FULL; j++, square += k)
+            *square = j < i ? -row[j] : -0.5 * row[j];
+    }
+    W[0] = m->log_weights[c] + m->log_norms[c] - 0.5 * q;
+    return error;
+}
+
+static double weights_of_diagonal(const ml__mixture *m, size_t c, bool has_missing, double *W)
+{
+    static const double HALF_LN_2PI = 0.9189385332046727418;
+    const size_t d = m->d, k = m->k, step = m->type == ML__DIAG;
+    const double *mu = m->means + c * d, *U = m->factors + ml__covariance_at(m, c);
+    double *seen = W + k, *linear = has_missing ? seen + d * k : seen, *square = linear + d * k, q = 0, error = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        const double u = U[j * step], p = u * u, from_0 = reach(m, c, j);
+        linear[j * k] = p * mu[j];
+        square[j * step * k] = -0.5 * p;
+        if (has_missing)
+            seen[j * k] = log(u) - HALF_LN_2PI - 0.5 * p * mu[j] * mu[j];
+        q += p * mu[j] * mu[j];
+        error += p * from_0 * from_0;
+    }
+    W[0] = m->log_weights[c] + (has_missing ? 0 : m->log_norms[c] - 0.5 * q);
+    return error;
+}
+
+double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work)
+{
+    const size_t d = m->d;
+    const double *U = m->factors + ml__covariance_at(m, c);
+
+    if (m->type == ML__DIAG || m->type == ML__SPHERICAL)
+        return weights_of_diagonal(m, c, has_missing, W);
+    ml__kernels_best()->f64.gemm_nt(d, d, d, U, d, U, d, 0, work, d);
+    return weights_of_matrix(m, c, work, W);
+}
