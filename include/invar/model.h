@@ -317,7 +317,9 @@ ML_API ml_status ml_model_staged_predict(const ml_model *model, const ml_dataset
 ML_API size_t ml_model_scratch_size(const ml_model *model);
 
 /**
- * Any of the above for one row in the caller's memory: no allocation, no lock.
+ * Any of the above for one row in the caller's memory: no allocation, no lock. The result is that of a batch, to the last
+ * bit; only that of a network (mlp) may differ from it in the last bits of single precision, always in the same way. Of a
+ * network in a pipeline or ensemble it does not.
  *
  * @param what     ML_PREDICT …
  * @param x        n_features values; NaN = missing; categories as their codes

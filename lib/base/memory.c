@@ -22,14 +22,6 @@ typedef struct {
 
 enum { OVERHEAD = sizeof(block_header) + ML__ALIGNMENT - 1 };
 
-bool ml__size_mul(size_t a, size_t b, size_t *out)
-{
-    if (b && a > SIZE_MAX / b)
-        return false;
-    *out = a * b;
-    return true;
-}
-
 bool ml__size_add(size_t a, size_t b, size_t *out)
 {
     if (a > SIZE_MAX - b)

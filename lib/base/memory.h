@@ -5,13 +5,23 @@
 
 #include <invar/context.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
 enum { ML__ALIGNMENT = 64 };
 
 /* false on overflow, *out untouched */
-bool ml__size_mul(size_t a, size_t b, size_t *out);
+static inline bool ml__size_mul(size_t a, size_t b, size_t *out)
+{
+    const size_t half = SIZE_MAX >> (sizeof half * 4); /* of the bits: no division is needed for factors within it */
+
+    if ((a | b) > half && b && a > SIZE_MAX / b)
+        return false;
+    *out = a * b;
+    return true;
+}
 bool ml__size_add(size_t a, size_t b, size_t *out);
 
 /* Below the counting, for the context's own memory: aligned blocks straight from an allocator (allocate NULL: malloc).

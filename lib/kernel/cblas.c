@@ -58,6 +58,7 @@ static bool for_blas(size_t m, size_t n, size_t k, size_t lda, size_t width_a, s
 #include "kernel/cblas_tmpl.h"
 #define DEFINE(name) static void NAME(name)
 #define MATRIX(name) NAME(name)
+#define OWN(name) NAME(name)
 #define MATHS(name) PORTABLE(name)
 #define SQRT sqrtf
 #include "kernel/fused_tmpl.h"

@@ -7,6 +7,7 @@
  *     DEFINE(f)    how the definition of operation f begins: linkage, type and name
  *     MATRIX(f)    the table's product f
  *     MATHS(f)     the table's vector function f
+ *     OWN(f)       the name of operation f as defined here
  *     SQRT         of R
  * after <math.h> and <string.h>.
  *
@@ -44,6 +45,13 @@ DEFINE(layer)
     MATRIX(gemm_nn)(m, n, k, A, lda, B, ldb, b ? 1 : 0, C, ldc);
     for (size_t i = 0; i < rows && width > 0; i++)
         NAME(apply)(f, width, C + i * ldc);
+}
+
+/* Column by column there are as many chains as columns already: those of the product. */
+DEFINE(layer_row)
+(size_t n, size_t k, const R *a, const R *B, size_t ldb, const R *b, ml__activation f, R *c)
+{
+    OWN(layer)(1, n, k, a, k, B, ldb, b, f, c, n);
 }
 
 /* c[i] *= f'(z[i]) by way of h[i] = f(z[i]) */

@@ -201,6 +201,51 @@
         ML__VECTORS_##V(ML__STORE, 0, V);                                                                             \
     }
 
+/* One term of chain i, times x. */
+#define ML__CHAIN_TERM(i, V, LOAD_VECTOR, ELEMENT)                                       \
+    {                                                                                    \
+        const VECTOR x = ELEMENT;                                                        \
+        ML__VECTORS_##V(LOAD_VECTOR, 0, V) ML__VECTORS_##V(ML__ADD_TERM, i, V) b += ldb; \
+    }
+#define ML__CHAIN_WHOLE(i, V) ML__CHAIN_TERM(i, V, ML__LOAD_B, CHAIN_ELEMENT(i))
+#define ML__CHAIN_PART(i, V) ML__CHAIN_TERM(i, V, ML__LOAD_B_PART, CHAIN_ELEMENT(i))
+#define ML__JOIN_1(i, v, V)
+#define ML__JOIN_2(i, v, V) c0_##v += c1_##v;
+#define ML__JOIN_4(i, v, V) c0_##v = (c0_##v + c1_##v) + (c2_##v + c3_##v);
+#define ML__JOIN_8(i, v, V) c0_##v = ((c0_##v + c1_##v) + (c2_##v + c3_##v)) + ((c4_##v + c5_##v) + (c6_##v + c7_##v));
+#define ML__STORE_WHOLE(i, v, V) STORE(c + v * LANES, c##i##_##v);
+
+/* The same row in M chains, of which term q belongs to q mod M; those that are left over to the first. Whole vectors are
+ * stored. */
+#define ML__CHAINS(V, M)                                                                                      \
+    static void NAME(chains_##V)(size_t n, size_t k, const REAL *a, const REAL *b, size_t ldb, const REAL *s, \
+                                 bool relu, REAL *c)                                                          \
+    {                                                                                                         \
+        enum { chains = M };                                                                                  \
+        const PART last = PART_OF(n - (V - 1) * LANES);                                                       \
+        ML__ROWS_##M(ML__DECLARE_ROW, V);                                                                     \
+                                                                                                              \
+        if (s) {                                                                                              \
+            ML__VECTORS_##V(ML__START, 0, V);                                                                 \
+        }                                                                                                     \
+        if (n == V * LANES) {                                                                                 \
+            for (; k >= M; k -= M, a += M) {                                                                  \
+                ML__ROWS_##M(ML__CHAIN_WHOLE, V);                                                             \
+            }                                                                                                 \
+        } else {                                                                                              \
+            for (; k >= M; k -= M, a += M) {                                                                  \
+                ML__ROWS_##M(ML__CHAIN_PART, V);                                                              \
+            }                                                                                                 \
+        }                                                                                                     \
+        for (; k > 0; k--, a++)                                                                               \
+            ML__CHAIN_TERM(0, V, ML__LOAD_B_PART, BROADCAST(a));                                              \
+        ML__VECTORS_##V(ML__JOIN_##M, 0, V);                                                                  \
+        if (relu) {                                                                                           \
+            ML__VECTORS_##V(ML__RELU, 0, V);                                                                  \
+        }                                                                                                     \
+        ML__VECTORS_##V(ML__STORE_WHOLE, 0, V);                                                               \
+    }
+
 /* The step of Adam of a row that waits; only the last vector of it can be partial. */
 #define ML__ADAM_VECTOR(i, v, V) \
     NAME(adam_vector)            \

@@ -49,6 +49,8 @@ static const int32_t ONES_THEN_ZEROS[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 #define NUMBER uint32_t
 #define SQRT(a) _mm256_sqrt_ps(a)
 #define WHERE_POSITIVE(h, v) _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), v)
+#define FOUR(x) _mm256_broadcast_ps((const __m128 *)(const void *)(x))
+#define ONE_OF(four, i) _mm256_permute_ps(four, (i)*0x55)
 #define ROWS_AT_ONCE 8
 #define GROUP 4
 

@@ -48,6 +48,8 @@
 #define NUMBER uint32_t
 #define SQRT(a) _mm512_sqrt_ps(a)
 #define WHERE_POSITIVE(h, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, _mm512_setzero_ps(), _CMP_GT_OQ), v)
+#define FOUR(x) _mm512_broadcast_f32x4(_mm_loadu_ps(x))
+#define ONE_OF(four, i) _mm512_permute_ps(four, (i)*0x55)
 #define ROWS_AT_ONCE 8
 #define GROUP 4
 

@@ -25,3 +25,5 @@
 #undef NUMBER
 #undef ROWS_AT_ONCE
 #undef GROUP
+#undef FOUR
+#undef ONE_OF

@@ -30,46 +30,51 @@ typedef struct ml__adam {
 
 /* One prototype per operation and precision: R is float or double, OP(name) the declarator: a slot of the table here, the
  * functions of one table in kernel/tables.h. */
-#define ML__KERNEL_OPS(R, OP)                                                                                              \
-    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                            \
-    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
-                     size_t ldc);                                                                                          \
-    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                           \
-    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
-                     size_t ldc);                                                                                          \
-    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                           \
-    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,           \
-                     size_t ldc);                                                                                          \
-    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                         \
-    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                                \
-    /* C[m x n] = f(A[m x k] B[k x n] + 1 b'), b [n] or NULL */                                                            \
-    void OP(layer)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *b,               \
-                   ml__activation f, R *C, size_t ldc);                                                                    \
-    /* C[m x n] = (A[m x k] B[n x k]') . f', the derivative f' by way of the values H[m x n] = f(z) */                     \
-    void OP(layer_back)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                      \
-                        ml__activation f, const R *H, size_t ldh, R *C, size_t ldc);                                       \
-    /* a step of Adam on W[m x n], moments M and V, gradient A[k x m]' B[k x n] + penalty W (which is never stored) */     \
-    void OP(adam_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                         \
-                     const ml__adam *step, R *W, R *M, R *V, size_t ldw);                                                  \
-    /* C[n x n] += A[k x n]' diag(w) A, the lower triangle only, in double; w[k], or NULL for ones */                      \
-    void OP(syrk_weighted)(size_t n, size_t k, const R *A, size_t lda, const R *w, double *C, size_t ldc);                 \
-    /* for each row a of A[m x k] the column j of B[k x n], n < 2^32, with the least half[j] - a'b_j: its index (the */    \
-    /* lowest of equals), that value, and the least of the other columns (+inf without any; second may be NULL); NaN is */ \
-    /* left aside; where no value is below +inf, the index is 0 and the value NaN */                                       \
-    void OP(nearest)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *half,          \
-                     uint32_t *index, R *value, R *second);                                                                \
-    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                     \
-    void OP(vexp)(size_t n, const R *x, R *y);                                                                             \
-    void OP(vlog)(size_t n, const R *x, R *y);                                                                             \
-    void OP(vtanh)(size_t n, const R *x, R *y);                                                                            \
-    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                        \
-    /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL; a row of -inf only */     \
-    /* gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse; n = 0: nothing */         \
-    void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                      \
-    /* the same lse, X left as it is */                                                                                    \
-    void OP(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse);                                                \
-    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                                \
-    double OP(sum)(size_t n, const R *x);                                                                                  \
+#define ML__KERNEL_OPS(R, OP)                                                                                               \
+    /* C[m x n] = A[m x k] B[k x n] + beta C */                                                                             \
+    void OP(gemm_nn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,            \
+                     size_t ldc);                                                                                           \
+    /* C[m x n] = A[m x k] B[n x k]' + beta C */                                                                            \
+    void OP(gemm_nt)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,            \
+                     size_t ldc);                                                                                           \
+    /* C[m x n] = A[k x m]' B[k x n] + beta C */                                                                            \
+    void OP(gemm_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, R beta, R *C,            \
+                     size_t ldc);                                                                                           \
+    /* C[n x n] = A[k x n]' A + beta C, the lower triangle only */                                                          \
+    void OP(syrk_tn)(size_t n, size_t k, const R *A, size_t lda, R beta, R *C, size_t ldc);                                 \
+    /* C[m x n] = f(A[m x k] B[k x n] + 1 b'), b [n] or NULL */                                                             \
+    void OP(layer)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *b,                \
+                   ml__activation f, R *C, size_t ldc);                                                                     \
+    /* c[n] = f(a[k] B[k x n] + b), its terms summed in any order that depends on n and k only; c has room for n rounded */ \
+    /* up to a multiple of 16 elements, all of which may be written; b [n] or NULL */                                       \
+    void OP(layer_row)(size_t n, size_t k, const R *a, const R *B, size_t ldb, const R *b, ml__activation f, R *c);         \
+    /* C[m x n] = (A[m x k] B[n x k]') . f', the derivative f' by way of the values H[m x n] = f(z) */                      \
+    void OP(layer_back)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                       \
+                        ml__activation f, const R *H, size_t ldh, R *C, size_t ldc);                                        \
+    /* a step of Adam on W[m x n], moments M and V, gradient A[k x m]' B[k x n] + penalty W (which is never stored) */      \
+    void OP(adam_tn)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb,                          \
+                     const ml__adam *step, R *W, R *M, R *V, size_t ldw);                                                   \
+    /* C[n x n] += A[k x n]' diag(w) A, the lower triangle only, in double; w[k], or NULL for ones */                       \
+    void OP(syrk_weighted)(size_t n, size_t k, const R *A, size_t lda, const R *w, double *C, size_t ldc);                  \
+    /* for each row a of A[m x k] the column j of B[k x n], n < 2^32, with the least half[j] - a'b_j: its index (the */     \
+    /* lowest of equals), that value, and the least of the other columns (+inf without any; second may be NULL); NaN is */  \
+    /* left aside; where no value is below +inf, the index is 0 and the value NaN */                                        \
+    void OP(nearest)(size_t m, size_t n, size_t k, const R *A, size_t lda, const R *B, size_t ldb, const R *half,           \
+                     uint32_t *index, R *value, R *second);                                                                 \
+    /* y[i] = exp(x[i]), log(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])); x and y may be the same array */                      \
+    void OP(vexp)(size_t n, const R *x, R *y);                                                                              \
+    void OP(vlog)(size_t n, const R *x, R *y);                                                                              \
+    void OP(vtanh)(size_t n, const R *x, R *y);                                                                             \
+    void OP(vlogistic)(size_t n, const R *x, R *y);                                                                         \
+    /* each row of X[m x n] becomes exp(x - lse); lse[i] = log sum exp of row i, or lse is NULL; a row of -inf only */      \
+    /* gives lse -inf and equal shares; a row with NaN or +inf becomes NaN, and so does its lse; n = 0: nothing */          \
+    void OP(softmax)(size_t m, size_t n, R * X, size_t ldx, R * lse);                                                       \
+    /* p[n] = what softmax makes of the one row x[n] in double */                                                           \
+    void OP(shares)(size_t n, const R *x, double *p);                                                                       \
+    /* the same lse, X left as it is */                                                                                     \
+    void OP(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse);                                                 \
+    /* sum of x and of x * y, in double, in a fixed blocked order that depends on n only */                                 \
+    double OP(sum)(size_t n, const R *x);                                                                                   \
     double OP(dot)(size_t n, const R *x, const R *y);
 
 #define ML__KERNEL_SLOT(name) (*name)

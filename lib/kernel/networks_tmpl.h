@@ -4,6 +4,7 @@
  * includes this for each precision after kernel/gemm_tmpl.h, whose definitions and products it uses.
  *
  * layer       the product; ReLU in the registers, other functions tile by tile while a tile is in the first cache.
+ * layer_row   one row, in several chains where one of each column would leave the multipliers waiting.
  * layer_back  the product; behind a ReLU that is not open elements become 0 in the registers, other derivatives follow
  *             tile by tile.
  * adam_tn     the product, from penalty W on, whose tiles never leave the first cache. A step takes a square root and a
@@ -129,6 +130,45 @@ void PUBLIC(layer)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, cons
     } else {
         NAME(layer_of_rows)(m, n, k, A, lda, B, ldb, b, f, C, ldc);
     }
+}
+
+/* Loading is what four or more chains wait for: they load four elements at once, where lanes can be spread for nothing. */
+#ifdef FOUR
+#define CHAIN_ELEMENT(i) (chains >= 4 ? ONE_OF(FOUR(a + (i) / 4 * 4), (i) % 4) : BROADCAST(a + (i)))
+#else
+#define CHAIN_ELEMENT(i) BROADCAST(a + (i))
+#endif
+
+/* As many chains as fill the multipliers, which take some eight products before the first is done. */
+ML__CHAINS(1, 8)
+ML__CHAINS(2, 4)
+ML__CHAINS(3, 4)
+#if LANES == 16 /* and registers for as many */
+ML__CHAINS(4, 4)
+#else
+ML__CHAINS(4, 2)
+#endif
+ML__CHAINS(5, 1)
+ML__CHAINS(6, 1)
+ML__CHAINS(7, 1)
+ML__CHAINS(8, 1)
+#undef CHAIN_ELEMENT
+
+/* Whole vectors are stored: who reads single elements soon would wait for a part of one. */
+void PUBLIC(layer_row)(size_t n, size_t k, const REAL *a, const REAL *B, size_t ldb, const REAL *b, ml__activation f,
+                       REAL *c)
+{
+    static void (*const ROWS[])(size_t, size_t, const REAL *, const REAL *, size_t, const REAL *, bool,
+                                REAL *) = {NAME(chains_1), NAME(chains_2), NAME(chains_3), NAME(chains_4),
+                                           NAME(chains_5), NAME(chains_6), NAME(chains_7), NAME(chains_8)};
+
+    for (size_t j = 0; j < n; j += TILE_VECTORS * LANES) {
+        const size_t width = min(n - j, TILE_VECTORS * LANES);
+
+        ROWS[(width - 1) / LANES](width, k, a, B + j, ldb, b ? b + j : NULL, f == ML__RELU, c + j);
+    }
+    if (f == ML__TANH || f == ML__LOGISTIC)
+        NAME(activate)(&(NAME(activation)){f, NULL, 0}, 0, 1, 0, n, c, n);
 }
 
 void PUBLIC(layer_back)(size_t m, size_t n, size_t k, const REAL *A, size_t lda, const REAL *B, size_t ldb,

@@ -27,6 +27,7 @@ static double add_lanes(const double s[LANES])
 #include "kernel/portable_tmpl.h"
 #define DEFINE(name) void PUBLIC(name)
 #define MATRIX(name) PUBLIC(name)
+#define OWN(name) PUBLIC(name)
 #define MATHS(name) PUBLIC(name)
 #define SQRT sqrtf
 #include "kernel/fused_tmpl.h"

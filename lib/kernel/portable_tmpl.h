@@ -253,6 +253,13 @@ void PUBLIC(softmax)(size_t m, size_t n, R *X, size_t ldx, R *lse)
     }
 }
 
+void PUBLIC(shares)(size_t n, const R *x, double *p)
+{
+    for (size_t j = 0; j < n; j++)
+        p[j] = (double)x[j];
+    ML__PORTABLE_F64(softmax)(1, n, p, n, NULL);
+}
+
 void PUBLIC(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse)
 {
     for (size_t i = 0; i < m && n > 0; i++) {

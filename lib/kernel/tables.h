@@ -59,11 +59,12 @@ extern const ml__kernels ml__kernels_cblas;
 /* The slots of a table's f32 or f64, by kind and all of them; OP(name) is the function's name. */
 #define ML__MATRIX_SLOTS(OP) \
     .gemm_nn = OP(gemm_nn), .gemm_nt = OP(gemm_nt), .gemm_tn = OP(gemm_tn), .syrk_tn = OP(syrk_tn)
-#define ML__LAYER_SLOTS(OP) .layer = OP(layer), .layer_back = OP(layer_back), .adam_tn = OP(adam_tn)
+#define ML__LAYER_SLOTS(OP) \
+    .layer = OP(layer), .layer_row = OP(layer_row), .layer_back = OP(layer_back), .adam_tn = OP(adam_tn)
 #define ML__STATISTIC_SLOTS(OP) .syrk_weighted = OP(syrk_weighted), .nearest = OP(nearest)
 #define ML__VECTOR_SLOTS(OP)                                                                                    \
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
-    .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
+    .shares = OP(shares), .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
 #define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
 #define ML__TREE_SLOTS(OP)                                                                                      \
     .tree_encode = OP(tree_encode), .tree_encode_rows = OP(tree_encode_rows), .tree_compare = OP(tree_compare), \

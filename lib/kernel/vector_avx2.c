@@ -292,10 +292,21 @@ INLINE void store_narrow_f64(double *y, vec_f64 v)
     store_f64(y, v);
 }
 
+/* the first LANES_f64 lanes */
+INLINE vec_f64 widen_f32(vec_f32 v)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+}
+
+INLINE vec_f64 widen_f64(vec_f64 v)
+{
+    return v;
+}
+
 /* s + all lanes of v in their order, lane j to lane j mod LANES_f64 */
 INLINE vec_f64 add_wide_f32(vec_f64 s, vec_f32 v)
 {
-    return s + _mm256_cvtps_pd(_mm256_castps256_ps128(v)) + _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    return s + widen_f32(v) + _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
 }
 
 INLINE vec_f64 add_wide_f64(vec_f64 s, vec_f64 v)
@@ -311,18 +322,19 @@ INLINE double add_lanes(vec_f64 v)
 }
 
 #define LOG_F64 ML__AVX2_F64(vlog)
+#define SOFTMAX_F64 ML__AVX2_F64(softmax)
 
-#define R float
-#define NAME(name) name##_f32
-#define PUBLIC(name) ML__AVX2_F32(name)
+#define R double
+#define NAME(name) name##_f64
+#define PUBLIC(name) ML__AVX2_F64(name)
 #include "kernel/vector_tmpl.h"
 #undef R
 #undef NAME
 #undef PUBLIC
 
-#define R double
-#define NAME(name) name##_f64
-#define PUBLIC(name) ML__AVX2_F64(name)
+#define R float
+#define NAME(name) name##_f32
+#define PUBLIC(name) ML__AVX2_F32(name)
 #include "kernel/vector_tmpl.h"
 
 #ifdef __clang__

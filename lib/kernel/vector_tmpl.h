@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Vector maths and reductions, written once. No include guard: each unit of an instruction set includes this for each
- * precision, after its own primitives, with
+ * precision, double first, after its own primitives, with
  *     R            the element type
  *     NAME(f)      the file-local name of f in this precision: primitives, constants of vector.h and coefficients.h
  *     PUBLIC(f)    the cross-file name of operation f in this precision
@@ -450,28 +450,36 @@ INLINE void NAME(normalise)(size_t m, size_t n, const R *X, R *E, size_t ldx, R 
     }
 }
 
-/* A single row of one vector, as by_rows has it, without a way through memory. */
-static void NAME(share_one)(size_t n, R *x)
+/* The shares of a single row of one vector, as by_rows has them, without a way through memory; -inf behind its n columns. */
+INLINE NAME(vec) NAME(share)(size_t n, NAME(vec) x)
 {
-    const NAME(vec) v = NAME(load_first_or)(x, n, -INFINITY);
-    const R largest = NAME(largest_lane)(NAME(max)(v, NAME(set)(-INFINITY)));
-    const NAME(vec) e = NAME(exp)(v - NAME(set)(largest == -INFINITY ? 0 : largest));
+    const R largest = NAME(largest_lane)(NAME(max)(x, NAME(set)(-INFINITY)));
+    const NAME(vec) e = NAME(exp)(x - NAME(set)(largest == -INFINITY ? 0 : largest));
     const double total = add_lanes(NAME(add_wide)(set_f64(0), e));
 
-    NAME(vec) shares = e * NAME(set)((R)(1 / total));
-
     if (total == 0)
-        shares = NAME(set)((R)(1.0 / (double)n));
-    NAME(store_first)(x, n, shares);
+        return NAME(set)((R)(1.0 / (double)n));
+    return e * NAME(set)((R)(1 / total));
 }
 
 void PUBLIC(softmax)(size_t m, size_t n, R *X, size_t ldx, R *lse)
 {
     if (m == 1 && n > 0 && n <= NAME(LANES) && !lse) {
-        NAME(share_one)(n, X);
+        NAME(store_first)(X, n, NAME(share)(n, NAME(load_first_or)(X, n, -INFINITY)));
         return;
     }
     NAME(normalise)(m, n, X, X, ldx, lse);
+}
+
+void PUBLIC(shares)(size_t n, const R *x, double *p)
+{
+    if (n > 0 && n <= LANES_f64) {
+        store_first_f64(p, n, share_f64(n, NAME(widen)(NAME(load_first_or)(x, n, -INFINITY))));
+        return;
+    }
+    for (size_t j = 0; j < n; j++)
+        p[j] = (double)x[j];
+    SOFTMAX_F64(1, n, p, n, NULL);
 }
 
 void PUBLIC(logsumexp)(size_t m, size_t n, const R *X, size_t ldx, R *lse)

@@ -59,9 +59,12 @@ typedef struct ml__tensor_rule {
     uint32_t values; /* ML__FINITE | … */
 } ml__tensor_rule;
 
-/* A block of rows as a prediction function gets it, dense row-major: f64 or f32 by the kind's `real`. */
+/* A block of rows as a prediction function gets it, dense row-major: f64 or f32 by the kind's `real`. With `alone` it is
+ * the one row of a call of ml_model_predict_row(): networks may then sum in another order than in a batch, which is
+ * faster. Neither the last row of a batch nor a row that a composite hands to its members is ever alone. */
 typedef struct ml__block {
     size_t n, d;
+    bool alone;
     const double *f64;
     const float *f32;
 } ml__block;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Predicting: rows are taken in blocks of a size that depends on the model only, converted to the kind's precision and
- * given to its predictor. Every row is computed on its own, so neither blocks nor threads show in the result.
+ * given to its predictor. Every row is computed on its own, so neither blocks nor threads show in the result. The row of
+ * ml_model_predict_row() is marked `alone`; what composites ask of their members is not, so theirs is as in a batch.
  */
 #include "model/model.h"
 
@@ -82,10 +83,9 @@ static ml__predictor predictor_of(const ml_model *model, int32_t what)
     }
 }
 
-size_t ml_model_width(const ml_model *model, int32_t what)
+/* Of a call that is offered. */
+static size_t width_of(const ml_model *model, int32_t what)
 {
-    if (!model || !model->learned || !predictor_of(model, what))
-        return 0;
     if (model->kind->width)
         return model->kind->width(model, what);
     switch (what) {
@@ -99,6 +99,11 @@ size_t ml_model_width(const ml_model *model, int32_t what)
     default:
         return 1;
     }
+}
+
+size_t ml_model_width(const ml_model *model, int32_t what)
+{
+    return model && model->learned && predictor_of(model, what) ? width_of(model, what) : 0;
 }
 
 /* ---- one block ---- */
@@ -360,13 +365,14 @@ static ml_status apply_parts(application *a)
     return st;
 }
 
-static ml_status check_ready(const ml_model *model, int32_t what)
+static ml_status check_ready(const ml_model *model, int32_t what, size_t *width)
 {
     if (what < ML_PREDICT || what > ML_SCORE_SAMPLES)
         return ml__fail(ML_E_ARGUMENT, "what is %d, expected ML_PREDICT to ML_SCORE_SAMPLES", (int)what);
     if (!model->learned)
         return ml__fail(ML_E_STATE, "%s is not fitted", model->kind->name);
-    if (!ml_model_width(model, what))
+    *width = ml_model_width(model, what);
+    if (!*width)
         return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s%s", model->kind->name, call_name(what),
                         model->learned->task == ML__REGRESS ? " as a regressor" : "");
     return ML_OK;
@@ -398,10 +404,9 @@ static ml_status apply(application *a, size_t n)
     ml_status st = ML_OK;
 
     ML__CHECK(model && a->data && a->out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !a->data ? "data" : "out");
-    ML__TRY(check_ready(model, a->what));
+    ML__TRY(check_ready(model, a->what, &a->width));
     ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(a->data)));
     a->n_rows = ml_dataset_n_rows(a->data);
-    a->width = ml_model_width(model, a->what);
     ML__TRY(check_size(a, n));
     a->n_in = model->learned->schema.n_features;
     a->missing_allowed = ml__model_accepts(model) & ML__MISSING;
@@ -508,24 +513,72 @@ size_t ml_model_scratch_size(const ml_model *model)
     return ml_model_is_fitted(model) ? ml__evaluate_scratch(model, 1) + 64 : 0;
 }
 
-ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features)
+static ml_status check_length(const ml_model *model, size_t n_features)
+{
+    if (n_features != model->learned->schema.n_features)
+        return ml__fail(ML_E_SHAPE, "the row has %zu features, the model %zu", n_features,
+                        model->learned->schema.n_features);
+    return ML_OK;
+}
+
+/* Compared with results as wide as the values, which the compiler then does several at a time; NaN is not within. */
+static bool all_within(size_t n, const double *x, double largest)
+{
+    int64_t beyond = 0;
+
+    for (size_t j = 0; j < n; j++)
+        beyond |= fabs(x[j]) <= largest ? 0 : -1;
+    return !beyond;
+}
+
+static ml_status check_values(const ml_model *model, const double *x)
 {
     const ml__schema *schema = &model->learned->schema;
-    bool is_finite = true;
-    ml_status st = ML_OK;
 
-    ML__CHECK(n_features == schema->n_features, ML_E_SHAPE, "the row has %zu features, the model %zu", n_features,
-              schema->n_features);
-    for (size_t j = 0; j < n_features; j++)
-        is_finite &= fabs(x[j]) <= DBL_MAX;
-    if (is_finite)
+    if (all_within(schema->n_features, x, DBL_MAX))
         return ML_OK;
-    for (size_t j = 0; j < n_features; j++)
-        ML__CHECK(!isinf(x[j]), ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
-    if (!(ml__model_accepts(model) & ML__MISSING))
-        ML__TRY(check_missing(model, x, 1, 0));
-done:
-    return st;
+    for (size_t j = 0; j < schema->n_features; j++)
+        if (isinf(x[j]))
+            return ml__fail(ML_E_DATA, "feature '%s' is infinite", schema->features[j].name);
+    return ml__model_accepts(model) & ML__MISSING ? ML_OK : check_missing(model, x, 1, 0);
+}
+
+ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features)
+{
+    const ml_status st = check_length(model, n_features);
+
+    return st == ML_OK ? check_values(model, x) : st;
+}
+
+/* The row x in single precision; what is refused is looked for only when there is something. */
+static ml_status row_to_single(const ml_model *model, const double *x, float *out)
+{
+    const size_t d = model->learned->schema.n_features;
+    ml_status st;
+
+    for (size_t j = 0; j < d; j++)
+        out[j] = (float)x[j];
+    if (all_within(d, x, FLT_MAX))
+        return ML_OK;
+    st = check_values(model, x);
+    return st == ML_OK ? ml__to_single(model, x, 1, out) : st;
+}
+
+static ml_status evaluate_row(const ml_model *model, int32_t what, const double *x, double *out, ml__scratch scratch)
+{
+    ml__block row = {.n = 1, .d = model->learned->schema.n_features, .alone = true};
+    ml_status st;
+
+    if (model->kind->real == ML_FLOAT32) {
+        float *single = ml__scratch_take(&scratch, row.d, sizeof *single);
+
+        row.f32 = single;
+        st = single ? row_to_single(model, x, single) : ML_E_MEMORY;
+    } else {
+        row.f64 = x;
+        st = check_values(model, x);
+    }
+    return st == ML_OK ? evaluate_block(model, what, &row, out, scratch) : st;
 }
 
 ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double *x, size_t n_features, double *out,
@@ -538,16 +591,15 @@ ml_status ml_model_predict_row(const ml_model *model, int32_t what, const double
     ml_status st = ML_OK;
 
     ML__CHECK(model && x && out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !x ? "x" : "out");
-    ML__TRY(check_ready(model, what));
-    width = ml_model_width(model, what);
+    ML__TRY(check_ready(model, what, &width));
     ML__CHECK(n_out == width, ML_E_SHAPE, "out has %zu elements, %s gives %zu", n_out, call_name(what), width);
-    ML__TRY(ml__check_row(model, x, n_features));
-    needed = ml_model_scratch_size(model);
+    ML__TRY(check_length(model, n_features));
+    needed = ml__evaluate_scratch(model, 1) + 64;
     if (!scratch)
         s = (ml__scratch){small, sizeof small};
     ML__CHECK(s.left >= needed, ML_E_SHAPE, "scratch has %zu bytes, %zu are needed", scratch ? scratch_nbytes : s.left,
               needed);
-    ML__TRY(ml__evaluate(model, what, x, 1, out, s));
+    ML__TRY(evaluate_row(model, what, x, out, s));
 done:
     return ml__float_end(host, st);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * layer, layer_back and adam_tn of one table in one precision. Included by check_ops_tmpl.h, whose matrices, fills and
+ * layer, layer_row, layer_back and adam_tn of one table in one precision. Included by check_ops_tmpl.h, whose matrices, fills and
  * parameters it uses.
  */
 
@@ -103,6 +103,9 @@ static void NAME(call_layer)(const TABLE *t, const layer_case *p, const NAME(lay
     case ADAM:
         t->adam_tn(m, n, p->k, A, o->A.ld, B, o->B.ld, &p->step, C, o->M.at + i * o->M.ld + j,
                    o->V.at + i * o->V.ld + j, o->C.ld);
+        break;
+    case ALONE:
+        t->layer_row(n, p->k, A, B, o->B.ld, p->has_bias ? o->b.at + j : NULL, p->f, C);
         break;
     }
 }
@@ -292,6 +295,69 @@ static void NAME(check_layer_shape)(const ml__kernels *table, layer_op op, size_
     p.fill = UNIT;
     p.poison = 1 + z / 4096 % (N_POISONS - 1);
     NAME(check_layer_values)(table, &p, state);
+}
+
+/* One row, twice: where it goes lies otherwise, with the room that it may write to. */
+static void NAME(check_row_alone)(const ml__kernels *table, const layer_case *p, uint64_t *state)
+{
+    NAME(layer_operands) o = NAME(make_layer)(p, state);
+    NAME(matrix) again = NAME(make_matrix)(1, (p->n + 15) / 16 * 16, (p->layout + 1) % N_LAYOUTS, true);
+
+    check_begin("%s", NAME(layer_name)(table->name, p, ""));
+    NAME(free_matrix)(&o.C);
+    o.C = again;
+    NAME(remember)(&o.C);
+    NAME(call_whole)(&table->MEMBER, p, &o);
+    NAME(check_untouched)(&o.C, "c", false, false);
+    o.C = NAME(make_matrix)(1, again.columns, p->layout, true);
+    NAME(remember)(&o.C);
+    NAME(call_whole)(&table->MEMBER, p, &o);
+    for (size_t j = 0; j < p->n; j++) {
+        NAME(check_output)(p, &o, 0, j);
+        check_that(NAME(same_bits)(o.C.at[j], again.at[j]), "element %zu is %.17g, then %.17g", j, (double)again.at[j],
+                   (double)o.C.at[j]);
+    }
+    NAME(check_untouched)(&o.A, "a", false, true);
+    NAME(check_untouched)(&o.B, "B", false, true);
+    NAME(check_untouched)(&o.b, "b", false, true);
+    NAME(check_untouched)(&o.C, "c", false, false);
+    check_digest(o.C.at, p->n * sizeof(R));
+    check_end();
+    NAME(free_matrix)(&again);
+    NAME(free_layer)(&o);
+}
+
+static void NAME(check_row_alone_shape)(const ml__kernels *table, size_t n, size_t k, uint64_t *state)
+{
+    layer_case p = {.op = ALONE, .m = 1, .n = n, .k = k};
+
+    for (size_t turn = 0; turn < 2 * N_ACTIVATIONS; turn++) {
+        p.f = (ml__activation)(turn % N_ACTIVATIONS);
+        p.has_bias = turn >= N_ACTIVATIONS;
+        p.layout = (turn + n) % N_LAYOUTS;
+        p.fill = (fill)((turn + k) % N_FILLS);
+        p.poison = CLEAN;
+        NAME(check_row_alone)(table, &p, state);
+        p.fill = UNIT;
+        p.poison = (poison)(1 + turn % (N_POISONS - 1));
+        NAME(check_row_alone)(table, &p, state);
+    }
+}
+
+static void NAME(check_layer_row)(const ml__kernels *table)
+{
+    static const size_t WIDTHS[] = {1,  3,  4,  7,  8,  15, 16, 17,  24,  25,  31, 32,
+                                    33, 48, 50, 64, 79, 80, 96, 112, 128, 130, 300};
+    static const size_t TERMS[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 20, 33, 64, 300};
+    uint64_t state = 23;
+
+    check_begin("%s " PRECISION " layer_row on nothing", table->name);
+    table->MEMBER.layer_row(0, 0, NULL, NULL, 0, NULL, ML__TANH, NULL);
+    table->MEMBER.layer_row(0, 5, NULL, NULL, 0, NULL, ML__TANH, NULL);
+    check_end();
+    for (size_t w = 0; w < sizeof WIDTHS / sizeof WIDTHS[0]; w++)
+        for (size_t t = 0; t < sizeof TERMS / sizeof TERMS[0]; t++)
+            NAME(check_row_alone_shape)(table, WIDTHS[w], TERMS[t], &state);
 }
 
 /* Sizes of 0 need no memory. */

@@ -49,8 +49,8 @@ enum { N_BETAS = sizeof BETAS / sizeof BETAS[0] };
 /* Rows of a softmax. */
 typedef enum { LOGITS, FAR_LOGITS, SOME_MINUS_INF, ALL_MINUS_INF, ONE_NAN, ONE_INF, N_ROW_KINDS } row_kind;
 
-typedef enum { LAYER, BACK, ADAM } layer_op;
-static const char *const LAYER_NAMES[] = {"layer", "layer_back", "adam_tn"};
+typedef enum { LAYER, BACK, ADAM, ALONE } layer_op;
+static const char *const LAYER_NAMES[] = {"layer", "layer_back", "adam_tn", "layer_row"};
 
 enum { N_ACTIVATIONS = 4 };
 static const char *const ACTIVATION_NAMES[] = {"identity", "relu", "logistic", "tanh"};

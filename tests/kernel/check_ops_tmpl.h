@@ -488,7 +488,7 @@ static void NAME(fill_logits)(R *x, size_t n, row_kind kind, uint64_t *state)
 }
 
 /* One row of shares and its lse against long double; a NaN or +inf makes the row NaN. */
-static void NAME(check_shares)(size_t n, const R *x, const R *share, R lse)
+static void NAME(check_row_shares)(size_t n, const R *x, const R *share, R lse)
 {
     long double shift = -INFINITY, total = 0, sum = 0, want_lse;
 
@@ -529,7 +529,7 @@ static void NAME(check_softmax_shape)(const ml__kernels *table, size_t m, size_t
     memcpy(again.all, X.all, X.n_all * sizeof(R));
     table->MEMBER.softmax(m, n, X.at, X.ld, lse.at);
     for (size_t i = 0; i < m && n > 0; i++)
-        NAME(check_shares)(n, X.copy + (X.at - X.all) + i * X.ld, X.at + i * X.ld, lse.at[i]);
+        NAME(check_row_shares)(n, X.copy + (X.at - X.all) + i * X.ld, X.at + i * X.ld, lse.at[i]);
     NAME(check_untouched)(&X, "X", false, false);
     NAME(check_untouched)(&lse, "lse", false, n == 0);
     table->MEMBER.softmax(m, n, again.at, again.ld, NULL);
@@ -568,6 +568,35 @@ static void NAME(check_rows)(const ml__kernels *table,
 static void NAME(check_softmax)(const ml__kernels *table)
 {
     NAME(check_rows)(table, NAME(check_softmax_shape));
+}
+
+/* What the softmax of doubles says about the same row, to the last bit. */
+static void NAME(check_shares_of)(const ml__kernels *table, size_t n, row_kind kind, uint64_t *state)
+{
+    R *x = check_fenced(0, n, sizeof *x);
+    double *p = check_fenced(1, n, sizeof *p), *want = check_fenced(2, n, sizeof *want);
+
+    check_begin("%s " PRECISION " shares of %zu, kind %d", table->name, n, (int)kind);
+    NAME(fill_logits)(x, n, kind, state);
+    for (size_t j = 0; j < n; j++)
+        want[j] = (double)x[j];
+    table->f64.softmax(1, n, want, n, NULL);
+    table->MEMBER.shares(n, x, p);
+    for (size_t j = 0; j < n; j++)
+        check_that(memcmp(p + j, want + j, sizeof *p) == 0 || (isnan(p[j]) && isnan(want[j])),
+                   "share %zu is %.17g, not %.17g", j, p[j], want[j]);
+    check_fences();
+    check_digest(p, n * sizeof *p);
+    check_end();
+}
+
+static void NAME(check_shares)(const ml__kernels *table)
+{
+    uint64_t state = 14;
+
+    for (size_t n = 0; n <= 70; n++)
+        for (size_t kind = 0; kind < N_ROW_KINDS; kind++)
+            NAME(check_shares_of)(table, n, (row_kind)kind, &state);
 }
 
 /* What softmax says about the same rows, to the last bit. */
@@ -683,9 +712,9 @@ static const struct {
     size_t slot;
     void (*check)(const ml__kernels *table);
 } NAME(CHECKS)[] = {
-    ROW(gemm_nn),   ROW(gemm_nt),       ROW(gemm_tn),   ROW(syrk_tn), ROW(layer), ROW(layer_back),
-    ROW(adam_tn),   ROW(syrk_weighted), ROW(nearest),   ROW(vexp),    ROW(vlog),  ROW(vtanh),
-    ROW(vlogistic), ROW(softmax),       ROW(logsumexp), ROW(sum),     ROW(dot),
+    ROW(gemm_nn), ROW(gemm_nt),       ROW(gemm_tn),   ROW(syrk_tn), ROW(layer), ROW(layer_row), ROW(layer_back),
+    ROW(adam_tn), ROW(syrk_weighted), ROW(nearest),   ROW(vexp),    ROW(vlog),  ROW(vtanh),     ROW(vlogistic),
+    ROW(softmax), ROW(shares),        ROW(logsumexp), ROW(sum),     ROW(dot),
 };
 #undef ROW
 

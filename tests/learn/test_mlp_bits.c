@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The perceptron's bits: for any number of threads, from any executor, for a row alone and among others. */
+/* The perceptron's bits: for any number of threads, from any executor, for a row alone (but for its last bits) and among others. */
 #include "mlp_toys.h"
 
 TEST(mlp, any_number_of_threads_and_any_repetition_gives_the_same_bytes)
@@ -127,32 +127,57 @@ TEST(mlp, another_seed_gives_another_network)
     close_context(&c);
 }
 
-TEST(mlp, a_row_alone_is_predicted_as_in_a_batch)
+/* Row by row: within what float's roundings add up to, the same in every call, from any place; and a batch of that row
+ * alone gives the bytes of the large batch. `all` is what that has. */
+static void check_rows_alone(const ml_model *model, const ml_dataset *data, int32_t what, const double *all)
 {
-    static const char *const ACTIVATIONS[] = {"activation=relu", "activation=tanh", "activation=logistic"};
-    double X[N * D], all[N * 3], one[3];
+    const size_t n = ml_dataset_n_rows(data), d = ml_dataset_n_features(data), width = ml_model_width(model, what);
+    const size_t n_scratch = ml_model_scratch_size(model);
+    double *x = malloc(d * sizeof *x), *one = malloc(3 * width * sizeof *one);
+    double *again = one + width, *batch = one + 2 * width;
+    char *scratch = malloc(n_scratch + 1);
+
+    for (size_t i = 0; i < n; i += 1 + n / 200) {
+        ml_dataset *row;
+
+        CHECK_OK(ml_dataset_row(data, i, x, d));
+        CHECK_OK(ml_model_predict_row(model, what, x, d, one, width, scratch, n_scratch));
+        CHECK_OK(ml_model_predict_row(model, what, x, d, again, width, scratch + 1, n_scratch));
+        CHECK_SAME_BYTES(one, width * sizeof *one, again, width * sizeof *one);
+        for (size_t j = 0; j < width; j++)
+            CHECK_CLOSE(one[j], all[i * width + j], 1e-5);
+        CHECK_OK(ml_dataset_subset(data, &i, 1, &row));
+        CHECK_OK(what == ML_DECISION        ? ml_model_decision(model, row, batch, width)
+                 : what == ML_PREDICT_PROBA ? ml_model_predict_proba(model, row, batch, width)
+                                            : ml_model_predict(model, row, batch, width));
+        CHECK_SAME_BYTES(all + i * width, width * sizeof *all, batch, width * sizeof *all);
+        ml_dataset_free(row);
+    }
+    free(x);
+    free(one);
+    free(scratch);
+}
+
+TEST(mlp, a_row_alone_is_predicted_as_in_a_batch_but_for_its_last_bits)
+{
+    double all[N * 3];
     bench c;
     open_context(&c, 1);
     ml_dataset *data = toy_classes(c.context);
 
-    toy_matrix(X);
-    for (size_t a = 0; a < 3; a++) {
-        ml_model *model = make(c.context, WITH("hidden_layer_sizes=19,5", "max_iter=5", ACTIVATIONS[a]));
-        size_t n_scratch;
-        void *scratch;
+    for (size_t a = 0; a < ML__MLP_N_ACTIVATIONS; a++) {
+        static const char *const NAMES[] = {"relu", "tanh",       "logistic", "identity",
+                                            "elu",  "leaky_relu", "gelu",     "softplus"};
+        ml_model *model = make(c.context, WITH("hidden_layer_sizes=19,5,70", "max_iter=5"));
 
+        CHECK_OK(ml_model_set_text(model, "activation", NAMES[a]));
         CHECK_OK(ml_model_fit(model, data, NULL));
-        n_scratch = ml_model_scratch_size(model);
-        scratch = aligned_alloc(64, (n_scratch + 63) / 64 * 64);
-        for (int32_t what = ML_PREDICT_PROBA; what <= ML_DECISION; what++) {
-            CHECK_OK(what == ML_DECISION ? ml_model_decision(model, data, all, N * 3)
-                                         : ml_model_predict_proba(model, data, all, N * 3));
-            for (size_t i = 0; i < N; i++) {
-                CHECK_OK(ml_model_predict_row(model, what, X + i * D, D, one, 3, scratch, n_scratch));
-                CHECK_SAME_BYTES(all + 3 * i, sizeof one, one, sizeof one);
-            }
-        }
-        free(scratch);
+        CHECK_OK(ml_model_decision(model, data, all, N * 3));
+        check_rows_alone(model, data, ML_DECISION, all);
+        CHECK_OK(ml_model_predict(model, data, all, N));
+        check_rows_alone(model, data, ML_PREDICT, all);
+        CHECK_OK(ml_model_predict_proba(model, data, all, N * 3));
+        check_rows_alone(model, data, ML_PREDICT_PROBA, all);
         ml_model_free(model);
     }
     ml_dataset_free(data);
@@ -160,35 +185,53 @@ TEST(mlp, a_row_alone_is_predicted_as_in_a_batch)
 }
 
 /* Sizes whose products are shared in blocks of rows and not for a row; widths of whole tiles and one column more. */
-TEST(mlp, a_row_of_a_large_network_is_predicted_as_in_a_batch)
+TEST(mlp, a_row_of_a_large_network_is_predicted_as_in_a_batch_but_for_its_last_bits)
 {
     static const char *const LAYERS[] = {"hidden_layer_sizes=128,65", "hidden_layer_sizes=256,129"};
-    enum { N_ROWS = 600, N_FEATURES = 300 };
+    double *all = malloc(2 * 600 * sizeof *all);
     bench c;
     open_context(&c, 2);
     ml_dataset *data = wide_classes(c.context);
-    double *X = malloc((size_t)N_ROWS * N_FEATURES * sizeof *X), *all = malloc(2 * N_ROWS * sizeof *all), one[2];
 
-    ml__dataset_read(data, 0, N_ROWS, ML_FLOAT64, X);
     for (size_t l = 0; l < 2; l++) {
         ml_model *model = make(c.context, WITH(LAYERS[l], "max_iter=1"));
-        size_t n_scratch;
-        void *scratch;
 
         CHECK_OK(ml_model_fit(model, data, NULL));
-        n_scratch = ml_model_scratch_size(model);
-        scratch = aligned_alloc(64, (n_scratch + 63) / 64 * 64);
-        CHECK_OK(ml_model_decision(model, data, all, 2 * N_ROWS));
-        for (size_t i = 0; i < N_ROWS; i++) {
-            CHECK_OK(
-                ml_model_predict_row(model, ML_DECISION, X + i * N_FEATURES, N_FEATURES, one, 2, scratch, n_scratch));
-            CHECK_SAME_BYTES(all + 2 * i, sizeof one, one, sizeof one);
-        }
-        free(scratch);
+        CHECK_OK(ml_model_decision(model, data, all, 2 * 600));
+        check_rows_alone(model, data, ML_DECISION, all);
         ml_model_free(model);
     }
-    free(X);
     free(all);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* Composites ask their members as they do for a batch, so what they say keeps its bytes. */
+TEST(mlp, a_row_alone_keeps_its_bytes_in_composites)
+{
+    static const char *const COMPOSITES[] = {"pipeline", "weighted_average"};
+    double all[N * 3], x[D], one[3];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+
+    for (size_t k = 0; k < 2; k++) {
+        ml_model *model, *member;
+
+        CHECK_OK(ml_model_create(c.context, COMPOSITES[k], &model));
+        CHECK_OK(ml_model_create(c.context, "mlp", &member));
+        CHECK_OK(ml_model_set_text(member, "hidden_layer_sizes", "64,32"));
+        CHECK_OK(ml_model_set_int(member, "max_iter", 5));
+        CHECK_OK(ml_model_add_member(model, "net", member));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_model_predict_proba(model, data, all, N * 3));
+        for (size_t i = 0; i < N; i++) {
+            CHECK_OK(ml_dataset_row(data, i, x, D));
+            CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, x, D, one, 3, NULL, 0));
+            CHECK_SAME_BYTES(all + 3 * i, sizeof one, one, sizeof one);
+        }
+        ml_model_free(model);
+    }
     ml_dataset_free(data);
     close_context(&c);
 }

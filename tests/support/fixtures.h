@@ -16,6 +16,8 @@ typedef struct test_fixture {
 extern const test_fixture TEST_FIXTURES[];
 extern const size_t N_TEST_FIXTURES;
 
+/* By how much a row of ml_model_predict_row() may differ from the same row in a batch: 0 but for the kinds that say so. */
+double test_fixture_row_tolerance(const test_fixture *fixture);
 ml_model *test_fixture_model(ml_context *context, const test_fixture *fixture);
 /* 48 rows, 3 features, 3 classes or reals; `variant` gives other values of the same shape. */
 ml_dataset *test_fixture_data(ml_context *context, const test_fixture *fixture, uint32_t variant);

@@ -248,12 +248,23 @@ static size_t widest_layer(const ml__mlp_net *net)
     return widest;
 }
 
+/* A row's outputs of any layer, with the room that layer_row() wants. */
+static size_t row_room(const ml__mlp_net *net)
+{
+    return (widest_layer(net) + 15) / 16 * 16;
+}
+
 /* Two layers' outputs at a time. */
 size_t ml__mlp_scratch(const ml_model *model, size_t n)
 {
     const ml__mlp_fitted *fitted = model->learned->state;
 
-    return ml__scratch_bytes(n, 2 * widest_layer(&fitted->net) * sizeof(float));
+    return ml__scratch_bytes(n, 2 * row_room(&fitted->net) * sizeof(float));
+}
+
+static ml_status refuse_outputs(const ml_model *model)
+{
+    return ml__fail(ML_E_NUMERIC, "%s: a prediction is not finite, its features are too large", model->kind->name);
 }
 
 /* Layers [first, end) as a net of their own. */
@@ -292,10 +303,38 @@ ml_status ml__mlp_outputs(const ml_model *model, size_t first, size_t end, size_
         work.H[l] = buffer + (l & 1 ? half : 0);
     ML__TRY(ml__mlp_forward(&alone, net, n, x, &work));
     for (size_t i = 0; i < n_values; i++) {
-        ML__CHECK(isfinite(work.H[L - 1][i]), ML_E_NUMERIC,
-                  "%s: a prediction is not finite, its features are too large", model->kind->name);
+        if (!isfinite(work.H[L - 1][i]))
+            return refuse_outputs(model);
         out[i] = (double)work.H[L - 1][i];
     }
 done:
     return st;
+}
+
+ml_status ml__mlp_row_outputs(const ml_model *model, size_t first, size_t end, const float *x, ml__scratch *scratch,
+                              const float **out)
+{
+    const ml__mlp_fitted *fitted = model->learned->state;
+    const ml__mlp_net *net = &fitted->net;
+    const ml__kernels_f32 *k = &ml__kernels_rowwise()->f32;
+    const size_t room = row_room(net);
+    float *buffer = ml__scratch_take(scratch, 2 * room, sizeof *buffer);
+
+    if (!buffer)
+        return ML_E_MEMORY;
+    for (size_t l = first; l < end; l++) {
+        const size_t n_in = net->shape.n[l], n_out = net->shape.n[l + 1];
+        const ml__mlp_activation *f = net->f[l];
+        float *H = buffer + (l & 1 ? room : 0);
+
+        k->layer_row(n_out, n_in, x, net->W[l], n_out, net->b[l], f->fused, H);
+        if (f->fused == ML__IDENTITY)
+            ml__mlp_activate(k, f->id, n_out, H, H);
+        x = H;
+    }
+    for (size_t j = 0; j < net->shape.n[end]; j++)
+        if (!isfinite(x[j]))
+            return refuse_outputs(model);
+    *out = x;
+    return ML_OK;
 }

@@ -42,6 +42,10 @@ ml_status ml__mlp_link(const ml_model *model, const ml__learned *learned, size_t
  * not finite. */
 ml_status ml__mlp_outputs(const ml_model *model, size_t first, size_t end, size_t n, const float *x, double *out,
                           ml__scratch scratch);
+/* The same for a row that is alone: in an order of summation of its own (layer_row of the kernels), *out in the scratch,
+ * which is moved behind it. */
+ml_status ml__mlp_row_outputs(const ml_model *model, size_t first, size_t end, const float *x, ml__scratch *scratch,
+                              const float **out);
 size_t ml__mlp_scratch(const ml_model *model, size_t n);
 
 #endif

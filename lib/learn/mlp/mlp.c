@@ -25,7 +25,9 @@
  *             ML_E_NUMERIC, naming epoch and batch, and the model keeps what it had learned
  * Cost        6 multiplications per weight, row and epoch; memory see train.c
  * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends
- *             on others
+ *             on others. The row of ml_model_predict_row() sums each column in several chains, which hides their latency:
+ *             its last bits may differ from those of the same row in a batch, but not from call to call. A network in a
+ *             composite predicts a row as in a batch
  */
 #include <string.h>
 
@@ -168,10 +170,19 @@ static size_t scratch_size(const ml_model *model, size_t n)
 static ml_status raw_outputs(const ml_model *model, const ml__block *x, ml__scratch *scratch, double **Z)
 {
     const ml__mlp_fitted *fitted = model->learned->state;
-    const size_t L = fitted->net.shape.L;
+    const size_t L = fitted->net.shape.L, n_columns = fitted->net.shape.n[L];
+    const float *row;
+    ml_status st;
 
-    *Z = ml__scratch_take(scratch, x->n * fitted->net.shape.n[L], sizeof **Z);
-    return *Z ? ml__mlp_outputs(model, 0, L, x->n, x->f32, *Z, *scratch) : ML_E_MEMORY;
+    *Z = ml__scratch_take(scratch, x->n * n_columns, sizeof **Z);
+    if (!*Z)
+        return ML_E_MEMORY;
+    if (!x->alone)
+        return ml__mlp_outputs(model, 0, L, x->n, x->f32, *Z, *scratch);
+    st = ml__mlp_row_outputs(model, 0, L, x->f32, scratch, &row);
+    for (size_t j = 0; j < n_columns && st == ML_OK; j++)
+        (*Z)[j] = (double)row[j];
+    return st;
 }
 
 static double logistic(double z)
@@ -211,11 +222,29 @@ static ml_status decision(const ml_model *model, const ml__block *x, double *out
     return st;
 }
 
+/* One row, all columns of which are one softmax. */
+static ml_status shares(const ml_model *model, const float *x, double *out, ml__scratch scratch)
+{
+    const ml__mlp_fitted *fitted = model->learned->state;
+    const size_t L = fitted->net.shape.L;
+    const float *z;
+    const ml_status st = ml__mlp_row_outputs(model, 0, L, x, &scratch, &z);
+
+    if (st == ML_OK)
+        ml__kernels_rowwise()->f32.shares(fitted->net.shape.n[L], z, out);
+    return st;
+}
+
 static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
+    const ml__mlp_fitted *fitted = model->learned->state;
     const ml__schema *schema = &model->learned->schema;
     const size_t width = ml__schema_width(schema);
-    const ml_status st = decision(model, x, out, scratch);
+    ml_status st;
+
+    if (x->alone && schema->n_outputs == 1 && fitted->links[0] == ML__MLP_SOFTMAX)
+        return shares(model, x->f32, out, scratch);
+    st = decision(model, x, out, scratch);
 
     for (size_t o = 0; o < schema->n_outputs && st == ML_OK; o++) {
         const size_t K = schema->outputs[o].n_classes;
