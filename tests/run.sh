@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Build and run all tests: sh tests/run.sh [Meson option…], for example -Dblas=builtin or -Db_sanitize=address,undefined.
 # Closes with a line "N passed, N failed"; every program and check it runs counts. The library's tests run once on each table
-# of kernels that the processor has, or on those of them that TABLES names.
+# of kernels that the processor has, or on those of them that TABLES names, on as many at a time as there are processors.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
@@ -32,10 +32,18 @@ run() {
 }
 
 run "kernels" "$build/tests/kernel-check"
+tables=
 for kernels in $("$build/tests/kernel-check" -l); do
     case " ${TABLES:-$kernels} " in
-    *" $kernels "*) run "library on $kernels" env INVAR_KERNELS="$kernels" "$build/tests/invar-tests" ;;
+    *" $kernels "*) tables="$tables $kernels" ;;
     esac
+done
+# Each writes a file of its own, whose text and status `run` then takes for those of the program.
+# shellcheck disable=SC2016
+printf '%s\n' $tables | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I TABLE sh -c \
+    'INVAR_KERNELS=TABLE "$0/tests/invar-tests" >"$0/library-TABLE.log" 2>&1; echo $? >"$0/library-TABLE.status"' "$build"
+for kernels in $tables; do
+    run "library on $kernels" sh -c 'cat "$0.log"; exit "$(cat "$0.status")"' "$build/library-$kernels"
 done
 run "layers" sh tests/checks/layers.sh
 run "symbols" sh tests/checks/symbols.sh "$build"
