@@ -218,13 +218,13 @@ TEST(column_transformer, errors_name_column_and_member)
         {"a=#one;b=all;c=all", ML_E_DATA, "'#one' is none of the 5 columns"},
         {"a=categorical;b=all;c=all", ML_E_DATA,
          "a: standard_scaler takes numbers only, feature 'work' is categorical"},
-        {"a=numeric;b=age;c=all", ML_E_DATA, "b: gmm takes no missing values, row 4 of feature 'age'"},
+        {"a=numeric;b=age;c=all", ML_E_DATA, "b: pca takes no missing values, row 4 of feature 'age'"},
     };
     ml_dataset *data = people(), *iris = test_table(NULL, "iris");
     ml_model *columns = new_model(NULL, "column_transformer");
 
     add_member(columns, "a", "standard_scaler");
-    add_member(columns, "b", "gmm");
+    add_member(columns, "b", "pca");
     add_member(columns, "c", "passthrough");
     for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         CHECK_OK(ml_model_set_text(columns, "columns", CASES[c].table));
@@ -256,12 +256,12 @@ TEST(column_transformer, missing_values_are_refused_by_the_member_that_sees_them
     size_t n;
 
     add_member(columns, "a", "standard_scaler");
-    add_member(columns, "b", "gmm");
+    add_member(columns, "b", "pca");
     CHECK_OK(ml_model_set_text(columns, "columns", "a=#0;b=#1"));
     CHECK_OK(ml_model_fit(columns, iris, NULL));
     out = malloc(300 * sizeof *out);
     CHECK_FAILS(ml_model_transform(columns, holes, out, 300), ML_E_DATA,
-                "member 'b' (gmm) takes no missing values, feature 'sepal_width_cm' has one");
+                "member 'b' (pca) takes no missing values, feature 'sepal_width_cm' has one");
     ml_model_free(columns);
     free(out);
     columns = add_member(pipe, "columns", "column_transformer");

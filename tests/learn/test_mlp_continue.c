@@ -245,7 +245,7 @@ TEST(mlp_continue, an_output_may_be_absent_from_later_rows)
 typedef struct state {
     const char *message;
     uint64_t n_progress;
-    double progress[3];
+    double progress[4];
     uint64_t n_vector[2]; /* 0: no such tensor */
     float value;
 } state;
@@ -257,19 +257,24 @@ TEST(mlp_continue, broken_states_are_refused)
     static const int32_t LINK = ML__MLP_SOFTMAX;
     static const double THETA[N_THETA] = {0.5};
     static const state CASES[] = {
-        {NULL, 3, {4, 240, ML__MLP_ADAM}, {N_THETA, N_THETA}, 1},
-        {NULL, 3, {4, 240, ML__MLP_SGD}, {N_THETA, 0}, 1},
-        {NULL, 3, {4, 240, ML__MLP_ADAM}, {5, 5}, 1}, /* of tied layers, of no use here: the next call begins anew */
-        {"'optimiser.progress' has 2 elements, expected 3", 2, {4, 240}, {N_THETA, N_THETA}, 1},
-        {"tells of 4.5 steps", 3, {4.5, 240, ML__MLP_ADAM}, {N_THETA, N_THETA}, 1},
-        {"tells of 1e300 steps", 3, {1e300, 240, ML__MLP_ADAM}, {N_THETA, N_THETA}, 1},
-        {"steps of solver 3", 3, {4, 240, ML__MLP_LBFGS}, {N_THETA, N_THETA}, 1},
-        {"steps of solver 1e30", 3, {4, 240, 1e30}, {N_THETA, N_THETA}, 1},
-        {"'optimiser.progress': element 0 is -1", 3, {-1, 240, 0}, {N_THETA, N_THETA}, 1},
-        {"'optimiser.vectors.1' is missing", 3, {4, 240, ML__MLP_ADAM}, {N_THETA, 0}, 1},
-        {"'optimiser.vectors.0' has 18 elements for 17 weights", 3, {4, 240, ML__MLP_SGD}, {N_THETA + 1, 0}, 1},
-        {"'optimiser.vectors.1': element 0 is -1", 3, {4, 240, ML__MLP_ADAM}, {N_THETA, N_THETA}, -1},
-        {"'optimiser.vectors.0': element 0 is nan", 3, {4, 240, ML__MLP_SGD}, {N_THETA, 0}, NAN},
+        {NULL, 4, {4, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
+        {NULL, 4, {4, 240, ML__MLP_SGD, 1.5}, {N_THETA, 0}, 1},
+        {NULL,
+         4,
+         {4, 240, ML__MLP_ADAM, 1.5},
+         {5, 5},
+         1}, /* of tied layers, of no use here: the next call begins anew */
+        {"'optimiser.progress' has 2 elements, expected 4", 2, {4, 240}, {N_THETA, N_THETA}, 1},
+        {"tells of 4.5 steps", 4, {4.5, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
+        {"tells of 1e300 steps", 4, {1e300, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
+        {"steps of solver 3", 4, {4, 240, ML__MLP_LBFGS, 1.5}, {N_THETA, N_THETA}, 1},
+        {"steps of solver 1e30", 4, {4, 240, 1e30, 1.5}, {N_THETA, N_THETA}, 1},
+        {"'optimiser.progress': element 0 is -1", 4, {-1, 240, 0, 1.5}, {N_THETA, N_THETA}, 1},
+        {"'optimiser.progress': element 3 is nan", 4, {4, 240, ML__MLP_ADAM, NAN}, {N_THETA, N_THETA}, 1},
+        {"'optimiser.vectors.1' is missing", 4, {4, 240, ML__MLP_ADAM, 1.5}, {N_THETA, 0}, 1},
+        {"'optimiser.vectors.0' has 18 elements for 17 weights", 4, {4, 240, ML__MLP_SGD, 1.5}, {N_THETA + 1, 0}, 1},
+        {"'optimiser.vectors.1': element 0 is -1", 4, {4, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, -1},
+        {"'optimiser.vectors.0': element 0 is nan", 4, {4, 240, ML__MLP_SGD, 1.5}, {N_THETA, 0}, NAN},
     };
     bench c;
     open_context(&c, 1);

@@ -86,8 +86,8 @@ static void run_steps(workbench *b, const steps *s, const ml__mlp_params *p, boo
             .m = m, .X = X + first * s->d, .label = label + first, .target = target + first * s->n_out, .share = share};
         double W = 0, J;
 
-        for (size_t i = 0; i < m; i++)
-            W += weighted ? s->w[first + i] : 1;
+        for (size_t i = 0; i < s->n; i++) /* m times the mean weight of all rows */
+            W += (weighted ? s->w[i] : 1) * (double)m / (double)s->n;
         for (size_t i = 0; i < m; i++)
             share[i] = (float)((weighted ? s->w[first + i] : 1) / W);
         batch.penalty = p->alpha / W;
@@ -239,20 +239,22 @@ TEST(mlp_steps, schedules_are_their_formulas)
     CHECK_CLOSE(ml__mlp_rate(&solver), 0.1, 1e-15);
     p.learning_rate = ML__MLP_COSINE;
     solver = rate_of(&p, &b, &arena);
-    solver.t = 40;
+    solver.epochs = 4;
     CHECK_CLOSE(ml__mlp_rate(&solver), 0.25, 1e-15);
-    solver.t = 20;
+    solver.epochs = 1;
+    solver.part = 1;
     CHECK_CLOSE(ml__mlp_rate(&solver), 0.25 * (1 + sqrt(0.5)), 1e-15);
     p.learning_rate = ML__MLP_STEP;
     solver = rate_of(&p, &b, &arena);
-    solver.t = 19;
+    solver.epochs = 1.75;
     CHECK(ml__mlp_rate(&solver) == 0.5);
-    solver.t = 20;
+    solver.part = 0.25;
     CHECK(ml__mlp_rate(&solver) == 0.125);
     p.warmup_epochs = 3;
     solver = rate_of(&p, &b, &arena);
     CHECK_CLOSE(ml__mlp_rate(&solver), 0.5 / 30, 1e-15);
-    solver.t = 14;
+    solver.epochs = 1;
+    solver.part = 0.4;
     CHECK_CLOSE(ml__mlp_rate(&solver), 0.25, 1e-15);
     ml__arena_free(&arena);
 }

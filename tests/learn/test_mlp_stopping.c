@@ -4,8 +4,8 @@
 
 #include "mlp_toys.h"
 
-/* Classes, a real and two classes, with holes; rows [first, first + n). */
-static ml_dataset *mixed(ml_context *context, uint64_t first, size_t n)
+/* Outputs with holes by their letters: k three classes, s a real, g two classes; rows [first, first + n). */
+static ml_dataset *some(ml_context *context, const char *outputs, uint64_t first, size_t n)
 {
     double *X = malloc(n * D * sizeof *X), *y = malloc(n * sizeof *y);
     int64_t *kind = malloc(n * sizeof *kind), *sign = malloc(n * sizeof *sign);
@@ -20,9 +20,12 @@ static ml_dataset *mixed(ml_context *context, uint64_t first, size_t n)
         sign[i] = i < 2 ? (int64_t)i : i % 7 == 0 ? -1 : X[i * D + 2] + ml__rng_normal(&rng) > 0;
     }
     CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, n, D, 0, 0, ML_COPY, &data));
-    CHECK_OK(ml_dataset_add_labels(data, "kind", kind, n, -1));
-    CHECK_OK(ml_dataset_add_targets(data, "size", y, n));
-    CHECK_OK(ml_dataset_add_labels(data, "sign", sign, n, -1));
+    if (strchr(outputs, 'k'))
+        CHECK_OK(ml_dataset_add_labels(data, "kind", kind, n, -1));
+    if (strchr(outputs, 's'))
+        CHECK_OK(ml_dataset_add_targets(data, "size", y, n));
+    if (strchr(outputs, 'g'))
+        CHECK_OK(ml_dataset_add_labels(data, "sign", sign, n, -1));
     free(X);
     free(y);
     free(kind);
@@ -30,41 +33,83 @@ static ml_dataset *mixed(ml_context *context, uint64_t first, size_t n)
     return data;
 }
 
-/* Mean over the outputs that some row has of accuracy or R2, by hand. */
-static double score_of(const ml_model *model, const ml_dataset *data)
+static ml_dataset *mixed(ml_context *context, uint64_t first, size_t n)
 {
-    enum { MOST = 200 };
-    static double got[3 * MOST], want[MOST];
+    return some(context, "ksg", first, n);
+}
+
+/* Of an output that some row has, by hand: its loss, and its accuracy or R2. */
+typedef struct quality {
+    double loss, score;
+} quality;
+
+enum { MOST = 200 };
+
+/* label[i] < 0: unknown; p are probabilities, K of them in `width` numbers per row. */
+static quality quality_of_labels(size_t n, const int32_t *label, size_t K, const double *p, size_t width)
+{
+    double all = 0, good = 0, loss = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (label[i] >= 0) {
+            all++;
+            good += ml__arg_max(p + i * width, K) == (size_t)label[i];
+            loss -= log(p[i * width + (size_t)label[i]]);
+        }
+    return (quality){loss / all, good / all};
+}
+
+static quality quality_of_reals(size_t n, const double *want, const double *got, size_t width)
+{
+    double all = 0, mean = 0, squares = 0, errors = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(want[i])) {
+            all++;
+            mean += want[i];
+            errors += (want[i] - got[i * width]) * (want[i] - got[i * width]);
+        }
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(want[i]))
+            squares += (want[i] - mean / all) * (want[i] - mean / all);
+    return (quality){0.5 * errors / all, 1 - errors / squares};
+}
+
+/* Loss summed over the outputs that some row has, score a mean over them; of mixed outputs minus the loss. */
+static quality quality_of(const ml_model *model, const ml_dataset *data)
+{
+    static double p[5 * MOST], got[3 * MOST], want[MOST];
     static int32_t label[MOST];
-    const size_t n = ml_dataset_n_rows(data);
-    double sum = 0, n_outputs = 0;
+    const size_t n = ml_dataset_n_rows(data), n_outputs = ml_dataset_n_outputs(data);
+    const bool has_labels = ml_model_width(model, ML_PREDICT_PROBA) > 0;
+    bool has_reals = false;
+    quality sum = {0};
+    double n_counted = 0;
+    size_t column = 0;
 
-    CHECK_OK(ml_model_predict(model, data, got, 3 * n));
-    for (size_t o = 0; o < 3; o++) {
-        double good = 0, all = 0, mean = 0, squares = 0;
+    CHECK_OK(ml_model_predict(model, data, got, n_outputs * n));
+    if (has_labels)
+        CHECK_OK(ml_model_predict_proba(model, data, p, n * ml_model_width(model, ML_PREDICT_PROBA)));
+    for (size_t o = 0; o < n_outputs; o++) {
+        const size_t K = ml_model_n_classes(model, o);
+        quality q;
 
-        if (o == 1)
-            ml__dataset_read_targets(data, o, want);
-        else
+        if (K) {
             ml__dataset_read_labels(data, o, label);
-        for (size_t i = 0; i < n; i++) {
-            const bool known = o == 1 ? !isnan(want[i]) : label[i] >= 0;
-
-            all += known;
-            good += known && o != 1 && got[3 * i + o] == label[i];
-            mean += known && o == 1 ? want[i] : 0;
+            q = quality_of_labels(n, label, K, p + column, ml_model_width(model, ML_PREDICT_PROBA));
+            column += K;
+        } else {
+            ml__dataset_read_targets(data, o, want);
+            q = quality_of_reals(n, want, got + o, n_outputs);
+            has_reals = true;
         }
-        for (size_t i = 0; i < n && o == 1; i++)
-            if (!isnan(want[i])) {
-                good += (want[i] - got[3 * i + 1]) * (want[i] - got[3 * i + 1]);
-                squares += (want[i] - mean / all) * (want[i] - mean / all);
-            }
-        if (all > 0) {
-            sum += o == 1 ? 1 - good / squares : good / all;
-            n_outputs++;
-        }
+        if (isnan(q.loss))
+            continue;
+        sum.loss += q.loss;
+        sum.score += q.score;
+        n_counted++;
     }
-    return sum / n_outputs;
+    return (quality){sum.loss, has_labels && has_reals ? -sum.loss : sum.score / n_counted};
 }
 
 static double best_of(const ml_model *model, size_t *n, size_t *at)
@@ -97,37 +142,95 @@ static ml_status fit_with(ml_model *model, const ml_dataset *data, const ml_data
     return ml_model_fit(model, data, &(ml_fit_options){.struct_size = sizeof(ml_fit_options), .validation = held});
 }
 
-TEST(mlp_stopping, the_best_weights_of_mixed_outputs_are_kept)
+/* The held-out rows lack outputs otherwise than those of the training do: losses are means over their own. */
+TEST(mlp_stopping, the_best_weights_are_kept)
 {
+    static const char *const OUTPUTS[] = {"ksg", "kg", "s"};
     bench c;
     open_context(&c, 1);
-    ml_dataset *data = mixed(c.context, 0, 150), *held = mixed(c.context, 1, 80), *part;
-    ml_model *model = make(c.context, WITH("learning_rate_init=0.02", "n_iter_no_change=15", "max_iter=1000"));
-    size_t n, at, n_loss, rows[80], n_rows = 0;
-    double best;
 
-    CHECK_OK(fit_with(model, data, held));
-    CHECK(ml_model_stop_reason(model) == ML_STOP_EARLY);
-    best = best_of(model, &n, &at);
-    CHECK(at + 1 < n && tensor_f64(model, "validation_scores", &n)[n - 1] < best);
-    CHECK_CLOSE(score_of(model, held), best, 1e-6);
-    (void)tensor_f64(model, "validation_loss", &n_loss);
-    CHECK(n_loss == n);
-    check_rule(model, 15);
+    for (size_t d = 0; d < 3; d++) {
+        ml_dataset *data = some(c.context, OUTPUTS[d], 0, 150), *held = some(c.context, OUTPUTS[d], 1, 80), *part;
+        ml_model *model = make(c.context, WITH("learning_rate_init=0.02", "n_iter_no_change=15", "max_iter=1000"));
+        size_t n, at, n_loss, rows[80], n_rows = 0;
+        double best;
+        quality q;
 
-    for (size_t every = 4; every < 6; every++) { /* no row of these has "kind", then "size": it does not count */
-        n_rows = 0;
-        for (size_t i = every; i < 80; i += every)
-            rows[n_rows++] = i;
-        CHECK_OK(ml_dataset_subset(held, rows, n_rows, &part));
-        CHECK_OK(fit_with(model, data, part));
+        CHECK_OK(fit_with(model, data, held));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_EARLY);
         best = best_of(model, &n, &at);
-        CHECK_CLOSE(score_of(model, part), best, 1e-6);
-        ml_dataset_free(part);
+        q = quality_of(model, held);
+        CHECK(at + 1 < n && tensor_f64(model, "validation_scores", &n)[n - 1] < best);
+        CHECK_CLOSE(q.score, best, 1e-6);
+        CHECK_CLOSE(q.loss, tensor_f64(model, "validation_loss", &n_loss)[at], 1e-6);
+        CHECK(n_loss == n);
+        check_rule(model, 15);
+
+        for (size_t every = 4; every < 6 && d < 2;
+             every++) { /* no row of these has "kind", then "size": it does not count */
+            n_rows = 0;
+            for (size_t i = every; i < 80; i += every)
+                rows[n_rows++] = i;
+            CHECK_OK(ml_dataset_subset(held, rows, n_rows, &part));
+            CHECK_OK(fit_with(model, data, part));
+            best = best_of(model, &n, &at);
+            CHECK_CLOSE(quality_of(model, part).score, best, 1e-6);
+            ml_dataset_free(part);
+        }
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_dataset_free(held);
     }
-    ml_model_free(model);
-    ml_dataset_free(data);
-    ml_dataset_free(held);
+    close_context(&c);
+}
+
+/* One row in ten of the training has labels, and every other one of these is held out: their loss is the mean of -log p, by
+ * class_weight, over them alone; balanced weights are those of the training. */
+TEST(mlp_stopping, validation_loss_has_the_scale_of_its_own_rows)
+{
+    enum { MANY = 200, HELD = MANY / 20 };
+    static double X[MANY * D], y[MANY];
+    bench c;
+    open_context(&c, 1);
+
+    for (size_t weighting = 0; weighting < 3; weighting++) { /* none, a table, balanced */
+        int64_t label[MANY];
+        size_t rows[HELD], n;
+        double p[2 * HELD], v[2] = {1, 1}, n_k[2] = {0}, loss = 0, W = 0;
+        ml_model *model = make(c.context, WITH("max_iter=1", "loss_weights=1,0"));
+        ml__rng rng = ml__rng_make(3, 0);
+        ml_dataset *data, *held;
+
+        for (size_t i = 0; i < MANY * D; i++)
+            X[i] = ml__rng_normal(&rng);
+        for (size_t i = 0; i < MANY; i++)
+            label[i] = i % 10 ? -1 : X[i * D] > 0.5;
+        for (size_t i = 0; i < MANY; i += 10)
+            n_k[label[i]]++;
+        for (size_t i = 0; i < HELD; i++)
+            rows[i] = i * 20;
+        CHECK_OK(ml_dataset_from_matrix(c.context, X, ML_FLOAT64, MANY, D, 0, 0, ML_COPY, &data));
+        CHECK_OK(ml_dataset_add_labels(data, "label", label, MANY, -1));
+        CHECK_OK(ml_dataset_add_targets(data, "zero", y, MANY));
+        CHECK_OK(ml_dataset_subset(data, rows, HELD, &held));
+        if (weighting) {
+            CHECK_OK(ml_model_set_text(model, "class_weight", weighting == 1 ? "label=0:1,label=1:7" : "balanced"));
+            v[0] = weighting == 1 ? 1 : 0.5 * (MANY / 10) / n_k[0];
+            v[1] = weighting == 1 ? 7 : 0.5 * (MANY / 10) / n_k[1];
+        }
+        CHECK_OK(fit_with(model, data, held));
+        CHECK_OK(ml_model_predict_proba(model, held, p, 2 * HELD));
+        for (size_t i = 0; i < HELD; i++) {
+            const size_t y_i = (size_t)label[rows[i]];
+
+            W += v[y_i];
+            loss -= v[y_i] * log(p[2 * i + y_i]);
+        }
+        CHECK_CLOSE(tensor_f64(model, "validation_loss", &n)[0], loss / W, 1e-6);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_dataset_free(held);
+    }
     close_context(&c);
 }
 
@@ -243,7 +346,7 @@ TEST(mlp_stopping, a_stop_within_an_epoch_keeps_the_best_weights)
     CHECK(ml_model_stop_reason(model) == ML_STOP_MONITOR);
     best = best_of(model, &n, &at);
     CHECK(n == 41 && h.n_epochs == 41 && h.n_polls >= 1); /* the last one in part, yet told of */
-    CHECK_CLOSE(score_of(model, held), best, 1e-6);
+    CHECK_CLOSE(quality_of(model, held).score, best, 1e-6);
     CHECK(tensor_f64(model, "validation_scores", &n)[n - 1] <= best);
 
     h = (host){.after = 2, .total = 1000, .answer = ML_MONITOR_STOP};

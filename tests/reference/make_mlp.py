@@ -27,9 +27,9 @@ RUNS = [("adam", False, False), ("sgd", False, False), ("sgd", True, False), ("a
 
 # ---- the reference ----
 
-def gradient(W, b, X, Y, w, classes):
-    """Gradient of the weighted mean loss plus alpha / (2 sum w) * squares of the weights."""
-    total = w.sum()
+def gradient(W, b, X, Y, w, mean, classes):
+    """Gradient of the weighted mean loss plus alpha / (2 rows * mean) * squares of the weights; mean: weight of all rows."""
+    total = len(w) * mean
     H = [X]
     for l in range(len(W) - 1):
         Z = H[-1] @ W[l] + b[l]
@@ -56,7 +56,7 @@ def train(solver, nesterov, W, b, X, Y, w, classes):
             rows = slice(first, first + BATCH)
             t += 1
             L = len(W)
-            g = gradient(theta[:L], theta[L:], X[rows], Y[rows], w[rows], classes)
+            g = gradient(theta[:L], theta[L:], X[rows], Y[rows], w[rows], w.mean(), classes)
             for i, a in enumerate(theta):
                 if solver == "adam":
                     m[i] = 0.9 * m[i] + 0.1 * g[i]
@@ -230,7 +230,8 @@ def head_slope(run, o, z, y):
 
 def run_gradient(run, W, b, X, heads, rows, w):
     f, df = ACTIVATIONS[run["activation"]]
-    share = w[rows] / w[rows].sum()
+    total = len(w[rows]) * w.mean()
+    share = w[rows] / total
     H, Z = [X[rows]], []
     for l in range(len(W)):
         Z.append(H[-1] @ W[l] + b[l])
@@ -240,7 +241,7 @@ def run_gradient(run, W, b, X, heads, rows, w):
         D[:, columns] = head_slope(run, o, Z[-1][:, columns], y[rows]) * (share * scale[rows])[:, None]
     gW, gb = [None] * len(W), [None] * len(W)
     for l in reversed(range(len(W))):
-        gW[l] = H[l].T @ D + (ALPHA * W[l] + run.get("l1", 0) * np.sign(W[l])) / w[rows].sum()
+        gW[l] = H[l].T @ D + (ALPHA * W[l] + run.get("l1", 0) * np.sign(W[l])) / total
         gb[l] = D.sum(axis=0)
         if l:
             D = (D @ W[l].T) * df(Z[l - 1])

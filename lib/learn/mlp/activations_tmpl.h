@@ -7,7 +7,7 @@
  * leaky_relu   z, or 0.01 z below 0              f' = 1 or 0.01
  * elu          z, or exp(z) - 1 below 0          f' = 1 or h + 1              (Clevert, Unterthiner & Hochreiter 2016)
  * gelu         z (1 + tanh u) / 2,  u = c (z + 0.044715 z³),  c = sqrt(2 / pi)      (Hendrycks & Gimpel 2016, section 2)
- *              f' = (1 + t) / 2 + z (1 - t²) u' / 2,  t = tanh u
+ *              f' = (1 + t) / 2 + z (1 - t²) u' / 2,  t = tanh u; 1 - t² is 0 long before z² u' leaves the range
  * softplus     log(1 + exp(z)), as max(z, 0) + log(1 + exp(-|z|))      f' = 1 - exp(-h)
  */
 
@@ -109,9 +109,9 @@ static void NAME(derive_gelu)(const KERNELS *k, size_t n, const R *Z, R *D)
     {
         NAME(gelu_tanh)(k, c, Z + i, t);
         for (size_t j = 0; j < c; j++) {
-            const R z = Z[i + j], du = (R)0.79788456080286535588 * (1 + (R)(3 * 0.044715) * z * z);
+            const R z = Z[i + j], du = (R)0.79788456080286535588 * (1 + (R)(3 * 0.044715) * z * z), s = 1 - t[j] * t[j];
 
-            D[i + j] *= (R)0.5 * (1 + t[j] + z * (1 - t[j] * t[j]) * du);
+            D[i + j] *= (R)0.5 * (1 + t[j] + (s == 0 ? 0 : z * s * du));
         }
     }
 }

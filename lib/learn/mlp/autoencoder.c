@@ -7,8 +7,8 @@
  * Tied        the decoder has the weights of the encoder transposed, and biases of its own (layers_tmpl.h)
  * Error       e(x) = 1/d Σ_j loss(x^_j, x_j): half the square, the magnitude, Huber's (1964), or the cross-entropy of a
  *             feature in [0, 1]
- * Objective   J = reconstruction_weight Σ_i c_i e(x_i) + complexity_weight Σ_i c_i ||h_i||_1 + alpha / (2 W) Σ_l ||W_l||²
- *             + l1 / W Σ |w|,  c_i = w_i / W over a batch, h_i the code of row i
+ * Objective   J = reconstruction_weight Σ_i c_i e(x_i) + complexity_weight Σ_i c_i ||h_i||_1 + alpha / (2 m w) Σ_l ||W_l||²
+ *             + l1 / (m w) Σ |w|,  c_i = w_i / (m w) over a batch of m rows, w the mean weight of all, h_i the code of row i
  * Denoising   the input of a step is disturbed, by normal noise or by zeros (masking), and held against the clean row
  *             (Vincent et al. 2008)
  * Calls       transform: h(x); inverse: x^ from h; score_samples: -e(x), so that larger is more usual, as of densities
@@ -37,7 +37,8 @@ static const ml__param PARAMS[] = {
     ML__INT(params, code_size, "8", ML__RANGE(1, 1e6), "width of the code"),
     ML__INTS(params, decoder_layer_sizes, "", ML__RANGE(1, 1e6),
              "widths of the layers behind the code; empty: those of the encoder in reverse"),
-    ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS, "of the hidden layers"),
+    ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS,
+               "of the hidden layers; gelu: in its tanh form; leaky_relu: of slope 0.01 below 0"),
     ML__CHOICE(params, code_activation, "auto", CODE_ACTIVATIONS, "of the code; auto: as the hidden layers"),
     ML__CHOICE(params, output_activation, "identity", ML__MLP_OUTPUT_ACTIVATIONS, "of the reconstruction"),
     ML__CHOICE(params, loss, "squared_error", LOSSES,

@@ -7,7 +7,11 @@
  * Scale       what a row counts in head o: lambda_o W / W_o v_y, with lambda_o the head's loss weight, v_y the weight of
  *             its class, W the weight of all rows, W_o = Σ w_i v_{y_i} that of the rows whose output is known. So each
  *             head's loss is a mean over the rows that have the output, however many lack it. In a later call of
- *             ml_model_partial_fit() an output that no row has counts 0
+ *             ml_model_partial_fit() an output that no row has counts 0. Held-out rows have W and W_o of their own, classes
+ *             weigh what they do in training, and an output that none of them has counts 0 too
+ * Balanced    v_y follows from the rows of the call; those of weight 0 are not among them
+ * Shares      w_i / (m w) in a batch of m rows, w the mean weight of all rows of the fit: a row counts the same in batches of
+ *             any size and company
  */
 #include <string.h>
 
@@ -108,9 +112,14 @@ done:
 
 /* ---- heads ---- */
 
-size_t ml__mlp_columns_of(const ml__mlp_params *p, const ml__output *output)
+size_t ml__mlp_columns_of(const ml__output *output, bool is_logistic)
 {
-    return output->n_classes && p->loss != ML__MLP_BINARY_CROSS_ENTROPY ? output->n_classes : 1;
+    return output->n_classes && !is_logistic ? output->n_classes : 1;
+}
+
+static size_t columns_of(const ml__mlp_params *p, const ml__output *output)
+{
+    return ml__mlp_columns_of(output, p->loss == ML__MLP_BINARY_CROSS_ENTROPY);
 }
 
 size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema)
@@ -118,7 +127,7 @@ size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema)
     size_t n = 0;
 
     for (size_t o = 0; o < schema->n_outputs; o++)
-        n += ml__mlp_columns_of(p, &schema->outputs[o]);
+        n += columns_of(p, &schema->outputs[o]);
     return n;
 }
 
@@ -180,13 +189,13 @@ done:
     return st;
 }
 
-/* lambda W / W_o; when no row has the output 0 where learning goes on, else a refusal. */
-static ml_status scale_of(const ml__fit *f, const ml__mlp_plan *plan, size_t o, double W, double W_o, double *scale)
+/* lambda W / W_o; when no row has the output 0 or a refusal. */
+static ml_status scale_of(const ml__fit *f, bool may_lack, size_t o, double W, double W_o, double *scale)
 {
     const ml__reals *lambda = &((const ml__mlp_params *)f->params)->loss_weights;
 
     *scale = 0;
-    if (!(W_o > 0) && plan->is_partial && plan->continues)
+    if (!(W_o > 0) && may_lack)
         return ML_OK;
     if (!(W_o > 0))
         return ml__fail(ML_E_DATA, "%s: no row with a weight that is left for training has output '%s'",
@@ -217,23 +226,29 @@ done:
     return st;
 }
 
-/* class_weight [K] counts what the head's classes do. */
-static ml_status make_label_head(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r, size_t o,
-                                 double *class_weight, ml__mlp_head *h)
+/* Whose rows a head's loss is a mean of, and of which rows the classes are balanced. */
+typedef struct basis {
+    const ml__mlp_rows *rows, *training;
+    bool may_lack; /* an output that no row has counts 0 */
+} basis;
+
+/* class_weight [K] becomes what the head's classes count. */
+static ml_status make_label_head(const ml__fit *f, const basis *b, size_t o, double *class_weight, ml__mlp_head *h)
 {
     const ml__mlp_params *p = f->params;
     const size_t K = f->schema->outputs[o].n_classes;
+    const ml__mlp_rows *r = b->rows;
     const int32_t *label = r->label + h->column;
     double W_o = 0, factor;
     float *scale;
     ml_status st = ML_OK;
 
     ML__NEW(f->scratch, scale, K);
-    ML__TRY(weigh_classes(f, r, h->column, K, class_weight));
+    ML__TRY(weigh_classes(f, b->training, h->column, K, class_weight));
     for (size_t i = 0; i < r->n; i++)
         if (label[i * r->n_labels] >= 0)
             W_o += r->w[i] * class_weight[label[i * r->n_labels]];
-    ML__TRY(scale_of(f, plan, o, r->W, W_o, &factor));
+    ML__TRY(scale_of(f, b->may_lack, o, r->W, W_o, &factor));
     for (size_t k = 0; k < K; k++)
         scale[k] = (float)(factor * class_weight[k]);
     h->scale = scale;
@@ -246,10 +261,10 @@ done:
 }
 
 /* Outputs [o, o + h->n), all reals. */
-static ml_status make_real_head(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r, size_t o,
-                                ml__mlp_head *h)
+static ml_status make_real_head(const ml__fit *f, const basis *b, size_t o, ml__mlp_head *h)
 {
     const ml__mlp_params *p = f->params;
+    const ml__mlp_rows *r = b->rows;
     float *scale;
     ml_status st = ML_OK;
 
@@ -261,7 +276,7 @@ static ml_status make_real_head(const ml__fit *f, const ml__mlp_plan *plan, cons
         for (size_t i = 0; i < r->n; i++)
             if (!isnan(r->target[i * r->n_targets + h->column + j]))
                 W_o += r->w[i];
-        ML__TRY(scale_of(f, plan, o + j, r->W, W_o, &factor));
+        ML__TRY(scale_of(f, b->may_lack, o + j, r->W, W_o, &factor));
         scale[j] = (float)factor;
         h->is_uniform = h->is_uniform && scale[j] == scale[0];
     }
@@ -311,8 +326,7 @@ done:
     return st;
 }
 
-static ml_status make_heads(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r,
-                            ml__mlp_objective *objective, ml__mlp_head *heads)
+static ml_status make_heads(const ml__fit *f, const basis *b, ml__mlp_objective *objective, ml__mlp_head *heads)
 {
     const ml__output *outputs = f->schema->outputs;
     const ml__reals *lambda = &((const ml__mlp_params *)f->params)->loss_weights;
@@ -331,15 +345,15 @@ static ml_status make_heads(const ml__fit *f, const ml__mlp_plan *plan, const ml
         h->first = first;
         if (outputs[o].n_classes) {
             h->column = label++;
-            h->n = ml__mlp_columns_of(f->params, &outputs[o]);
-            ML__TRY(make_label_head(f, plan, r, o, class_weight + first_class[o], h));
+            h->n = columns_of(f->params, &outputs[o]);
+            ML__TRY(make_label_head(f, b, o, class_weight + first_class[o], h));
         } else {
             while (o + n < f->n_outputs && !outputs[o + n].n_classes)
                 n++;
             h->column = target;
             h->n = n;
             target += n;
-            ML__TRY(make_real_head(f, plan, r, o, h));
+            ML__TRY(make_real_head(f, b, o, h));
         }
         first += h->n;
         o += n;
@@ -349,8 +363,9 @@ done:
 }
 
 ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *r,
-                                 ml__mlp_objective *objective)
+                                 const ml__mlp_rows *training, ml__mlp_objective *objective)
 {
+    const basis b = {r, training, r != training || (plan->is_partial && plan->continues)};
     ml__mlp_head *heads;
     ml_status st = ML_OK;
 
@@ -359,7 +374,7 @@ ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, con
     objective->heads = heads;
     if (plan->is_autoencoder)
         return make_reconstruction_head(f, plan, objective, heads);
-    ML__TRY(make_heads(f, plan, r, objective, heads));
+    ML__TRY(make_heads(f, &b, objective, heads));
 done:
     return st;
 }

@@ -2,9 +2,11 @@
 /*
  * How well the net does on rows that are held out, batch by batch in the workspace of the training.
  *
- * Loss    mean over the rows, of all heads, without penalties and without dropout
- * Score   mean over the outputs of the weighted accuracy of labels, or R² of reals; one whose target is constant counts 1
- *         when it is met exactly and 0 otherwise; one that no held-out row has is left out. Of an autoencoder: minus the loss
+ * Loss    mean over the rows, of all heads, without penalties and without dropout; each head's is a mean over those of these
+ *         rows that have its output, and one that none has is left out
+ * Score   of labels: mean over the outputs of the weighted accuracy; of reals: of R², where one whose target is constant
+ *         counts 1 when it is met exactly and 0 otherwise; one that no held-out row has is left out. Of mixed outputs and of
+ *         an autoencoder: minus the loss, since an R², which may be far below 0, and an accuracy have no common measure
  */
 #include <string.h>
 
@@ -38,21 +40,23 @@ static double total_squares(const ml__mlp_rows *r, size_t j)
     return W > 0 ? sum : -1;
 }
 
-ml_status ml__mlp_held_init(ml__mlp_held *held, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
-                            const ml__mlp_objective *objective, ml__arena *arena)
+ml_status ml__mlp_held_init(ml__mlp_held *held, const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
+                            const ml__mlp_rows *training)
 {
     const size_t n_out = plan->shape.n[plan->shape.L];
     size_t *order;
     ml_status st = ML_OK;
 
-    *held = (ml__mlp_held){.rows = rows, .objective = objective, .is_autoencoder = plan->is_autoencoder};
-    ML__NEW(arena, order, rows->n);
-    ML__NEW(arena, held->tallies, n_out);
-    ML__NEW(arena, held->totals, rows->n_targets);
+    *held = (ml__mlp_held){.rows = rows};
+    held->scores_by_loss = plan->is_autoencoder || (rows->n_labels && rows->n_targets);
+    ML__TRY(ml__mlp_make_objective(f, plan, rows, training, &held->objective));
+    ML__NEW(f->scratch, order, rows->n);
+    ML__NEW(f->scratch, held->tallies, n_out);
+    ML__NEW(f->scratch, held->totals, rows->n_targets);
     for (size_t i = 0; i < rows->n; i++)
         order[i] = i;
     held->order = order;
-    for (size_t j = 0; j < rows->n_targets && !plan->is_autoencoder; j++)
+    for (size_t j = 0; j < rows->n_targets && !held->scores_by_loss; j++)
         held->totals[j] = total_squares(rows, j);
 done:
     return st;
@@ -88,7 +92,7 @@ static void tally_reals(const ml__mlp_held *held, const ml__mlp_head *h, const f
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < h->n; j++) {
             const float z = Z[i * n_out + h->first + j], t = r->target[(first + i) * r->n_targets + h->column + j];
-            const double p = h->is_logistic ? 1 / (1 + exp(-(double)z)) : (double)z;
+            const double p = h->is_logistic ? ml__mlp_logistic((double)z) : (double)z;
 
             if (!isnan(t))
                 held->tallies[h->first + j].good += r->w[first + i] * ((double)t - p) * ((double)t - p);
@@ -99,8 +103,8 @@ static double score_of(const ml__mlp_held *held)
 {
     double sum = 0, n = 0;
 
-    for (size_t o = 0; o < held->objective->n_heads; o++) {
-        const ml__mlp_head *h = held->objective->heads + o;
+    for (size_t o = 0; o < held->objective.n_heads; o++) {
+        const ml__mlp_head *h = held->objective.heads + o;
 
         if (h->is_label) {
             if (held->tallies[h->first].all > 0) {
@@ -137,12 +141,14 @@ ml_status ml__mlp_held_out(const ml__mlp_held *held, const ml__crew_f32 *crew, c
         m = r->n - first < room->B ? r->n - first : room->B;
         batch = ml__mlp_gather(room, r, held->order + first, m, r->W);
         ML__TRY(ml__mlp_forward(crew, net, m, batch.X, work));
-        for (size_t o = 0; o < held->objective->n_heads && !held->is_autoencoder; o++)
-            (held->objective->heads[o].is_label ? tally_labels : tally_reals)(held, held->objective->heads + o,
-                                                                              work->H[L - 1], n_out, first, m);
-        *loss += ml__mlp_loss(crew->k, held->objective, &batch, n_out, work->H[L - 1], work->row);
+        for (size_t o = 0; o < held->objective.n_heads && !held->scores_by_loss; o++) {
+            const ml__mlp_head *h = held->objective.heads + o;
+
+            (h->is_label ? tally_labels : tally_reals)(held, h, work->H[L - 1], n_out, first, m);
+        }
+        *loss += ml__mlp_loss(crew->k, &held->objective, &batch, n_out, work->H[L - 1], work->row);
     }
-    *score = held->is_autoencoder ? -*loss : score_of(held);
+    *score = held->scores_by_loss ? -*loss : score_of(held);
 done:
     return st;
 }

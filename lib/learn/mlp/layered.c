@@ -3,8 +3,10 @@
  * Layers as tensors: weights.l [n_in x n_out], biases.l [n_out]; "activations" has the function of each layer, as numbered
  * by ML__MLP_ACTIVATIONS, that of the last is the identity; "links" says how each output follows from the last layer.
  * A layer that was tied to another has its own weights here. The optimiser's state is kept after ml_model_partial_fit()
- * only: "optimiser.progress" has the steps made, the rows seen and the solver, as numbered by ML__MLP_OPTIMISERS,
- * "optimiser.vectors.i" the moments, in the order of the weights and biases layer by layer.
+ * only: "optimiser.progress" has the steps made, the rows seen, the solver, as numbered by ML__MLP_OPTIMISERS, and the epochs
+ * made, of which the last may be in part; "optimiser.vectors.i" the moments, in the order of the weights and biases layer by
+ * layer. "validation_loss" and "validation_scores" are as long as "loss_curve", NaN for epochs that looked at no held-out rows,
+ * and absent when none did.
  */
 #include "learn/mlp/layered.h"
 
@@ -75,7 +77,7 @@ done:
 
 static ml_status publish_optimiser(ml__fit *f, const ml__mlp_solver *s)
 {
-    const double progress[ML__MLP_PROGRESS] = {(double)s->t, s->n_seen, (double)s->p->solver};
+    const double progress[ML__MLP_PROGRESS] = {(double)s->t, s->n_seen, (double)s->p->solver, s->epochs};
     char name[NAME_BYTES];
     float *vector;
     ml_status st;

@@ -24,8 +24,8 @@ typedef struct ml__mlp_fitted {
     {"activations", ML_INT32, "*", ML__NON_NEGATIVE},                                               \
     {"links", ML_INT32, "*", ML__NON_NEGATIVE},                                                     \
     {"loss_curve", ML_FLOAT64, "*", ML__FINITE},                                                    \
-    {"validation_loss", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                                \
-    {"validation_scores", ML_FLOAT64, "*", ML__FINITE | ML__OPTIONAL},                              \
+    {"validation_loss", ML_FLOAT64, "*", ML__ANY | ML__OPTIONAL},                                   \
+    {"validation_scores", ML_FLOAT64, "*", ML__ANY | ML__OPTIONAL},                                 \
     {"optimiser.progress", ML_FLOAT64, "*", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL},          \
     {"optimiser.vectors.0", ML_FLOAT32, "*", ML__FINITE | ML__OPTIONAL},                            \
     {"optimiser.vectors.1", ML_FLOAT32, "*", ML__FINITE | ML__NON_NEGATIVE | ML__OPTIONAL}

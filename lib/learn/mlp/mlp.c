@@ -7,8 +7,10 @@
  *             classes: p(y = k | x) = exp(z_k) / Σ_k exp(z_k), one column for each class also when there are two; with the
  *             loss binary_cross_entropy one column, p(y = 1 | x) = 1 / (1 + exp(-z))
  *             reals: z, or 1 / (1 + exp(-z)) by output_activation; targets are taken as they are
- * Objective   J = Σ_o lambda_o Σ_i c_i loss_o(z_i, y_io) + alpha / (2 W) Σ_l ||W_l||² + l1 / W Σ |w|,  c_i = w_i / W,
- *             W = Σ_i w_i over a batch; a row without output o leaves head o alone (Caruana 1997, "Multitask learning").
+ * Objective   J = Σ_o lambda_o Σ_i c_i loss_o(z_i, y_io) + alpha / (2 m w) Σ_l ||W_l||² + l1 / (m w) Σ |w|,  c_i = w_i / (m w),
+ *             m rows in a batch, w the mean of w_i over all rows of the fit (so a weight counts the same in a batch of any size,
+ *             and m w is W = Σ w_i when the batch is all rows); a row without output o leaves head o alone (Caruana 1997,
+ *             "Multitask learning").
  *             loss: cross-entropy, half the squared error, absolute error, Huber's (1964); several reals are summed; biases
  *             are not penalised
  * Fit         gradients by backpropagation (layers_tmpl.h), steps (optimisers.c) or L-BFGS (search.c), epochs, early stopping
@@ -22,7 +24,7 @@
  * Precision   float32 throughout, lbfgs searches in double; losses and scores are summed in double, probabilities computed
  *             in double
  * Degenerate  one class: p = 1; no hidden layer: a linear model; a loss or weight that is not finite ends the fit with
- *             ML_E_NUMERIC, naming epoch and batch, and the model keeps what it had learned
+ *             ML_E_NUMERIC, naming the epoch and the batch by which it was seen, and the model keeps what it had before
  * Cost        6 multiplications per weight, row and epoch; memory see train.c
  * Bits        training: the same for any number of threads (they share large products); a row's prediction never depends
  *             on others. The row of ml_model_predict_row() sums each column in several chains, which hides their latency:
@@ -39,7 +41,8 @@ typedef ml__mlp_params params;
 
 static const ml__param PARAMS[] = {
     ML__INTS(params, hidden_layer_sizes, "100", ML__RANGE(1, 1e6), "widths of the hidden layers; empty: none"),
-    ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS, "of the hidden layers"),
+    ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS,
+               "of the hidden layers; gelu: in its tanh form; leaky_relu: of slope 0.01 below 0"),
     ML__CHOICE(params, output_activation, "identity", ML__MLP_OUTPUT_ACTIVATIONS, "of outputs of reals"),
     ML__CHOICE(
         params, loss, "auto", ML__MLP_LOSSES,
@@ -49,7 +52,8 @@ static const ml__param PARAMS[] = {
     ML__REALS(params, loss_weights, "1", ML__RANGE_OPEN_HIGH(0, INFINITY), "of each output, or one number for all"),
     ML__WEIGHTS_OF_CLASSES(
         params, class_weight, "none", ML__MLP_CLASS_WEIGHTS,
-        "what the rows of a class count for; balanced: by n_samples / (n_classes * rows of the class)"),
+        "what the rows of a class count for; balanced: by n_samples / (n_classes * rows of the class), "
+        "of the rows of each call"),
     ML__REALS(params, dropout, "0", ML__RANGE_OPEN_HIGH(0, 1),
               "share of the outputs of each hidden layer that a step leaves out, or one number for all"),
     ML__MLP_TRAINING_PARAMS(params),
@@ -113,11 +117,6 @@ static ml_status partial_fit(ml__fit *f)
 
 /* ---- prepare: from tensors to a net ---- */
 
-static size_t columns_of(const ml__output *output, int32_t link)
-{
-    return link == ML__MLP_SOFTMAX ? output->n_classes : 1;
-}
-
 /* A softmax is of classes, a linear output of reals, a logistic one of at most two classes or of a real. */
 static ml_status check_links(const ml__mlp_fitted *fitted, const ml__schema *schema)
 {
@@ -134,7 +133,7 @@ static ml_status check_links(const ml__mlp_fitted *fitted, const ml__schema *sch
 
         ML__CHECK(fits, ML_E_FORMAT, "mlp: tensor 'links': element %zu is %d, output '%s' has %zu classes", o, link,
                   output->name, output->n_classes);
-        n_columns += columns_of(output, link);
+        n_columns += ml__mlp_columns_of(output, link == ML__MLP_LOGISTIC_OUTPUT);
     }
     ML__CHECK(fitted->net.shape.n[L] == n_columns, ML_E_FORMAT, "mlp: the last layer has %zu outputs, expected %zu",
               fitted->net.shape.n[L], n_columns);
@@ -185,11 +184,6 @@ static ml_status raw_outputs(const ml_model *model, const ml__block *x, ml__scra
     return st;
 }
 
-static double logistic(double z)
-{
-    return 1 / (1 + exp(-z));
-}
-
 /* One label output: its K values from the columns z. */
 static void decide(int32_t link, size_t K, const double *z, double *out)
 {
@@ -217,7 +211,7 @@ static ml_status decision(const ml_model *model, const ml__block *x, double *out
             if (K)
                 decide(fitted->links[o], K, z, out);
             out += K;
-            z += columns_of(&schema->outputs[o], fitted->links[o]);
+            z += ml__mlp_columns_of(&schema->outputs[o], fitted->links[o] == ML__MLP_LOGISTIC_OUTPUT);
         }
     return st;
 }
@@ -263,7 +257,7 @@ static double value_of(const ml__output *output, int32_t link, const double *z)
         return (double)ml__arg_max(z, output->n_classes);
     if (output->n_classes)
         return output->n_classes == 2 && z[0] > 0;
-    return link == ML__MLP_LOGISTIC_OUTPUT ? logistic(z[0]) : z[0];
+    return link == ML__MLP_LOGISTIC_OUTPUT ? ml__mlp_logistic(z[0]) : z[0];
 }
 
 static ml_status values(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
@@ -276,7 +270,7 @@ static ml_status values(const ml_model *model, const ml__block *x, double *out, 
     for (size_t i = 0; i < x->n && st == ML_OK; i++)
         for (size_t o = 0; o < schema->n_outputs; o++) {
             *out++ = value_of(&schema->outputs[o], fitted->links[o], z);
-            z += columns_of(&schema->outputs[o], fitted->links[o]);
+            z += ml__mlp_columns_of(&schema->outputs[o], fitted->links[o] == ML__MLP_LOGISTIC_OUTPUT);
         }
     return st;
 }

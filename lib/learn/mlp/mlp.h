@@ -171,17 +171,18 @@ ml_status ml__mlp_read_rows(const ml__fit *f, const ml__mlp_plan *plan, const ml
                             ml__mlp_rows *rows);
 /* That the parameter `loss` suits all rows of a dataset; `use` is for messages. */
 ml_status ml__mlp_check_loss(const ml__fit *f, const ml_dataset *data, const char *use);
-/* The heads of the outputs, with weights of tasks and classes; the objective lives in f->scratch. */
+/* The heads of the outputs, with weights of tasks and classes (balanced as in `training`); the objective lives in
+ * f->scratch. When the rows are not those of the training an output may be lacking. */
 ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
-                                 ml__mlp_objective *objective);
+                                 const ml__mlp_rows *training, ml__mlp_objective *objective);
 /* How many columns the heads need: one per class, real or binary output. */
 size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema);
-/* Columns of one output. */
-size_t ml__mlp_columns_of(const ml__mlp_params *p, const ml__output *output);
+/* Columns of one output. is_logistic: of labels, one for two classes */
+size_t ml__mlp_columns_of(const ml__output *output, bool is_logistic);
 /* is_disturbed: inputs get noise, so that they are no longer the targets of an autoencoder. */
 ml_status ml__mlp_room_init(const ml__mlp_rows *rows, bool is_disturbed, size_t B, ml__arena *arena,
                             ml__mlp_room *room);
-/* The given rows with weight W > 0, side by side. */
+/* The given rows side by side, with shares w_i / W. */
 ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *rows, const size_t *order, size_t m,
                              double W);
 
@@ -208,8 +209,8 @@ typedef struct ml__mlp_optimiser {
 } ml__mlp_optimiser;
 
 enum { ML__MLP_MAX_VECTORS = 2 };
-/* Numbers in the tensor "optimiser.progress": steps, rows seen, solver. */
-enum { ML__MLP_PROGRESS = 3 };
+/* Numbers in the tensor "optimiser.progress": steps, rows seen, solver, epochs. */
+enum { ML__MLP_PROGRESS = 4 };
 
 struct ml__mlp_solver {
     const ml__mlp_optimiser *kind;
@@ -218,7 +219,8 @@ struct ml__mlp_solver {
     const ml__mlp_net *net;
     double rate;                            /* learning rate before schedules by epoch */
     double now, corrected;                  /* of this step; and as the optimiser applies it */
-    double steps_per_epoch;                 /* for schedules */
+    double epochs, part;                    /* made before this one, whole or in parts; and of this one so far */
+    double steps_per_epoch;                 /* of this one */
     double layer_rates[ML__MLP_MAX_LAYERS]; /* factors of the rate */
     uint64_t t;                             /* steps made */
     double n_seen;                          /* rows, counting repetitions */
@@ -237,10 +239,16 @@ ml_status ml__mlp_step(ml__mlp_solver *solver, const ml__mlp_objective *objectiv
                        const ml__mlp_work *work, double *J);
 /* The learning rate of the next step. */
 double ml__mlp_rate(const ml__mlp_solver *solver);
-/* After an epoch of n rows. */
+/* After an epoch, or the part of one that is done, of n rows. */
 void ml__mlp_epoch_ends(ml__mlp_solver *solver, size_t n);
 /* There is no progress any more: true to stop, false when a smaller learning rate shall try. */
 bool ml__mlp_stalled(ml__mlp_solver *solver);
+
+/* 1 / (1 + exp(-z)) */
+static inline double ml__mlp_logistic(double z)
+{
+    return 1 / (1 + exp(-z));
+}
 
 /* ---- noise.c ---- */
 
@@ -255,16 +263,17 @@ void ml__mlp_blank(uint64_t seed, uint64_t step, double rate, size_t n, float *x
 
 typedef struct ml__mlp_held {
     const ml__mlp_rows *rows;
-    const ml__mlp_objective *objective;
-    const size_t *order; /* 0, 1, 2, … */
-    bool is_autoencoder;
+    ml__mlp_objective objective;   /* means over these rows */
+    const size_t *order;           /* 0, 1, 2, … */
+    bool scores_by_loss;           /* minus the loss is the score */
     struct ml__mlp_tally *tallies; /* n_out */
     double *totals;                /* n_targets: squares about the mean; -1: no row has the target */
 } ml__mlp_held;
 
-ml_status ml__mlp_held_init(ml__mlp_held *held, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
-                            const ml__mlp_objective *objective, ml__arena *arena);
-/* Mean loss without penalties, and score: mean over the outputs of accuracy or R²; of an autoencoder minus the loss. */
+/* training: rows that the weights of balanced classes follow from. Memory is of f->scratch. */
+ml_status ml__mlp_held_init(ml__mlp_held *held, const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
+                            const ml__mlp_rows *training);
+/* Mean loss without penalties, and score: see held_out.c. */
 ml_status ml__mlp_held_out(const ml__mlp_held *held, const ml__crew_f32 *crew, const ml__mlp_net *net,
                            const ml__mlp_work *work, const ml__mlp_room *room, double *loss, double *score);
 
@@ -275,7 +284,7 @@ typedef struct ml__mlp_trained {
     ml__mlp_net net;
     size_t n_epochs;
     double *loss_curve;           /* n_epochs */
-    double *validation_loss;      /* n_epochs, or NULL without held-out rows */
+    double *validation_loss;      /* n_epochs, NaN for those without held-out rows; NULL when there never were any */
     double *validation_scores;    /* the same */
     const ml__mlp_solver *solver; /* state to continue from */
 } ml__mlp_trained;

@@ -51,7 +51,7 @@ typedef struct NAME(batch) {
     const R *X;           /* m x d */
     const int32_t *label; /* m x n_labels; -1: unknown */
     const R *target;      /* m x n_targets; NaN: unknown */
-    const R *share;       /* m: w_i / W, they sum to 1 */
+    const R *share;       /* m: w_i / W, W the number of rows times their mean weight */
     double penalty;       /* alpha / W, of the squares */
     double penalty_1;     /* l1 / W, of the magnitudes */
 } NAME(batch);

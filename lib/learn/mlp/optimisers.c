@@ -14,7 +14,8 @@
  * Rate     eta_0; sgd only: eta_0 / (n_seen + 1)^power_t after each epoch ("invscaling"), or divided by 5 whenever
  *          progress stalls, until it is 1e-6 ("adaptive"); all: eta_0 (1 + cos(pi e / max_iter)) / 2 ("cosine",
  *          Loshchilov & Hutter 2017, eq. 5) or eta_0 decay_rate^floor(e / decay_epochs) ("step"), e epochs so far, whole or
- *          in parts; and during the first warmup_epochs a share that grows to 1 step by step
+ *          in parts: each is counted by its own number of steps, as that of calls with other rows differs; and during the
+ *          first warmup_epochs a share that grows to 1 step by step
  *
  * Symbols  theta, g, u, m, v [n]; t steps made; eta learning rate, eta_0 learning_rate_init; mu momentum; b1, b2
  *          beta_1, beta_2. Constants are computed in double, vectors are float.
@@ -118,19 +119,21 @@ const ml__mlp_optimiser ml__mlp_optimisers[ML__MLP_N_OPTIMISERS] = {
 double ml__mlp_rate(const ml__mlp_solver *s)
 {
     const ml__mlp_params *p = s->p;
-    const double epoch = (double)s->t / s->steps_per_epoch, warm = p->warmup_epochs * s->steps_per_epoch;
+    const double epoch = s->epochs + s->part, warm = p->warmup_epochs;
     double rate = s->rate;
 
     if (p->learning_rate == ML__MLP_COSINE)
         rate *= 0.5 * (1 + cos(PI * fmin(1, epoch / (double)p->max_iter)));
     else if (p->learning_rate == ML__MLP_STEP)
         rate *= pow(p->decay_rate, floor(epoch / (double)p->decay_epochs));
-    return warm > 0 ? rate * fmin(1, ((double)s->t + 1) / warm) : rate;
+    return warm > 0 ? rate * fmin(1, (epoch + 1 / s->steps_per_epoch) / warm) : rate;
 }
 
 void ml__mlp_epoch_ends(ml__mlp_solver *s, size_t n)
 {
     s->n_seen += (double)n;
+    s->epochs += s->part;
+    s->part = 0;
     if (s->p->solver == ML__MLP_SGD && s->p->learning_rate == ML__MLP_INVSCALING)
         s->rate = s->p->learning_rate_init / pow(s->n_seen + 1, s->p->power_t);
 }

@@ -14,8 +14,8 @@
     ML__REAL(P, learning_rate_init, "0.001", ML__RANGE_OPEN(0, INFINITY), "step size, of adam or at the start"),      \
     ML__CHOICE(P, learning_rate, "constant", ML__MLP_RATES,                                                           \
                "how the step size changes: not; for sgd only: falling with power_t, or divided by 5 when progress "   \
-               "stalls; for all but lbfgs: to 0 along a cosine over max_iter epochs, or times decay_rate every "      \
-               "decay_epochs"),                                                                                       \
+               "stalls; for all but lbfgs: to 0 along a cosine over max_iter epochs, those of partial_fit counted "   \
+               "too, or times decay_rate every decay_epochs"),                                                        \
     ML__REAL(P, power_t, "0.5", ML__RANGE_OPEN_HIGH(0, INFINITY), "exponent of invscaling"),                          \
     ML__REAL(P, decay_rate, "0.1", ML__RANGE_OPEN_LOW(0, 1), "factor of learning_rate=step"),                         \
     ML__INT(P, decay_epochs, "30", ML__RANGE(1, 1e6), "epochs between the steps of learning_rate=step"),              \
@@ -25,11 +25,13 @@
     ML__INT(P, max_fun, "15000", ML__RANGE(1, 1e9), "the most evaluations of lbfgs, looked at after each iteration"), \
     ML__BOOL(P, shuffle, "true", "new order of the rows in every epoch"),                                             \
     ML__RANDOM_STATE(P),                                                                                              \
-    ML__BOOL(P, warm_start, "false", "a fit goes on from the weights of the last one"),                               \
+    ML__BOOL(P, warm_start, "false", "a fit goes on from the weights of the last one, with a new optimiser"),         \
     ML__REAL(P, tol, "0.0001", ML__RANGE_OPEN_HIGH(0, INFINITY), "what counts as an improvement"),                    \
     ML__REAL(P, momentum, "0.9", ML__RANGE(0, 1), "of sgd"),                                                          \
     ML__BOOL(P, nesterovs_momentum, "true", "look ahead with the momentum of sgd"),                                   \
-    ML__BOOL(P, early_stopping, "false", "hold rows out and stop when their score no longer improves; not for lbfgs"), \
+    ML__BOOL(P, early_stopping, "false",                                                                              \
+             "hold rows out and stop when their score (accuracy, R2, or minus the loss of mixed outputs) no longer "  \
+             "improves; not for lbfgs"),                                                                              \
     ML__REAL(P, validation_fraction, "0.1", ML__RANGE_OPEN(0, 1), "share of rows held out by early_stopping"),        \
     ML__INT(P, n_iter_no_change, "10", ML__RANGE(1, 1e6), "epochs without improvement that are put up with"),         \
     ML__REAL(P, beta_1, "0.9", ML__RANGE_OPEN_HIGH(0, 1), "decay of adam's first moment"),                            \

@@ -2,19 +2,23 @@
 /*
  * Training: rows in batches through the gradient and the optimiser, epoch after epoch, until nothing improves.
  *
- * Weights     W = Σ w_i over a batch; its objective is the mean with shares w_i / W, its penalties alpha / (2 W) Σ ||W_l||²
- *             (scikit-learn's, where W is the number of rows) and l1 / W Σ |w|. A batch without weight makes no step. The
- *             loss of an epoch is the mean over its batches, each weighted with W.
+ * Weights     rows of weight 0 are left out before anything else, as if absent. With w the mean weight of all rows that are
+ *             left, a batch of m rows has shares w_i / (m w), so that a row counts w_i / w of an average one in a batch of any
+ *             size, and penalties alpha / (2 m w) Σ ||W_l||² (scikit-learn's, where w is 1) and l1 / (m w) Σ |w|. A common
+ *             factor of the weights changes nothing but what the penalties count, as with lbfgs: twice the weight is twice
+ *             the evidence. The loss of an epoch is the mean over its batches, each weighted with its number of rows.
  * Stopping    scikit-learn's rules. An epoch stalls when its loss is not below the best so far by more than tol, or,
  *             with held-out rows, when its score is below the best so far plus tol; more than n_iter_no_change stalled
  *             epochs in a row end the training (or lower an adaptive learning rate). With held-out rows the weights of
- *             the best score are kept, also when a deadline or the monitor ends the fit.
+ *             the best score (held_out.c) are kept, also when a deadline or the monitor ends the fit; those that a fit goes on
+ *             from are scored first, so that it never ends with a worse score than it began with.
  * Held out    f->validation when given, whatever early_stopping says; else with early_stopping a share
  *             validation_fraction of the rows, stratified by class where there is one output of labels. lbfgs looks at
  *             no held-out rows and holds none out.
  * Going on    with warm_start a new optimiser goes on from the weights; ml_model_partial_fit() makes one epoch and keeps the
- *             optimiser's state for the next; curves are continued. That call holds nothing out by itself, never lowers an
- *             adaptive rate, and begins anew with another solver; lbfgs, which needs all rows, is refused.
+ *             optimiser's state for the next; curves are continued, with NaN in those of the held-out rows for epochs that
+ *             had none. Each call has W, W_o, w and balanced class weights of its own rows. It holds nothing out by itself,
+ *             never lowers an adaptive rate, and begins anew with another solver; lbfgs, which needs all rows, is refused.
  * Memory      planned in full before the first step: the rows in float32; theta and the optimiser's vectors (where a
  *             gradient is stored also that); for one batch the gathered rows and the outputs of all layers; three
  *             numbers per possible epoch.
@@ -29,7 +33,10 @@
 enum { AUTO_BATCH = 200 };
 
 /* What random numbers are for: labels of the seeds derived from the fit's. */
-enum { ORDER_OF_ROWS = 2, HELD_OUT_ROWS = 3 };
+enum { ORDER_OF_ROWS = 2, HELD_OUT_ROWS = 3, FIRST_OF_FITS = 16 };
+
+/* A loss beyond this may have broken the weights in its own step: there they are looked at. */
+static const double SUSPICIOUS = 1e12;
 
 typedef struct trainer {
     ml__fit *f;
@@ -37,6 +44,7 @@ typedef struct trainer {
     const ml__mlp_plan *plan;
     ml__crew_f32 crew;
     ml__mlp_rows rows, held_rows; /* held_rows.n == 0: none */
+    double mean_weight;           /* of rows */
     ml__mlp_objective objective;
     ml__mlp_held held;
 
@@ -50,9 +58,10 @@ typedef struct trainer {
     float *masks[ML__MLP_MAX_LAYERS];
     double rates[ML__MLP_MAX_LAYERS]; /* of dropout */
     ml__mlp_room room;
+    uint64_t seed; /* of dropout and noise */
 
     size_t max_iter, n_before;                     /* epochs of this fit at most, and before it */
-    double *loss_curve, *validation_loss, *scores; /* n_before + max_iter; the latter NULL without held-out rows */
+    double *loss_curve, *validation_loss, *scores; /* n_before + max_iter; the latter may be NULL */
     double best_loss, best_score;
     float *best_theta;
     size_t n_epochs; /* with those before */
@@ -61,20 +70,46 @@ typedef struct trainer {
 
 /* ---- data ---- */
 
+/* A view without the rows of weight 0; none is made when there are no such rows, or no others. */
+static ml_status view_with_weight(const ml__fit *f, ml_dataset **view)
+{
+    const size_t n = ml_dataset_n_rows(f->data);
+    ml__arena arena;
+    size_t *rows, n_rows = 0;
+    double *w;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&arena, f->context);
+    ML__NEW(&arena, w, n);
+    ML__NEW(&arena, rows, n);
+    ml__dataset_read_weights(f->data, w);
+    for (size_t i = 0; i < n; i++)
+        if (w[i] > 0)
+            rows[n_rows++] = i;
+    if (n_rows && n_rows < n)
+        ML__TRY(ml_dataset_subset(f->data, rows, n_rows, view));
+done:
+    ml__arena_free(&arena);
+    return st;
+}
+
+enum { N_VIEWS = 4 };
+
 /* The datasets to learn from and to hold out (NULL: none); views are the caller's to free. */
 static ml_status divide(const ml__fit *f, const ml__mlp_plan *plan, const ml_dataset **train, const ml_dataset **held,
-                        ml_dataset *views[3])
+                        ml_dataset *views[N_VIEWS])
 {
     const ml__mlp_params *p = f->params;
     const bool stratify = f->task == ML__CLASSIFY && f->n_outputs == 1;
     const bool splits = p->early_stopping && !plan->is_partial && p->solver != ML__MLP_LBFGS;
     ml_status st;
 
-    *train = f->data;
     *held = f->validation;
+    ML__TRY(view_with_weight(f, &views[3]));
+    *train = views[3] ? views[3] : f->data;
     if (!plan->is_autoencoder) {
-        ML__TRY(ml__dataset_with_some_output(f->data, &views[2]));
-        *train = views[2] ? views[2] : f->data;
+        ML__TRY(ml__dataset_with_some_output(*train, &views[2]));
+        *train = views[2] ? views[2] : *train;
     }
     if (f->validation && !plan->is_autoencoder) {
         ML__TRY(ml__dataset_with_some_output(f->validation, &views[1]));
@@ -104,7 +139,8 @@ static ml_status read_data(trainer *t, const ml_dataset *train, const ml_dataset
     ML__TRY(ml__mlp_read_rows(t->f, t->plan, train, "training", &t->rows));
     if (held)
         ML__TRY(ml__mlp_read_rows(t->f, t->plan, held, "validation", &t->held_rows));
-    ML__TRY(ml__mlp_make_objective(t->f, t->plan, &t->rows, &t->objective));
+    t->mean_weight = t->rows.W / (double)t->rows.n;
+    ML__TRY(ml__mlp_make_objective(t->f, t->plan, &t->rows, &t->rows, &t->objective));
 done:
     return st;
 }
@@ -165,15 +201,19 @@ static const ml__named_tensor *earlier(const trainer *t, const char *name)
     return t->plan->continues ? ml__learned_find(t->f->model->learned, name) : NULL;
 }
 
-static ml_status plan_curve(trainer *t, const char *name, double **curve)
+/* A curve of n epochs that begins with what was recorded before, NaN where nothing was; none when nothing ever was and
+ * nothing is going to be. */
+static ml_status plan_curve(const trainer *t, const char *name, size_t n, bool goes_on, double **curve)
 {
     const ml__named_tensor *old = earlier(t, name);
     const size_t n_old = old ? (size_t)old->shape[0] : 0;
     ml_status st = ML_OK;
 
-    ML__NEW(t->f->scratch, *curve, t->n_before + t->max_iter);
-    for (size_t i = 0; i < t->n_before; i++) /* what was not recorded then is not known now */
-        (*curve)[i] = i < n_old ? ((const double *)old->data)[i] : 0;
+    if (!old && !goes_on)
+        return ML_OK;
+    ML__NEW(t->f->scratch, *curve, n);
+    for (size_t i = 0; i < n; i++)
+        (*curve)[i] = i < n_old ? ((const double *)old->data)[i] : NAN;
 done:
     return st;
 }
@@ -181,15 +221,17 @@ done:
 static ml_status plan_curves(trainer *t)
 {
     const ml__named_tensor *old = earlier(t, "loss_curve");
-    ml_status st;
+    const bool looks = t->held_rows.n > 0;
+    size_t n;
+    ml_status st = ML_OK;
 
     t->n_before = t->n_epochs = old ? (size_t)old->shape[0] : 0;
-    ML__TRY(plan_curve(t, "loss_curve", &t->loss_curve));
-    if (t->held_rows.n) {
-        ML__TRY(plan_curve(t, "validation_loss", &t->validation_loss));
-        ML__TRY(plan_curve(t, "validation_scores", &t->scores));
+    n = t->n_before + t->max_iter;
+    ML__TRY(plan_curve(t, "loss_curve", n, true, &t->loss_curve));
+    ML__TRY(plan_curve(t, "validation_loss", n, looks, &t->validation_loss));
+    ML__TRY(plan_curve(t, "validation_scores", n, looks, &t->scores));
+    if (looks)
         ML__NEW(t->f->scratch, t->best_theta, t->n_theta);
-    }
 done:
     return st;
 }
@@ -213,7 +255,24 @@ static void resume(trainer *t)
     }
     t->solver.t = (uint64_t)((const double *)progress->data)[0];
     t->solver.n_seen = ((const double *)progress->data)[1];
+    t->solver.epochs = ((const double *)progress->data)[3];
     ml__mlp_epoch_ends(&t->solver, 0); /* the rate that follows from them */
+}
+
+/* Steps are counted from 0 by each new optimiser: what they draw differs by the epochs before it. */
+static uint64_t seed_of_steps(const trainer *t)
+{
+    const double n = fmax(0, (double)t->n_before - floor(t->solver.epochs));
+
+    return n > 0 ? ml__seed_mix(t->f->seed, (uint64_t)n + FIRST_OF_FITS) : t->f->seed;
+}
+
+static void warn_of_rest(const trainer *t)
+{
+    if (t->plan->is_partial && t->p->learning_rate == ML__MLP_COSINE && t->solver.epochs >= (double)t->p->max_iter)
+        ml__log(t->f->context, ML_LOG_WARNING,
+                "%s: the rate of learning_rate=cosine is 0 after max_iter = %lld epochs, this call learns nothing",
+                t->f->model->kind->name, (long long)t->p->max_iter);
 }
 
 static size_t batch_rows(const ml__mlp_params *p, size_t n)
@@ -239,22 +298,15 @@ static ml_status plan_steps(trainer *t)
     t->max_iter = t->plan->is_partial ? 1 : (size_t)t->p->max_iter;
     ML__TRY(plan_curves(t));
     resume(t);
+    t->seed = seed_of_steps(t);
+    warn_of_rest(t);
     if (t->held_rows.n)
-        ML__TRY(ml__mlp_held_init(&t->held, t->plan, &t->held_rows, &t->objective, arena));
+        ML__TRY(ml__mlp_held_init(&t->held, t->f, t->plan, &t->held_rows, &t->rows));
 done:
     return st;
 }
 
 /* ---- one epoch ---- */
-
-static double weight_of(const trainer *t, size_t first, size_t m)
-{
-    double W = 0;
-
-    for (size_t i = 0; i < m; i++)
-        W += t->rows.w[t->order[first + i]];
-    return W;
-}
 
 /* What the loss may not show: a weight at -infinity behind a ReLU, a moment of Adam that stops all steps. */
 static bool all_finite(const trainer *t)
@@ -271,14 +323,15 @@ static void disturb(const trainer *t, size_t n_values)
     const double noise = t->p->noise;
 
     if (noise > 0 && t->p->noise_kind == ML__MLP_MASKING)
-        ml__mlp_blank(t->f->seed, t->solver.t, noise, n_values, t->room.X);
+        ml__mlp_blank(t->seed, t->solver.t, noise, n_values, t->room.X);
     else if (noise > 0)
-        ml__mlp_add_noise(t->crew.k, t->f->seed, t->solver.t, noise, n_values, t->room.X);
+        ml__mlp_add_noise(t->crew.k, t->seed, t->solver.t, noise, n_values, t->room.X);
 }
 
-/* One step on rows order[first, first + m) of weight W. */
-static ml_status train_batch(trainer *t, size_t first, size_t m, double W, double *J)
+/* One step on rows order[first, first + m). */
+static ml_status train_batch(trainer *t, size_t first, size_t m, double *J)
 {
+    const double W = (double)m * t->mean_weight;
     ml__mlp_batch batch = ml__mlp_gather(&t->room, &t->rows, t->order + first, m, W);
 
     batch.penalty = t->p->alpha / W;
@@ -286,16 +339,29 @@ static ml_status train_batch(trainer *t, size_t first, size_t m, double W, doubl
     disturb(t, m * t->rows.d);
     for (size_t l = 0; l + 1 < t->net.shape.L; l++)
         if (t->masks[l])
-            ml__mlp_draw_mask(t->f->seed, t->solver.t, l, t->rates[l], m * t->net.shape.n[l + 1], t->masks[l]);
+            ml__mlp_draw_mask(t->seed, t->solver.t, l, t->rates[l], m * t->net.shape.n[l + 1], t->masks[l]);
     return ml__mlp_step(&t->solver, &t->objective, &batch, &t->work, J);
+}
+
+static ml_status check_weights(const trainer *t, size_t epoch, size_t batch)
+{
+    ml_status st = ML_OK;
+
+    ML__CHECK(
+        all_finite(t), ML_E_NUMERIC,
+        "%s: a weight or its step became NaN or infinite in epoch %zu, by batch %zu; scaled features or a smaller "
+        "learning_rate_init (now %g) may help",
+        t->f->model->kind->name, epoch + 1, batch, t->p->learning_rate_init);
+done:
+    return st;
 }
 
 /* One pass over the rows, or up to the batch in which the deadline passes. *loss is the mean of what was done. */
 static ml_status run_epoch(trainer *t, size_t epoch, double *loss)
 {
     const char *kind = t->f->model->kind->name;
-    double mean = 0, weight = 0;
-    size_t n_batches = 0;
+    size_t n_batches = 0, n_seen = 0;
+    double mean = 0;
     ml_status st = ML_OK;
 
     if (t->p->shuffle) {
@@ -304,35 +370,37 @@ static ml_status run_epoch(trainer *t, size_t epoch, double *loss)
     }
     for (size_t first = 0; first < t->rows.n; first += t->room.B) {
         const size_t m = t->rows.n - first < t->room.B ? t->rows.n - first : t->room.B;
-        const double W = weight_of(t, first, m);
         double J = NAN;
 
-        n_batches++;
-        if (!(W > 0))
-            continue;
-        ML__TRY(train_batch(t, first, m, W, &J));
+        ML__TRY(train_batch(t, first, m, &J));
+        t->solver.part = (double)++n_batches / t->solver.steps_per_epoch;
         ML__CHECK(
             isfinite(J), ML_E_NUMERIC,
             "%s: the loss is %g in epoch %zu, batch %zu; scaled features or a smaller learning_rate_init (now %g) "
             "may help",
             kind, J, epoch + 1, n_batches, t->p->learning_rate_init);
-        weight += W;
-        mean += (J - mean) * (W / weight);
+        if (J > SUSPICIOUS)
+            ML__TRY(check_weights(t, epoch, n_batches));
+        n_seen += m;
+        mean += (J - mean) * ((double)m / (double)n_seen);
         ML__TRY(ml__fit_poll(t->f, epoch - t->n_before, t->max_iter));
         if (ml__fit_late(t->f))
             break;
     }
-    ML__CHECK(
-        all_finite(t), ML_E_NUMERIC,
-        "%s: a weight or its step became NaN or infinite in epoch %zu, by batch %zu; scaled features or a smaller "
-        "learning_rate_init (now %g) may help",
-        kind, epoch + 1, n_batches, t->p->learning_rate_init);
+    ML__TRY(check_weights(t, epoch, n_batches));
+    ml__mlp_epoch_ends(&t->solver, n_seen);
     *loss = mean;
 done:
     return st;
 }
 
 /* ---- the loop ---- */
+
+static void keep_best(trainer *t, double score)
+{
+    t->best_score = score;
+    memcpy(t->best_theta, t->theta, t->n_theta * sizeof *t->theta);
+}
 
 static ml_status note_score(trainer *t, size_t epoch)
 {
@@ -345,10 +413,21 @@ static ml_status note_score(trainer *t, size_t epoch)
               t->f->model->kind->name, t->validation_loss[epoch], score, epoch + 1);
     t->scores[epoch] = score;
     t->n_stalled = score < t->best_score + t->p->tol ? t->n_stalled + 1 : 0;
-    if (epoch == t->n_before || score > t->best_score) {
-        t->best_score = score;
-        memcpy(t->best_theta, t->theta, t->n_theta * sizeof *t->theta);
-    }
+    if (score > t->best_score)
+        keep_best(t, score);
+done:
+    return st;
+}
+
+/* Of the weights that the fit goes on from. */
+static ml_status note_start(trainer *t)
+{
+    double loss, score;
+    ml_status st;
+
+    ML__TRY(ml__mlp_held_out(&t->held, &t->crew, &t->net, &t->quiet, &t->room, &loss, &score));
+    if (isfinite(score) && isfinite(loss))
+        keep_best(t, score);
 done:
     return st;
 }
@@ -385,6 +464,8 @@ static ml_status run(trainer *t)
 
     t->best_loss = INFINITY;
     t->best_score = -INFINITY;
+    if (t->held_rows.n && t->plan->continues)
+        ML__TRY(note_start(t));
     for (size_t epoch = t->n_before; epoch < t->n_before + t->max_iter && !over; epoch++) {
         double loss = NAN;
 
@@ -395,7 +476,6 @@ static ml_status run(trainer *t)
             ML__TRY(note_score(t, epoch));
         else
             note_loss(t, loss);
-        ml__mlp_epoch_ends(&t->solver, t->rows.n);
         ML__TRY(ml__fit_step(t->f, t->n_epochs - t->n_before, t->max_iter, "loss", loss));
         over = is_over(t);
     }
@@ -427,7 +507,7 @@ done:
 ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *out)
 {
     trainer t = {.f = f, .p = f->params, .plan = plan, .crew = {&ml__kernels_best()->f32, f->context}};
-    ml_dataset *views[3] = {NULL, NULL, NULL};
+    ml_dataset *views[N_VIEWS] = {NULL};
     const ml_dataset *train, *held;
     ml_status st;
 
@@ -436,12 +516,14 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *o
     ML__TRY(plan_net(&t));
     if (t.p->solver == ML__MLP_LBFGS) {
         out->net = t.net;
-        st = ml__mlp_search(f, plan, &t.rows, &t.objective, out);
+        ML__TRY(ml__mlp_search(f, plan, &t.rows, &t.objective, out));
+        ML__TRY(plan_curve(&t, "validation_loss", out->n_epochs, false, &out->validation_loss));
+        ML__TRY(plan_curve(&t, "validation_scores", out->n_epochs, false, &out->validation_scores));
     } else {
         st = train_by_steps(&t, out);
     }
 done:
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < N_VIEWS; i++)
         ml_dataset_free(views[i]);
     return st;
 }
