@@ -40,19 +40,16 @@ static const ml__tensor_rule TENSORS[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* Whatever the table has: members are asked about the columns that they get, and columns may be left out. */
 static uint32_t accepts_of(const ml_model *model)
 {
     const ml__members *members = ml__model_members(model);
     const bool keeps = ((const params *)model->params)->remainder == PASSTHROUGH;
-    uint32_t some = keeps ? ML__MISSING | ML__CATEGORIES : 0, all = ML__WEIGHTS | (keeps ? 0 : ML__FILLS_MISSING);
+    uint32_t all = ML__WEIGHTS | (keeps ? 0 : ML__FILLS_MISSING);
 
-    for (size_t i = 0; i < members->n; i++) {
-        const uint32_t member = ml__model_accepts(members->items[i].model);
-
-        some |= member & (ML__MISSING | ML__CATEGORIES);
-        all &= member;
-    }
-    return some | all | (some & ML__MISSING ? ML__MAY_FILL : 0);
+    for (size_t i = 0; i < members->n; i++)
+        all &= ml__model_accepts(members->items[i].model);
+    return all | ML__MISSING | ML__CATEGORIES | ML__MAY_FILL;
 }
 
 /* ---- the table and the members ---- */

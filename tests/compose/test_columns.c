@@ -247,6 +247,20 @@ TEST(column_transformer, errors_name_column_and_member)
     ml_dataset_free(iris);
 }
 
+TEST(column_transformer, columns_that_no_member_gets_may_be_of_any_sort)
+{
+    ml_dataset *data = people();
+    ml_model *columns = new_model(NULL, "column_transformer"), *pipe = new_model(NULL, "pipeline");
+
+    add_member(columns, "scale", "pca");
+    CHECK_OK(ml_model_set_text(columns, "columns", "scale=gain"));
+    CHECK_OK(ml_model_add_member(pipe, "columns", columns));
+    add_member(pipe, "model", "logistic_regression");
+    CHECK_OK(ml_model_fit(pipe, data, NULL));
+    ml_model_free(pipe);
+    ml_dataset_free(data);
+}
+
 /* A member that takes no missing values is asked, also when the fit saw none. */
 TEST(column_transformer, missing_values_are_refused_by_the_member_that_sees_them)
 {

@@ -130,12 +130,14 @@ static double log_density_seen(const ml__mixture *m, size_t c, const double *x)
 void ml__log_densities_seen(const ml__mixture *m, const double *x, double *work, double *out)
 {
     const size_t d = m->d;
-    ml__pattern t = {.d = d, .order = (size_t *)(void *)work, .L = work + 2 * d};
+    ml__pattern t = {.d = d};
 
     for (size_t c = 0; c < m->k && m->type >= ML__DIAG; c++)
         out[c] = log_density_seen(m, c, x);
     if (m->type >= ML__DIAG)
         return;
+    t.order = (size_t *)(void *)work;
+    t.L = work + 2 * d;
     ml__pattern_of_row(x, d, &t);
     for (size_t c = 0; c < m->k; c++) {
         ml__pattern_factor(m, c, false, &t);
