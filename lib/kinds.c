@@ -99,6 +99,7 @@ ml_status ml_kind_param(const char *kind, size_t i, ml_param_info *info)
                            .default_value = p->default_value,
                            .min = p->min,
                            .max = p->max,
+                           .is_count = p->is_count,
                            .min_open = p->min_open,
                            .max_open = p->max_open,
                            .choices = p->choices,

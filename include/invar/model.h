@@ -38,7 +38,7 @@ enum {
     ML_PARAM_BOOL = 3,    /**< 0 or 1; as text false or true */
     ML_PARAM_CHOICE = 4,  /**< one of the texts in `choices` */
     ML_PARAM_INTS = 5,    /**< comma-separated whole numbers, "64,32" */
-    ML_PARAM_SIZE = 6,    /**< a choice, a whole number (a count) or a real (a fraction) */
+    ML_PARAM_SIZE = 6,    /**< a choice, a whole number (a count) or, where it takes one, a real (a fraction) */
     ML_PARAM_WEIGHTS = 7, /**< a choice, or weights of classes by name or index: "no:1,yes:5"; the others get 1 */
     ML_PARAM_REALS = 8,   /**< comma-separated real numbers, "0.2,0.5" */
     ML_PARAM_COLUMNS = 9  /**< columns of each member, "num=age,#3;cat=categorical": names (in double quotes where they
@@ -56,6 +56,7 @@ typedef struct ml_param_info {
     const char *choices;        /**< separated by '|'; "" when there are none */
     const char *doc;
     const char *since;
+    int32_t is_count; /**< 1: ML_PARAM_SIZE that takes no fraction */
 } ml_param_info;
 
 /** Number of parameters of a kind; 0 for NULL and for an unknown name. Any thread. @since 0.1 */
@@ -165,7 +166,10 @@ typedef struct ml_fit_options {
     void *monitor_user;
     double deadline_seconds;      /**< from the start of the fit; loops end after the step in which it passes, with a
                                        smaller but usable model and stop reason ML_STOP_DEADLINE. 0: none */
-    const ml_dataset *validation; /**< NULL, or data for early stopping where a kind has it */
+    const ml_dataset *validation; /**< NULL, or rows with the features and outputs of the data. mlp and autoencoder
+                                       look at them after each epoch and keep the best weights (solver lbfgs does not
+                                       and says so in the log); composites hand them on to their members; other kinds
+                                       only check them */
 } ml_fit_options;
 
 enum {
@@ -198,7 +202,8 @@ enum {
  *         ML_E_MEMORY     allocation failed, or the context's limit was reached
  *         ML_E_NUMERIC    a value became NaN or infinite; the message names the step
  *         ML_E_CANCELLED  the monitor asked to stop
- *         ML_E_SHAPE      the validation data has other features, outputs or numbers of classes
+ *         ML_E_SHAPE      the validation data has other features, outputs or numbers of classes; so has the data of a fit that
+ *                         goes on (warm_start); layers of the model given to ml_model_start_from() do not fit
  *         ML_E_EXECUTOR   the context's executor did not run every task once
  *         ML_E_BUSY       another call is changing this model, or a composite around it
  * Threads: one fit per model at a time; other models and any number of predictions elsewhere may run. @since 0.1
@@ -207,9 +212,11 @@ ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_
 
 /**
  * Learn on from what `model` has learned, with the rows of `data`; the first call is a fit. What is learned from a row
- * depends on all calls before; how much one call does is the kind's affair (its documentation says so).
+ * depends on all calls before; how much one call does is the kind's affair. mlp and autoencoder can: a call is one epoch.
+ * ml_kind_doc() of a kind that can says so.
  *
- * @param data     features, outputs and classes must be those of the calls before: views of one dataset have the same
+ * @param data     features, outputs and classes must be those of the calls before: views of one dataset have the same. What
+ *                 learns without outputs does not look at these
  * @param options  as ml_model_fit(); the deadline is that of this call
  * @return as ml_model_fit(); ML_E_UNSUPPORTED also for a kind that cannot learn on; ML_E_SHAPE and ML_E_DATA also for data
  *         that is not as before. On failure, and on cancel, the model is as it was before the call. Threads as there.
@@ -220,12 +227,15 @@ ML_API ml_status ml_model_partial_fit(ml_model *model, const ml_dataset *data, c
 /**
  * Let the next fits of `model` begin with what `from` has learned. A copy, in the context of `from`, is kept until it is
  * replaced or removed; it goes with ml_model_clone() and with the copies that composites and cross-validation fit, but it is
- * not stored in files.
+ * not stored in files. A fit that goes on from what `model` itself has learned (warm_start, ml_model_partial_fit() after the
+ * first call) does not look at it.
  *
  * @param model  of a kind that can begin so; also a member of a composite, by the pointer that was added
  * @param from   a fitted model; NULL removes what was given before. What of it can be used is the kind's affair
  * @return ML_OK; ML_E_ARGUMENT (model is NULL, from is model); ML_E_STATE (from is not fitted); ML_E_UNSUPPORTED (this kind
- *         cannot, or not from this model); ML_E_BUSY; ML_E_MEMORY. On failure nothing changes. @since 0.1
+ *         cannot, or not from this model); ML_E_BUSY; ML_E_MEMORY. On failure nothing changes.
+ * Threads: `from` is read during the call: it must not be fitted, changed or freed by another thread meanwhile, any number of
+ * predictions may run. Afterwards it may, for the copy has nothing in common with it but the context. @since 0.1
  */
 ML_API ml_status ml_model_start_from(ml_model *model, const ml_model *from);
 
@@ -293,8 +303,9 @@ ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset 
  * @param out    n_rows x ml_model_n_features(model), row-major
  * @param n      size of `out` in elements
  * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (no inverse: kind and step are named);
- *         ML_E_SHAPE (width or n: both numbers are named); ML_E_DATA (an infinite value: row and column are named);
- *         ML_E_NUMERIC (a step of a pipeline leaves the range of doubles); ML_E_MEMORY; ML_E_EXECUTOR.
+ *         ML_E_SHAPE (width or n: both numbers are named); ML_E_DATA (an infinite value: row and column are named; of an
+ *         autoencoder also a missing value, or one beyond single precision); ML_E_NUMERIC (a step of a pipeline leaves the
+ *         range of doubles, a reconstruction that of single precision); ML_E_MEMORY; ML_E_EXECUTOR.
  * Threads and memory as ml_model_predict(). @since 0.1
  */
 ML_API ml_status ml_model_inverse_transform(const ml_model *model, const double *z, size_t n_rows, size_t width,

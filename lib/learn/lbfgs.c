@@ -13,7 +13,7 @@
  *             the minimum of the cubic through both ends, kept away from them, or EXPANSION lo while there is no hi.
  * Stop        max_j |g_j| <= tol: converged. Level to rounding is converged as well: no step descends, not even along
  *             -g with the history dropped, or neither F nor max |g| has reached a new low for MAX_STALLED iterations.
- *             max_iter; or the caller says so.
+ *             max_iter; or the caller says so, after an iteration or within an evaluation: then x is the last one accepted.
  *
  * Symbols     n variables; x, g, p [n]; S, Y [HISTORY x n], rho = 1 / s'y; t step
  * Cost        per iteration one evaluation of F, rarely more, and 4 HISTORY n
@@ -154,17 +154,19 @@ static double interpolate(const trial *lo, const trial *hi)
     return fmin(fmax(t, lo->t + span / 10), hi->t - span / 10);
 }
 
-/* x_next, g_next become an acceptable step; *found false when there is none. */
+/* x_next, g_next become an acceptable step; *found false when there is none, or the objective stops the search. */
 static ml_status search_line(state *s, double slope, bool *found, double *value)
 {
     const double noise = NOISE * fabs(s->F);
-    trial lo = {0, s->F, slope}, hi = {INFINITY, 0, 0}, now;
+    trial lo = {0, s->F, slope}, hi = {INFINITY, 0, 0}, now = lo;
     double t = 1;
     ml_status st = ML_OK;
 
     *found = false;
     for (int i = 0; i < MAX_TRIALS && !*found; i++) {
         ML__TRY(try_step(s, t, &now));
+        if (s->search->stop)
+            break;
         const bool descends = now.value <= s->F + C1 * t * slope;
         const bool level = fabs(now.slope) <= -C2 * slope;
         const bool near = now.value <= s->F + noise && now.slope <= (2 * C1 - 1) * slope;
@@ -214,7 +216,7 @@ static void accept(state *s, double value)
 /* One iteration; *level when no direction descends any more. */
 static ml_status iterate(state *s, bool *level)
 {
-    double slope, value;
+    double slope, value = s->F;
     bool found = false;
     ml_status st = ML_OK;
 
@@ -224,6 +226,8 @@ static ml_status iterate(state *s, bool *level)
         slope = dot(s->search->n, s->g, s->p);
         if (slope < 0)
             ML__TRY(search_line(s, slope, &found, &value));
+        if (s->search->stop)
+            break;
         if (found)
             accept(s, value);
         else if (s->n_pairs)
@@ -254,21 +258,26 @@ ml_status ml__lbfgs_minimise(ml__arena *scratch, ml__lbfgs *search, double *x)
     state s;
     ml_status st;
 
-    ML__TRY(create(scratch, search, x, &s));
-    ML__TRY(search->objective(search->argument, x, &s.F, s.g));
-    ML__CHECK(isfinite(s.F) && isfinite(largest(search->n, s.g)), ML_E_NUMERIC, "the loss is not finite at the start");
     search->n_iter = 0;
-    search->stop_reason = ML_STOP_MAX_ITER;
+    search->stop = false;
+    ML__TRY(create(scratch, search, x, &s));
+    search->stop_reason = ML_STOP_DEADLINE;
+    ML__TRY(search->objective(search->argument, x, &s.F, s.g));
+    if (search->stop)
+        return ML_OK;
+    ML__CHECK(isfinite(s.F) && isfinite(largest(search->n, s.g)), ML_E_NUMERIC, "the loss is not finite at the start");
     for (;;) {
         if (look_around(&s) <= search->tol || level || s.n_stalled > MAX_STALLED) {
             search->stop_reason = ML_STOP_CONVERGED;
             break;
         }
-        if (stop)
-            search->stop_reason = ML_STOP_DEADLINE;
-        if (stop || search->n_iter == search->max_iter)
+        if (stop || search->n_iter == search->max_iter) {
+            search->stop_reason = stop ? ML_STOP_DEADLINE : ML_STOP_MAX_ITER;
             break;
+        }
         ML__TRY(iterate(&s, &level));
+        if (search->stop)
+            break;
         search->n_iter++;
         ML__TRY(search->step(search->argument, search->n_iter, s.F, &stop));
     }

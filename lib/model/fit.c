@@ -170,8 +170,9 @@ static ml_status check_outputs(const ml_model *model, const ml__schema *schema, 
                         schema->n_outputs);
     for (size_t o = 1; o < schema->n_outputs && task != ML__MIXED; o++)
         if (!schema->outputs[o].n_classes != !schema->outputs[0].n_classes)
-            return ml__fail(ML_E_UNSUPPORTED, "outputs '%s' and '%s' mix labels and reals", schema->outputs[0].name,
-                            schema->outputs[o].name);
+            return ml__fail(ML_E_UNSUPPORTED,
+                            "%s does not learn labels and reals at once: outputs '%s' and '%s' mix labels and reals",
+                            model->kind->name, schema->outputs[0].name, schema->outputs[o].name);
     return ML_OK;
 }
 
@@ -250,17 +251,20 @@ done:
     return st;
 }
 
-static ml_status check_validation(const ml_model *model, const ml_dataset *data, const ml_dataset *validation)
+/* Outputs are of no concern to what learns without them. */
+static ml_status check_validation(const ml_model *model, const ml_dataset *data, const ml_dataset *validation,
+                                  int32_t task)
 {
     const ml__schema *a = ml__dataset_schema(data), *b = ml__dataset_schema(validation);
     ml_status st;
 
     ML__TRY(ml__schema_match(a, b));
-    ML__TRY(ml__schema_match_outputs(a, b));
+    if (task != ML__UNSUPERVISED)
+        ML__TRY(ml__schema_match_outputs(a, b));
     ML__TRY(check_cells(model, validation, ml__model_accepts(model)));
     ML__TRY(check_single_precision(model, validation));
 done:
-    return st == ML_OK ? st : ml__blame(st, "validation data: ");
+    return st == ML_OK ? st : ml__blame(st, "%s: validation data: ", model->kind->name);
 }
 
 /* Of the rows that are left: some row, and some weight. */
@@ -324,8 +328,8 @@ done:
     return st;
 }
 
-/* Data to learn on from: features and outputs of what was learned before. */
-static ml_status check_continues(const ml__learned *before, const ml__schema *schema, int32_t task)
+/* Data to learn on from: features of what was learned before, and outputs where it learns any. */
+static ml_status check_continues(const char *kind, const ml__learned *before, const ml__schema *schema, int32_t task)
 {
     ml_status st;
 
@@ -335,7 +339,7 @@ static ml_status check_continues(const ml__learned *before, const ml__schema *sc
     else
         ML__CHECK(task == ML__UNSUPERVISED, ML_E_SHAPE, "%zu outputs, it has learned without any", schema->n_outputs);
 done:
-    return st == ML_OK ? st : ml__blame(st, "to learn on from, the data must be as before: ");
+    return st == ML_OK ? st : ml__blame(st, "%s: to learn on from, the data must be as before: ", kind);
 }
 
 /* The kind's part: `before` is what it learns on from, or NULL. */
@@ -377,9 +381,9 @@ static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), 
     ML__TRY(check_model(model));
     ML__TRY(check_data(&template, data, &task));
     if (before)
-        ML__TRY(check_continues(before, ml__dataset_schema(data), task));
+        ML__TRY(check_continues(model->kind->name, before, ml__dataset_schema(data), task));
     if (validation)
-        ML__TRY(check_validation(&template, data, validation));
+        ML__TRY(check_validation(&template, data, validation, task));
     if (task != ML__UNSUPERVISED && !(ml__model_accepts(&template) & ML__MISSING_LABELS)) {
         ML__TRY(ml__dataset_labelled(data, &labelled));
         f.data = labelled ? labelled : data;

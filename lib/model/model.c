@@ -155,7 +155,7 @@ ml_status ml_model_start_from(ml_model *model, const ml_model *from)
     if (!model)
         return ml__fail(ML_E_ARGUMENT, "model is NULL");
     if (from == model)
-        return ml__fail(ML_E_ARGUMENT, "a %s cannot begin with itself", model->kind->name);
+        return ml__fail(ML_E_ARGUMENT, "%s: a model cannot begin with itself", model->kind->name);
     st = ml__model_claim(model, &claimed);
     if (st != ML_OK)
         return st;

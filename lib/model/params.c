@@ -49,6 +49,7 @@ static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
                                         "a table name:weight,name:weight or one of",
                                         "a comma-separated list of numbers",
                                         "a table member=column,column;member=column"};
+    const char *either = p->is_count ? " or " : ", or ";
     char range[96] = "";
 
     if (p->type == ML_PARAM_CHOICE || p->type == ML_PARAM_WEIGHTS) {
@@ -59,8 +60,8 @@ static const char *describe_type(const ml__param *p, char out[LIST_BYTES])
         ml__format(range, sizeof range, " in %c%g, %g%c", p->min_open ? '(' : '[', p->min, p->max,
                    p->max_open ? ')' : ']');
     if (p->type == ML_PARAM_SIZE)
-        ml__format(out, LIST_BYTES, "%s%s, a fraction in (0, 1]%s%s", NOUNS[p->type], range,
-                   p->choices[0] ? ", or one of " : "", p->choices);
+        ml__format(out, LIST_BYTES, "%s%s%s%s%s%s", NOUNS[p->type], range, p->is_count ? "" : ", a fraction in (0, 1]",
+                   p->choices[0] ? either : "", strchr(p->choices, '|') ? "one of " : "", p->choices);
     else
         ml__format(out, LIST_BYTES, "%s%s", NOUNS[p->type], range);
     return out;
@@ -120,7 +121,7 @@ static ml_status store_number(const char *kind, const ml__param *p, void *params
     void *at = field(p, params);
 
     if (p->type == ML_PARAM_SIZE && !whole) {
-        if (!(value > 0 && value <= 1))
+        if (p->is_count || !(value > 0 && value <= 1))
             return wrong_number(kind, p, value);
         *(ml__size *)at = (ml__size){.form = ML__SIZE_FRACTION, .fraction = value};
         return ML_OK;

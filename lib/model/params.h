@@ -56,58 +56,64 @@ typedef struct ml__param {
     int32_t min_open, max_open;
     const char *choices; /* "gini|entropy", "" when there are none */
     const char *doc;
+    int32_t is_count; /* a SIZE that takes no fractions */
 } ml__param;
 
 /* Ranges: closed, open below, open above, open on both sides. Items of INTS and REALS and counts of SIZE are checked against
- * them too; SIZE fractions are always in (0, 1]. */
+ * them too; SIZE fractions, where it takes them, are in (0, 1]. */
 #define ML__RANGE(low, high) low, high, 0, 0
 #define ML__RANGE_OPEN_LOW(low, high) low, high, 1, 0
 #define ML__RANGE_OPEN_HIGH(low, high) low, high, 0, 1
 #define ML__RANGE_OPEN(low, high) low, high, 1, 1
 
 /* ML__INT(params, max_iter, "100", ML__RANGE(1, 1e9), "doc") and so on; the field has the parameter's name. */
-#define ML__INT(S, field, value, range, doc)                            \
-    {                                                                   \
-#field, ML_PARAM_INT, offsetof(S, field), value, range, "", doc \
+#define ML__INT(S, field, value, range, doc)                               \
+    {                                                                      \
+#field, ML_PARAM_INT, offsetof(S, field), value, range, "", doc, 0 \
     }
-#define ML__REAL(S, field, value, range, doc)                            \
-    {                                                                    \
-#field, ML_PARAM_REAL, offsetof(S, field), value, range, "", doc \
+#define ML__REAL(S, field, value, range, doc)                               \
+    {                                                                       \
+#field, ML_PARAM_REAL, offsetof(S, field), value, range, "", doc, 0 \
     }
-#define ML__BOOL(S, field, value, doc)                                        \
-    {                                                                         \
-#field, ML_PARAM_BOOL, offsetof(S, field), value, 0, 1, 0, 0, "", doc \
-    }
-#define ML__CHOICE(S, field, value, choices, doc)                                    \
-    {                                                                                \
-#field, ML_PARAM_CHOICE, offsetof(S, field), value, 0, 0, 0, 0, choices, doc \
-    }
-#define ML__INTS(S, field, value, range, doc)                            \
-    {                                                                    \
-#field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc \
-    }
-#define ML__REALS(S, field, value, range, doc)                            \
-    {                                                                     \
-#field, ML_PARAM_REALS, offsetof(S, field), value, range, "", doc \
-    }
-#define ML__SIZE(S, field, value, range, choices, doc)                        \
-    {                                                                         \
-#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc \
-    }
-#define ML__WEIGHTS_OF_CLASSES(S, field, value, choices, doc)                         \
-    {                                                                                 \
-#field, ML_PARAM_WEIGHTS, offsetof(S, field), value, 0, 0, 0, 0, choices, doc \
-    }
-#define ML__COLUMNS(S, field, value, doc)                                        \
+#define ML__BOOL(S, field, value, doc)                                           \
     {                                                                            \
-#field, ML_PARAM_COLUMNS, offsetof(S, field), value, 0, 0, 0, 0, "", doc \
+#field, ML_PARAM_BOOL, offsetof(S, field), value, 0, 1, 0, 0, "", doc, 0 \
+    }
+#define ML__CHOICE(S, field, value, choices, doc)                                       \
+    {                                                                                   \
+#field, ML_PARAM_CHOICE, offsetof(S, field), value, 0, 0, 0, 0, choices, doc, 0 \
+    }
+#define ML__INTS(S, field, value, range, doc)                               \
+    {                                                                       \
+#field, ML_PARAM_INTS, offsetof(S, field), value, range, "", doc, 0 \
+    }
+#define ML__REALS(S, field, value, range, doc)                               \
+    {                                                                        \
+#field, ML_PARAM_REALS, offsetof(S, field), value, range, "", doc, 0 \
+    }
+#define ML__SIZE(S, field, value, range, choices, doc)                           \
+    {                                                                            \
+#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc, 0 \
+    }
+/* A SIZE that takes no fractions. */
+#define ML__SIZE_COUNTS(S, field, value, range, choices, doc)                    \
+    {                                                                            \
+#field, ML_PARAM_SIZE, offsetof(S, field), value, range, choices, doc, 1 \
+    }
+#define ML__WEIGHTS_OF_CLASSES(S, field, value, choices, doc)                            \
+    {                                                                                    \
+#field, ML_PARAM_WEIGHTS, offsetof(S, field), value, 0, 0, 0, 0, choices, doc, 0 \
+    }
+#define ML__COLUMNS(S, field, value, doc)                                           \
+    {                                                                               \
+#field, ML_PARAM_COLUMNS, offsetof(S, field), value, 0, 0, 0, 0, "", doc, 0 \
     }
 /* Every kind that draws random numbers has this one; f->seed is made from it. */
 #define ML__RANDOM_STATE(S) \
     ML__INT(S, random_state, "0", ML__RANGE(0, 9007199254740992.0), "seed of every random choice")
-#define ML__PARAMS_END                           \
-    {                                            \
-        NULL, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL \
+#define ML__PARAMS_END                              \
+    {                                               \
+        NULL, 0, 0, NULL, 0, 0, 0, 0, NULL, NULL, 0 \
     }
 
 /* All take the table and the struct; `kind` is for messages. */

@@ -24,7 +24,7 @@ static void print_range(const ml_param_info *p)
         printf("member=column,column;member=column");
     else if (p->type != ML_PARAM_CHOICE && p->type != ML_PARAM_BOOL)
         printf("%c%.16g, %.16g%c", p->min_open ? '(' : '[', p->min, p->max, p->max_open ? ')' : ']');
-    if (p->type == ML_PARAM_SIZE)
+    if (p->type == ML_PARAM_SIZE && !p->is_count)
         printf(", or fraction (0, 1]");
 }
 

@@ -473,6 +473,69 @@ TEST(autoencoder, learning_on_is_one_more_epoch)
     close_context(&c);
 }
 
+/* Outputs are of no concern: rows with and without them follow each other, to learn from and to hold out. */
+TEST(autoencoder, learns_on_with_or_without_labels)
+{
+    double X[N * D];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *labelled = toy_classes(c.context), *bare;
+    ml_model *first = coder(c.context, WITH("encoder_layer_sizes=6", "code_size=2", "max_iter=3", "warm_start=true"));
+    ml_model *second;
+    ml_fit_options options = {.struct_size = sizeof options};
+
+    toy_matrix(X);
+    CHECK_OK(ml_dataset_from_matrix(c.context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &bare));
+    CHECK_OK(ml_model_clone(first, &second));
+    for (int turn = 0; turn < 4; turn++) {
+        const bool is_bare = turn % 2;
+
+        options.validation = is_bare ? labelled : bare;
+        CHECK_OK((turn < 2 ? ml_model_fit : ml_model_partial_fit)(first, is_bare ? bare : labelled, &options));
+        CHECK_OK((turn < 2 ? ml_model_fit : ml_model_partial_fit)(second, is_bare ? labelled : bare, &options));
+        check_same_weights(first, second);
+        CHECK(ml_model_n_outputs(first) == 0 && ml_model_n_outputs(second) == 0);
+    }
+    ml_model_free(first);
+    ml_model_free(second);
+    ml_dataset_free(labelled);
+    ml_dataset_free(bare);
+    close_context(&c);
+}
+
+/* The state of tied layers is as long as these; of other lengths, or of two, it is no state. */
+TEST(autoencoder, states_of_tied_layers_are_kept_and_checked)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = coder(c.context, WITH("encoder_layer_sizes=6", "code_size=2", "tied_weights=true")), *loaded;
+    size_t n_bytes, n;
+    void *bytes;
+
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    (void)tensor_f32(model, "optimiser.vectors.1", &n);
+    CHECK(n == 3 * 6 + 6 * 2 + 6 + 2 + 6 + 3);
+    bytes = test_saved(model, &n_bytes);
+    CHECK_OK(ml_model_load_memory(c.context, bytes, n_bytes, NULL, &loaded));
+    free(bytes);
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK_OK(ml_model_partial_fit(loaded, data, NULL));
+    check_same_weights(model, loaded);
+    CHECK_OK(ml_model_set_text(model, "tied_weights", "false")); /* a state of another length: begins anew */
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK(*tensor_f64(model, "optimiser.progress", &n) == 1);
+    for (size_t i = 0; i < loaded->learned->n_tensors; i++)
+        if (!strcmp(loaded->learned->tensors[i].name, "optimiser.vectors.1"))
+            loaded->learned->tensors[i].shape[0]--;
+    CHECK_FAILS(ml__learned_validate(loaded, loaded->learned, false), ML_E_FORMAT,
+                "'optimiser.vectors.1' has 46 elements for 47 weights");
+    ml_model_free(loaded);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
 TEST(autoencoder, codes_are_features_of_a_pipeline)
 {
     bench c;
@@ -588,7 +651,7 @@ TEST(autoencoder, parameters_that_do_not_go_together_are_refused)
         {{"tied_weights=true", "encoder_layer_sizes=5,4", "decoder_layer_sizes=5,4"}, "tied_weights need a decoder"},
         {{"noise=1", "noise_kind=masking"}, "noise is 1, with noise_kind masking it is a share below 1"},
         {{"noise=0.5", "solver=lbfgs"}, "solver lbfgs takes no noise"},
-        {{"batch_size=0.5"}, "autoencoder: batch_size is 0.5"},
+        {{"clip_norm=0.5", "solver=lbfgs"}, "autoencoder: clip_norm is 0.5, solver lbfgs has no steps to shorten"},
         {{"dropout=0.5,0.5"}, "'dropout' has 2 rates, expected one or one for each of the 3 hidden layers"},
         {{"encoder_layer_sizes=1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7"}, "give 34 layers, at most 33 are supported"},
         {{"freeze_layers=4"}, "'freeze_layers' is 4, at most 3 of the 4 layers"},
@@ -608,6 +671,9 @@ TEST(autoencoder, parameters_that_do_not_go_together_are_refused)
     ml_model *model = coder(c.context, NULL);
     CHECK_FAILS(ml_model_set_text(model, "loss", "cross_entropy"), ML_E_PARAMETER, "squared_error");
     CHECK_FAILS(ml_model_set_text(model, "hidden_layer_sizes", "5"), ML_E_PARAMETER, "encoder_layer_sizes");
+    CHECK_FAILS(ml_model_set_text(model, "batch_size", "0.5"), ML_E_PARAMETER,
+                "autoencoder: parameter 'batch_size' takes a whole number in [1, 1000000000] or auto, got '0.5'");
+    CHECK_FAILS(ml_model_set_real(model, "batch_size", 0.5), ML_E_PARAMETER, "got '0.5'");
     CHECK_FAILS(ml_model_set_int(model, "code_size", 0), ML_E_PARAMETER, "code_size");
     CHECK_FAILS(ml_model_set_real(model, "reconstruction_weight", 0), ML_E_PARAMETER, "reconstruction_weight");
     ml_model_free(model);

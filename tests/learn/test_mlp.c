@@ -232,7 +232,7 @@ TEST(mlp, validation_data_must_go_with_the_training_data)
     for (size_t i = 0; i < N; i++)
         y[i] = (int64_t)(i % 3);
     CHECK_OK(ml_dataset_from_matrix(c.context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &held));
-    CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "validation data: 0 outputs");
+    CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "mlp: validation data: 0 outputs");
     y[0] = 7;
     CHECK_OK(ml_dataset_set_labels(held, NULL, y, N, -1));
     CHECK_FAILS(fit_with(model, data, held), ML_E_SHAPE, "has 4 classes, expected 3");
@@ -494,8 +494,8 @@ TEST(mlp, what_it_does_not_learn_is_refused)
     for (size_t i = 0; i < N; i++)
         y[i] = (int64_t)(i % 2);
     CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
-    CHECK_OK(ml_model_set_text(model, "batch_size", "0.5"));
-    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "batch_size is 0.5, expected auto or a whole number");
+    CHECK_FAILS(ml_model_set_text(model, "batch_size", "0.5"), ML_E_PARAMETER,
+                "'batch_size' takes a whole number in [1, 1000000000] or auto, got '0.5'");
     CHECK_OK(ml_model_set_text(model, "batch_size", "7"));
     CHECK_FAILS(ml_model_set_text(model, "activation", "swish"), ML_E_PARAMETER, "relu");
     CHECK_FAILS(ml_model_set_text(model, "hidden_layer_sizes", "5,0"), ML_E_PARAMETER, "hidden_layer_sizes");

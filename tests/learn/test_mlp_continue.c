@@ -65,6 +65,7 @@ TEST(mlp_continue, warm_start_wants_the_same_layers_and_classes)
         y[i] = (int64_t)(i % 3) + 1;
     CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_DATA, "class 0 is '1', expected '0'");
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_DATA, "mlp: to learn on from, the data must be as before: ");
     CHECK(curve_length(model, "loss_curve") == 2);
     ml_model_free(model);
     ml_dataset_free(data);
@@ -192,6 +193,7 @@ TEST(mlp_continue, partial_fits_want_the_classes_of_the_first)
         y[i] = (int64_t)(i % 4);
     CHECK_OK(ml_dataset_set_labels(other, NULL, y, N, -1));
     CHECK_FAILS(ml_model_partial_fit(model, other, NULL), ML_E_SHAPE, "4 classes, expected 3");
+    CHECK_FAILS(ml_model_partial_fit(model, other, NULL), ML_E_SHAPE, "mlp: to learn on from, the data must be");
     CHECK(curve_length(model, "loss_curve") == 3);
     ml_model_free(model);
     ml_dataset_free(two);
@@ -259,11 +261,8 @@ TEST(mlp_continue, broken_states_are_refused)
     static const state CASES[] = {
         {NULL, 4, {4, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
         {NULL, 4, {4, 240, ML__MLP_SGD, 1.5}, {N_THETA, 0}, 1},
-        {NULL,
-         4,
-         {4, 240, ML__MLP_ADAM, 1.5},
-         {5, 5},
-         1}, /* of tied layers, of no use here: the next call begins anew */
+        {"'optimiser.vectors.0' has 5 elements for 17 weights", 4, {4, 240, ML__MLP_ADAM, 1.5}, {5, 5}, 1},
+        {"'optimiser.vectors.1' has 16 elements for 17 weights", 4, {4, 240, ML__MLP_ADAM, 1.5}, {N_THETA, 16}, 1},
         {"'optimiser.progress' has 2 elements, expected 4", 2, {4, 240}, {N_THETA, N_THETA}, 1},
         {"tells of 4.5 steps", 4, {4.5, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
         {"tells of 1e300 steps", 4, {1e300, 240, ML__MLP_ADAM, 1.5}, {N_THETA, N_THETA}, 1},
@@ -298,7 +297,7 @@ TEST(mlp_continue, broken_states_are_refused)
             CHECK_OK(ml_model_set_text(model, "hidden_layer_sizes", "2"));
             CHECK_OK(ml_model_set_text(model, "solver", s->progress[2] > 0 ? "sgd" : "adam"));
             CHECK_OK(ml_model_partial_fit(model, data, NULL));
-            CHECK(tensor_f64(model, "optimiser.progress", &(size_t){0})[0] == (s->n_vector[0] == 5 ? 1 : 5));
+            CHECK(tensor_f64(model, "optimiser.progress", &(size_t){0})[0] == 5);
         }
         ml_model_free(model);
     }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Solvers of the networks: when lbfgs ends and what it refuses; dropout; the bits of all of them. */
+#include <time.h>
+
 #include "mlp_toys.h"
 
 static size_t curve_length(const ml_model *model)
@@ -28,6 +30,9 @@ TEST(mlp_solvers, lbfgs_says_why_it_ended)
     CHECK_OK(ml_model_set_text(model, "max_fun", "4")); /* one at the start, one or more each iteration */
     CHECK_OK(ml_model_fit(model, data, NULL));
     CHECK(ml_model_stop_reason(model) == ML_STOP_MAX_ITER && curve_length(model) <= 3);
+    CHECK_OK(ml_model_set_text(model, "max_fun", "1")); /* the start only */
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(ml_model_stop_reason(model) == ML_STOP_MAX_ITER && curve_length(model) == 0);
     CHECK_OK(ml_model_set_text(model, "max_fun", "100000"));
     CHECK_OK(ml_model_set_text(model, "max_iter", "100000"));
     CHECK_OK(ml_model_set_text(model, "alpha", "3"));
@@ -46,14 +51,150 @@ TEST(mlp_solvers, lbfgs_refuses_what_changes_its_objective)
 {
     bench c;
     open_context(&c, 1);
-    ml_dataset *data = toy_classes(c.context);
+    ml_dataset *data = toy_classes(c.context), *two;
     ml_model *model = make(c.context, WITH("solver=lbfgs", "hidden_layer_sizes=5,4", "dropout=0,0.1", "max_iter=5"));
 
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "solver lbfgs takes no dropout");
     CHECK_OK(ml_model_set_text(model, "dropout", "0,0"));
+    CHECK_OK(ml_model_set_text(model, "clip_norm", "0.5"));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "clip_norm is 0.5, solver lbfgs has no steps");
+    CHECK_OK(ml_model_set_text(model, "clip_norm", "0"));
+    CHECK_OK(ml_model_set_text(model, "alpha", "1e308"));
+    CHECK_OK(ml_dataset_subset(data, (const size_t[]){0, 1}, 2, &two));
+    CHECK_FAILS(ml_model_fit(model, two, NULL), ML_E_NUMERIC, "mlp: solver lbfgs: the loss is not finite at the start");
+    ml_dataset_free(two);
+    CHECK_OK(ml_model_set_text(model, "alpha", "1e-4"));
+    CHECK_OK(ml_model_set_text(model, "transfer_rate", "0"));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "transfer_rate is 0, solver lbfgs has one rate");
+    CHECK_OK(ml_model_set_text(model, "transfer_rate", "1"));
     CHECK_OK(ml_model_fit(model, data, NULL));
     CHECK_FAILS(ml_model_partial_fit(model, data, NULL), ML_E_PARAMETER, "cannot learn on");
     CHECK(curve_length(model) == 5);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+typedef struct logs {
+    size_t n;
+    char text[512];
+} logs;
+
+static void note(void *user, int32_t level, const char *message)
+{
+    logs *l = user;
+
+    if (level == ML_LOG_WARNING) {
+        l->n++;
+        snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s\n", message);
+    }
+}
+
+/* What it leaves out of account, and where it ends before it has converged, the log tells. */
+TEST(mlp_solvers, lbfgs_tells_what_it_does_not_use)
+{
+    static const struct {
+        const char *settings[2], *message;
+        bool is_validated;
+    } CASES[] = {
+        {{"early_stopping=true", "max_iter=3"}, "mlp: solver lbfgs does not use early_stopping\n", false},
+        {{"max_iter=3", "max_fun=9"}, "mlp: solver lbfgs does not use the validation data\n", true},
+        {{"learning_rate=cosine", "warmup_epochs=1"},
+         "use learning_rate\nmlp: solver lbfgs does not use warmup_epochs\n",
+         false},
+        {{"warmup_epochs=1", "max_iter=3"}, "mlp: solver lbfgs does not use warmup_epochs\n", false},
+        {{"max_iter=3", "max_fun=99"}, "mlp: max_iter = 3 were not enough to converge: 3 iterations, ", false},
+        {{"max_iter=9", "max_fun=4"}, "mlp: max_fun = 4 were not enough to converge: ", false},
+        {{"alpha=100", "tol=0.1"}, NULL, false},
+    };
+
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        logs l = {0, ""};
+        const ml_context_options with_log = {.struct_size = sizeof with_log, .log = note, .log_user = &l};
+        ml_context *context;
+
+        CHECK_OK(ml_context_create(&with_log, &context));
+        ml_dataset *data = toy_classes(context);
+        ml_model *model =
+            make(context, WITH("solver=lbfgs", "hidden_layer_sizes=5", CASES[i].settings[0], CASES[i].settings[1]));
+        const ml_fit_options options = {.struct_size = sizeof options,
+                                        .validation = CASES[i].is_validated ? data : NULL};
+
+        CHECK_OK(ml_model_fit(model, data, &options));
+        CHECK(CASES[i].message ? strstr(l.text, CASES[i].message) != NULL : !l.n);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+    }
+}
+
+/* Rows in several blocks. */
+static ml_dataset *many_rows(ml_context *context)
+{
+    ml_dataset *data = toy_classes(context), *many;
+    size_t rows[1500];
+
+    for (size_t i = 0; i < 1500; i++)
+        rows[i] = i % N;
+    CHECK_OK(ml_dataset_subset(data, rows, 1500, &many));
+    ml_dataset_free(data);
+    return many;
+}
+
+typedef struct watcher {
+    size_t n_steps, after; /* iterations; how many of them before the answer */
+    int32_t answer;
+} watcher;
+
+/* Answers within an evaluation: a pause after the iteration before makes sure that it is asked there. */
+static int32_t watch(void *user, const ml_progress *progress)
+{
+    watcher *w = user;
+
+    if (*progress->metric) {
+        if (++w->n_steps == w->after)
+            (void)nanosleep(&(struct timespec){0, 80 * 1000 * 1000}, NULL);
+        return ML_MONITOR_CONTINUE;
+    }
+    CHECK(progress->done == w->n_steps);
+    return w->n_steps >= w->after ? w->answer : ML_MONITOR_CONTINUE;
+}
+
+TEST(mlp_solvers, lbfgs_ends_within_an_evaluation_with_the_last_iteration)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = many_rows(c.context);
+    ml_model *model = make(c.context, WITH("solver=lbfgs", "hidden_layer_sizes=5", "tol=1e-9", "max_iter=50"));
+
+    for (size_t after = 0; after <= 3; after += 3) {
+        watcher w = {.after = after, .answer = ML_MONITOR_STOP};
+        const ml_fit_options options = {.struct_size = sizeof options, .monitor = watch, .monitor_user = &w};
+        ml_model *whole;
+        size_t n;
+        void *bytes;
+
+        CHECK_OK(ml_model_fit(model, data, &options));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_MONITOR);
+        CHECK(curve_length(model) == after && w.n_steps == after);
+        CHECK_OK(ml_model_clone(model, &whole));
+        if (after) {
+            CHECK_OK(ml_model_set_int(whole, "max_iter", (int64_t)after));
+            CHECK_OK(ml_model_fit(whole, data, NULL));
+        } else { /* as drawn */
+            CHECK_OK(ml_model_set_int(whole, "max_fun", 1));
+            CHECK_OK(ml_model_fit(whole, data, NULL));
+        }
+        check_same_weights(model, whole);
+        ml_model_free(whole);
+        w = (watcher){.after = after, .answer = ML_MONITOR_CANCEL};
+        CHECK_FAILS(ml_model_fit(model, data, &options), ML_E_CANCELLED, "mlp");
+        CHECK(curve_length(model) == after);
+        bytes = test_saved(model, &n); /* usable, also without any iteration */
+        CHECK_OK(ml_model_load_memory(c.context, bytes, n, NULL, &whole));
+        free(bytes);
+        ml_model_free(whole);
+    }
     ml_model_free(model);
     ml_dataset_free(data);
     close_context(&c);

@@ -264,6 +264,16 @@ TEST(mlp_tasks, rows_without_any_output_are_left_out)
     CHECK_OK(ml_dataset_add_targets(longer, "size", size, 2 * N));
     CHECK_OK(ml_model_fit(other, longer, NULL));
     check_same_weights(model, other);
+
+    size_t rows[N];
+    ml_dataset *bare; /* none of these has an output: which data it is, is said */
+    for (size_t i = 0; i < N; i++)
+        rows[i] = 2 * i + 1;
+    CHECK_OK(ml_dataset_subset(longer, rows, N, &bare));
+    CHECK_FAILS(ml_model_fit(model, bare, NULL), ML_E_DATA, "mlp: none of the 60 rows has a value for any output");
+    CHECK_FAILS(ml_model_fit(model, data, &(ml_fit_options){.struct_size = sizeof(ml_fit_options), .validation = bare}),
+                ML_E_DATA, "mlp: validation data: none of the 60 rows has a value for any output");
+    ml_dataset_free(bare);
     ml_model_free(model);
     ml_model_free(other);
     ml_dataset_free(longer);

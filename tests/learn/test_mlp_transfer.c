@@ -82,7 +82,7 @@ TEST(mlp_transfer, layers_that_do_not_fit_are_refused)
     CHECK_FAILS(ml_model_start_from(scaler, from), ML_E_UNSUPPORTED, "standard_scaler cannot begin");
     CHECK_OK(ml_model_fit(scaler, data, NULL));
     CHECK_FAILS(ml_model_start_from(model, scaler), ML_E_UNSUPPORTED,
-                "mlp starts from networks only, not from a standard_scaler");
+                "mlp starts from networks only, not from a model of kind standard_scaler");
     CHECK_OK(ml_model_start_from(model, from));
     CHECK_FAILS(ml_model_start_from(model, scaler), ML_E_UNSUPPORTED, "networks only");
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_SHAPE,
@@ -112,8 +112,8 @@ TEST(mlp_transfer, layers_that_do_not_fit_are_refused)
     CHECK_OK(ml_model_set_text(model, "hidden_layer_sizes", "6,5"));
     CHECK_OK(ml_model_set_text(model, "freeze_layers", "3"));
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "'freeze_layers' is 3, at most 2 of the 3 layers");
-    CHECK_OK(ml_model_set_text(model, "transfer_layers", "0.5"));
-    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "transfer_layers is 0.5, expected a whole number");
+    CHECK_FAILS(ml_model_set_text(model, "transfer_layers", "0.5"), ML_E_PARAMETER,
+                "'transfer_layers' takes a whole number in [1, 33] or one of auto|encoder|all, got '0.5'");
     CHECK(!ml_model_is_fitted(model));
     ml_dataset_free(narrow);
     ml_model_free(unfitted);
@@ -245,41 +245,119 @@ TEST(mlp_transfer, members_of_pipelines_give_and_take)
     close_context(&c);
 }
 
+/* ---- fits that go on ---- */
+
+/* A fit that goes on does not look at the model to start from; which layers came from one is kept, in files too. */
+TEST(mlp_transfer, fits_that_go_on_remember_which_layers_came_from_another)
+{
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context), *reals = toy_reals(c.context, 2);
+    ml_model *from = source(c.context, data), *loaded, *own;
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=6,5", "max_iter=3", "transfer_rate=0", "warm_start=true",
+                                           "transfer_layers=1"));
+    ml_tensor t = {.struct_size = sizeof t};
+    size_t n;
+    void *bytes;
+
+    CHECK_OK(ml_model_start_from(model, from));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_tensor(model, "transferred", &t));
+    CHECK(t.shape[0] == 1 && *(const int32_t *)t.data == 1);
+    bytes = test_saved(model, &n);
+    CHECK_OK(ml_model_load_memory(c.context, bytes, n, NULL, &loaded));
+    free(bytes);
+    CHECK_OK(ml_model_set_text(model, "transfer_layers", "all")); /* looked at when layers are taken, not later */
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_fit(loaded, data, NULL)); /* without a model to start from */
+    check_same_weights(model, loaded);
+    CHECK(same_tensor(model, from, "weights.0") && !same_tensor(model, from, "weights.1"));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK_OK(ml_model_partial_fit(loaded, data, NULL));
+    check_same_weights(model, loaded);
+    CHECK(same_tensor(model, from, "weights.0"));
+    CHECK_OK(ml_model_set_text(model, "warm_start", "false"));
+    CHECK_OK(ml_model_start_from(model, NULL));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_FAILS(ml_model_tensor(model, "transferred", &t), ML_E_ARGUMENT, "transferred");
+    /* own weights: another model that would not even fit changes nothing */
+    own = make(c.context, WITH("hidden_layer_sizes=4", "max_iter=3", "transfer_rate=0", "warm_start=true"));
+    CHECK_OK(ml_model_fit(own, reals, NULL));
+    ml_model_free(loaded);
+    CHECK_OK(ml_model_clone(own, &loaded));
+    CHECK_OK(ml_model_start_from(own, from));
+    CHECK_OK(ml_model_fit(own, reals, NULL));
+    CHECK_OK(ml_model_fit(loaded, reals, NULL));
+    check_same_weights(own, loaded);
+    ml_model_free(own);
+    ml_model_free(loaded);
+    ml_model_free(model);
+    ml_model_free(from);
+    ml_dataset_free(data);
+    ml_dataset_free(reals);
+    close_context(&c);
+}
+
+TEST(mlp_transfer, a_broken_number_of_transferred_layers_is_refused)
+{
+    static const size_t WIDTHS[] = {D, 2, 3};
+    static const int32_t LINK = ML__MLP_SOFTMAX, COUNTS[] = {0, 2, 3, -1};
+    static const double THETA[3 * 2 + 2 + 2 * 3 + 3] = {0.5};
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+
+    for (size_t i = 0; i < 4; i++) {
+        ml_model *model = model_of(c.context, data, WIDTHS, 2, ML__MLP_RELU, &LINK, THETA);
+        int32_t *n = ml__learned_add(model->learned, "transferred", ML_INT32, 1, &(uint64_t){1});
+
+        *n = COUNTS[i];
+        if (i < 2)
+            CHECK_OK(ml__learned_validate(model, model->learned, false));
+        else
+            CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT,
+                        i == 2 ? "'transferred': element 0 is 3, there are 2 layers"
+                               : "'transferred': element 0 is -1");
+        ml_model_free(model);
+    }
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
 /* ---- what it is good for ---- */
 
-/* Digits, pixels to [0, 1]. Of each ten rows one is to learn from; of the others every second has other labels only (even,
- * at least 5, remainder by 3) and the rest is for testing. */
+/* Digits, pixels to [0, 1]. Of each ten rows one is to learn from; of the others every second is to begin with: without the
+ * digits, but with labels that do not determine them (at least 5, or that and even, which leaves two or three digits each),
+ * or for an autoencoder. The rest is for testing. */
 enum { PIXELS = 64 };
-typedef enum { FEW, OTHER_LABELS, TEST_ROWS } part;
+typedef enum { FEW, OTHERS, TEST_ROWS } part;
+typedef enum { TWO_LABELS, ONE_LABEL, AUTOENCODER, N_SOURCES } source_task;
 
-static ml_dataset *digits(ml_context *context, part rows, size_t seed)
+static ml_dataset *digits(ml_context *context, part rows, source_task task, size_t seed)
 {
     ml_dataset *table = test_table(context, "digits"), *data;
     const size_t n = ml_dataset_n_rows(table);
     double *X = malloc(n * PIXELS * sizeof *X);
     int32_t *code = malloc(n * sizeof *code);
-    int64_t *label = malloc(3 * n * sizeof *label), *fives = label + n, *threes = fives + n;
+    int64_t *label = malloc(2 * n * sizeof *label), *even = label + n;
     size_t n_taken = 0;
 
     ml__dataset_read(table, 0, n, ML_FLOAT64, X);
     ml__dataset_read_labels(table, 0, code);
     for (size_t i = 0; i < n; i++) {
-        const part in = i % 10 == seed ? FEW : (i / 10 + i) % 2 ? OTHER_LABELS : TEST_ROWS;
+        const part in = i % 10 == seed ? FEW : (i / 10 + i) % 2 ? OTHERS : TEST_ROWS;
 
         if (in != rows)
             continue;
         for (size_t j = 0; j < PIXELS; j++)
             X[n_taken * PIXELS + j] = X[i * PIXELS + j] / 16;
-        fives[n_taken] = code[i] >= 5;
-        threes[n_taken] = code[i] % 3;
-        label[n_taken++] = rows == OTHER_LABELS ? code[i] % 2 : code[i];
+        even[n_taken] = code[i] % 2;
+        label[n_taken++] = rows == OTHERS ? code[i] >= 5 : code[i];
     }
     CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, n_taken, PIXELS, 0, 0, ML_COPY, &data));
     CHECK_OK(ml_dataset_add_labels(data, "digit", label, n_taken, -1));
-    if (rows == OTHER_LABELS) {
-        CHECK_OK(ml_dataset_add_labels(data, "fives", fives, n_taken, -1));
-        CHECK_OK(ml_dataset_add_labels(data, "threes", threes, n_taken, -1));
-    }
+    if (rows == OTHERS && task == TWO_LABELS)
+        CHECK_OK(ml_dataset_add_labels(data, "even", even, n_taken, -1));
     free(X);
     free(code);
     free(label);
@@ -287,13 +365,27 @@ static ml_dataset *digits(ml_context *context, part rows, size_t seed)
     return data;
 }
 
-static const char *const NET[] = {"hidden_layer_sizes=64,32", "max_iter=30", "batch_size=16",
-                                  "learning_rate_init=0.003", NULL};
+#define STEPS "batch_size=16", "learning_rate_init=0.003"
+static const char *const NET[] = {"hidden_layer_sizes=128", "max_iter=100", STEPS, NULL};
+static const char *const OTHER_NET[] = {"hidden_layer_sizes=128", "max_iter=30", STEPS, NULL};
+static const char *const CODER[] = {"encoder_layer_sizes=", "code_size=128", "noise=0.3", "max_iter=60", STEPS, NULL};
+
+static ml_model *fitted_source(ml_context *context, source_task task, size_t seed)
+{
+    ml_dataset *others = digits(context, OTHERS, task, seed);
+    ml_model *from =
+        task == AUTOENCODER ? make_kind(context, "autoencoder", CODER) : make_kind(context, "mlp", OTHER_NET);
+
+    CHECK_OK(ml_model_set_int(from, "random_state", 100 + (int64_t)seed));
+    CHECK_OK(ml_model_fit(from, others, NULL));
+    ml_dataset_free(others);
+    return from;
+}
 
 /* Accuracy on the rows for testing after the few, beginning with `from` or not. */
 static double accuracy(ml_context *context, const ml_model *from, const char *frozen, size_t seed)
 {
-    ml_dataset *few = digits(context, FEW, seed), *rest = digits(context, TEST_ROWS, seed);
+    ml_dataset *few = digits(context, FEW, ONE_LABEL, seed), *rest = digits(context, TEST_ROWS, ONE_LABEL, seed);
     ml_model *model = make(context, NET);
     double score;
 
@@ -310,37 +402,37 @@ static double accuracy(ml_context *context, const ml_model *from, const char *fr
     return score;
 }
 
-/* 30 epochs each: on other labels of other rows, then of the digits from a tenth of the rows. */
-TEST(mlp_transfer, layers_learned_on_other_labels_help_when_rows_are_few)
+/* Of the digits from a tenth of the rows, beginning with what other rows taught. */
+TEST(mlp_transfer, layers_learned_without_the_digits_help_when_rows_are_few)
 {
     enum { N_SEEDS = 10 };
-    static const char *const FROZEN[] = {"2", "1", "0"};
-    double scratch = 0, mean[3] = {0};
-    size_t n_better[3] = {0};
+    static const char *const NAMES[] = {"two labels", "one label", "an autoencoder"}, *const FROZEN[] = {"1", "0"};
+    double scratch = 0, mean[N_SOURCES][2] = {{0}};
+    size_t n_better[N_SOURCES][2] = {{0}};
     bench c;
 
     open_context(&c, 1);
     for (size_t seed = 0; seed < N_SEEDS; seed++) {
-        ml_dataset *others = digits(c.context, OTHER_LABELS, seed);
-        ml_model *from = make(c.context, NET);
         const double alone = accuracy(c.context, NULL, "0", seed);
 
-        CHECK_OK(ml_model_set_int(from, "random_state", 100 + (int64_t)seed));
-        CHECK_OK(ml_model_fit(from, others, NULL));
         scratch += alone / N_SEEDS;
-        for (size_t i = 0; i < 3; i++) {
-            const double score = accuracy(c.context, from, FROZEN[i], seed);
+        for (size_t task = 0; task < N_SOURCES; task++) {
+            ml_model *from = fitted_source(c.context, (source_task)task, seed);
 
-            mean[i] += score / N_SEEDS;
-            n_better[i] += score > alone;
+            for (size_t i = 0; i < 2; i++) {
+                const double score = accuracy(c.context, from, FROZEN[i], seed);
+
+                mean[task][i] += score / N_SEEDS;
+                n_better[task][i] += score > alone;
+            }
+            ml_model_free(from);
         }
-        ml_model_free(from);
-        ml_dataset_free(others);
     }
-    for (size_t i = 0; i < 3 && getenv("INVAR_VERBOSE"); i++)
-        printf("    scratch %.4f, %s layers frozen %.4f (better %zu times)\n", scratch, FROZEN[i], mean[i],
-               n_better[i]);
-    CHECK(mean[0] > scratch + 0.01 && n_better[0] >= 7);
-    CHECK(mean[1] > scratch + 0.01 && n_better[1] >= 7);
+    for (size_t i = 0; i < 2 * N_SOURCES && getenv("INVAR_VERBOSE"); i++)
+        printf("    scratch %.4f, from %s, %s layers frozen %.4f (better %zu times)\n", scratch, NAMES[i / 2],
+               FROZEN[i % 2], mean[i / 2][i % 2], n_better[i / 2][i % 2]);
+    CHECK(mean[TWO_LABELS][0] > scratch + 0.01 && n_better[TWO_LABELS][0] >= 8);
+    CHECK(mean[TWO_LABELS][1] > scratch + 0.005 && n_better[TWO_LABELS][1] >= 7);
+    CHECK(mean[TWO_LABELS][0] > mean[ONE_LABEL][0]); /* what tells more apart serves more */
     close_context(&c);
 }

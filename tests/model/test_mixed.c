@@ -78,7 +78,9 @@ TEST(mixed, kinds_that_cannot_say_which_outputs_mix)
     double out[2 * N];
 
     CHECK_OK(ml_model_create(NULL, "random_forest", &model));
-    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_UNSUPPORTED, "outputs 'kind' and 'size' mix labels and reals");
+    CHECK_FAILS(
+        ml_model_fit(model, data, NULL), ML_E_UNSUPPORTED,
+        "random_forest does not learn labels and reals at once: outputs 'kind' and 'size' mix labels and reals");
     CHECK_FAILS(ml_cross_val_predict(model, data, ML_PREDICT, NULL, out, 2 * N), ML_E_UNSUPPORTED, "mix labels");
     ml_model_free(model);
     CHECK_OK(ml_model_create(NULL, "logistic_regression", &model));

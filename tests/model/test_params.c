@@ -61,6 +61,11 @@ TEST(params, values_out_of_range_are_refused_and_change_nothing)
                 CHECK_FAILS(ml_model_set_real(m, p.name, p.max_open ? p.max : p.max + 1), ML_E_PARAMETER, p.name);
             if (p.type == ML_PARAM_BOOL)
                 CHECK_FAILS(ml_model_set_int(m, p.name, 2), ML_E_PARAMETER, "true or false");
+            if (p.is_count) {
+                CHECK(p.type == ML_PARAM_SIZE);
+                CHECK_FAILS(ml_model_set_real(m, p.name, 0.5), ML_E_PARAMETER, p.name);
+                CHECK(!strstr(ml_last_error(), "fraction"));
+            }
             check_text(m, p.name, before);
         }
         ml_model_free(m);

@@ -33,7 +33,7 @@ static const int32_t LOSS_IDS[] = {ML__MLP_SQUARED_ERROR, ML__MLP_ABSOLUTE_ERROR
 
 static const ml__param PARAMS[] = {
     {"encoder_layer_sizes", ML_PARAM_INTS, offsetof(params, hidden_layer_sizes), "64", ML__RANGE(1, 1e6), "",
-     "widths of the layers before the code; empty: none"},
+     "widths of the layers before the code; empty: none", 0},
     ML__INT(params, code_size, "8", ML__RANGE(1, 1e6), "width of the code"),
     ML__INTS(params, decoder_layer_sizes, "", ML__RANGE(1, 1e6),
              "widths of the layers behind the code; empty: those of the encoder in reverse"),
@@ -344,8 +344,7 @@ done:
 const ml__kind ml__autoencoder = {
     .name = "autoencoder",
     .doc = "Autoencoder: a neural network that codes rows in few numbers and gives them back; codes are new features, "
-           "errors "
-           "tell what is unusual",
+           "errors tell what is unusual; ml_model_partial_fit() is one epoch",
     .tasks = ML__UNSUPERVISED,
     .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT32,

@@ -2,6 +2,7 @@
 /*
  * Layers as tensors: weights.l [n_in x n_out], biases.l [n_out]; "activations" has the function of each layer, as numbered
  * by ML__MLP_ACTIVATIONS, that of the last is the identity; "links" says how each output follows from the last layer.
+ * "transferred" says how many of the first layers came from another model, where any did.
  * A layer that was tied to another has its own weights here. The optimiser's state is kept after ml_model_partial_fit()
  * only: "optimiser.progress" has the steps made, the rows seen, the solver, as numbered by ML__MLP_OPTIMISERS, and the epochs
  * made, of which the last may be in part; "optimiser.vectors.i" the moments, in the order of the weights and biases layer by
@@ -20,11 +21,18 @@ ml_status ml__mlp_check(const ml_model *model)
     const char *kind = model->kind->name;
     ml_status st = ML_OK;
 
-    ML__CHECK(p->batch_size.form != ML__SIZE_FRACTION, ML_E_PARAMETER,
-              "%s: batch_size is %g, expected auto or a whole number", kind, p->batch_size.fraction);
-    ML__CHECK(p->transfer_layers.form != ML__SIZE_FRACTION, ML_E_PARAMETER,
-              "%s: transfer_layers is %g, expected a whole number or one of %s", kind, p->transfer_layers.fraction,
-              ML__MLP_TRANSFERS);
+    if (p->solver != ML__MLP_LBFGS)
+        return ML_OK;
+    for (size_t i = 0; i < p->dropout.n; i++)
+        ML__CHECK(p->dropout.values[i] == 0, ML_E_PARAMETER,
+                  "%s: solver lbfgs takes no dropout, which changes the objective at every step", kind);
+    ML__CHECK(p->noise == 0, ML_E_PARAMETER,
+              "%s: solver lbfgs takes no noise, which changes the objective at every step", kind);
+    ML__CHECK(p->clip_norm == 0, ML_E_PARAMETER, "%s: clip_norm is %g, solver lbfgs has no steps to shorten", kind,
+              p->clip_norm);
+    ML__CHECK(p->transfer_rate == 1, ML_E_PARAMETER,
+              "%s: transfer_rate is %g, solver lbfgs has one rate for all layers (freeze_layers is for any solver)",
+              kind, p->transfer_rate);
 done:
     return st;
 }
@@ -108,6 +116,10 @@ ml_status ml__mlp_publish(ml__fit *f, const ml__mlp_trained *trained, const int3
     ML__TRY(publish_curve(f, "loss_curve", trained->loss_curve, trained->n_epochs));
     ML__TRY(publish_curve(f, "validation_loss", trained->validation_loss, trained->n_epochs));
     ML__TRY(publish_curve(f, "validation_scores", trained->validation_scores, trained->n_epochs));
+    if (trained->n_transferred) {
+        ML__PUBLISH(f, out, "transferred", ML_INT32, 1);
+        *out = (int32_t)trained->n_transferred;
+    }
     if (keeps && trained->solver)
         ML__TRY(publish_optimiser(f, trained->solver));
 done:
@@ -188,8 +200,35 @@ static bool is_count(double x)
     return x == floor(x) && x <= 9007199254740992.0;
 }
 
-/* Vectors are as long as the weights and biases, or shorter where layers were tied. */
-static ml_status link_optimiser(const char *kind, const ml__learned *learned, const ml__mlp_shape *shape)
+static ml_status link_transferred(const char *kind, const ml__learned *learned, ml__mlp_fitted *fitted)
+{
+    const ml__named_tensor *t = ml__learned_find(learned, "transferred");
+    const size_t L = fitted->net.shape.L, n = t ? (size_t) * (const int32_t *)t->data : 0;
+
+    if (n > L)
+        return ml__fail(ML_E_FORMAT, "%s: tensor 'transferred': element 0 is %zu, there are %zu layers", kind, n, L);
+    fitted->n_transferred = n;
+    return ML_OK;
+}
+
+/* Weights that the decoder of an autoencoder has in common with its encoder when these are tied; 0 when they cannot be. */
+static size_t tied_weights(const ml__mlp_fitted *fitted)
+{
+    const ml__mlp_shape *shape = &fitted->net.shape;
+    size_t n = 0;
+
+    if (!fitted->is_autoencoder || shape->L != 2 * (fitted->code + 1))
+        return 0;
+    for (size_t l = fitted->code + 1; l < shape->L; l++) {
+        if (shape->n[l + 1] != shape->n[shape->L - l - 1])
+            return 0;
+        n += shape->n[l] * shape->n[l + 1];
+    }
+    return n;
+}
+
+/* Vectors are as long as the weights and biases, tied ones counted once: all of them in the same way. */
+static ml_status link_optimiser(const char *kind, const ml__learned *learned, const ml__mlp_fitted *fitted)
 {
     const ml__named_tensor *progress = ml__learned_find(learned, "optimiser.progress");
     const double *x = progress ? progress->data : NULL;
@@ -198,7 +237,7 @@ static ml_status link_optimiser(const char *kind, const ml__learned *learned, co
 
     if (!progress)
         return ML_OK;
-    ML__TRY(ml__mlp_theta_length(shape, &n));
+    ML__TRY(ml__mlp_theta_length(&fitted->net.shape, &n));
     ML__CHECK(progress->shape[0] == ML__MLP_PROGRESS, ML_E_FORMAT,
               "%s: tensor 'optimiser.progress' has %llu elements, expected %d", kind,
               (unsigned long long)progress->shape[0], (int)ML__MLP_PROGRESS);
@@ -211,7 +250,9 @@ static ml_status link_optimiser(const char *kind, const ml__learned *learned, co
         ml__format(name, sizeof name, "optimiser.vectors.%zu", i);
         vector = ml__learned_find(learned, name);
         ML__CHECK(vector, ML_E_FORMAT, "%s: tensor '%s' is missing", kind, name);
-        ML__CHECK(vector->shape[0] <= n, ML_E_FORMAT, "%s: tensor '%s' has %llu elements for %zu weights", kind, name,
+        if (!i && vector->shape[0] == n - tied_weights(fitted))
+            n -= tied_weights(fitted);
+        ML__CHECK(vector->shape[0] == n, ML_E_FORMAT, "%s: tensor '%s' has %llu elements for %zu weights", kind, name,
                   (unsigned long long)vector->shape[0], n);
     }
 done:
@@ -234,7 +275,8 @@ ml_status ml__mlp_link(const ml_model *model, const ml__learned *learned, size_t
     ML__CHECK(net->shape.L > 0, ML_E_FORMAT, "%s: tensor 'weights.0' is missing", kind);
     ML__TRY(link_activations(kind, learned, net));
     ML__TRY(link_outputs(kind, learned, n_links, fitted));
-    ML__TRY(link_optimiser(kind, learned, &net->shape));
+    ML__TRY(link_transferred(kind, learned, fitted));
+    ML__TRY(link_optimiser(kind, learned, fitted));
 done:
     return st;
 }

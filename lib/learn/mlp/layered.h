@@ -13,6 +13,7 @@ typedef struct ml__mlp_fitted {
     ml__mlp_net net;
     size_t n_outputs;
     const int32_t *links; /* n_outputs */
+    size_t n_transferred; /* first layers that came from another model */
     bool is_autoencoder;
     size_t code; /* of an autoencoder: the layer whose outputs are the code */
 } ml__mlp_fitted;
@@ -23,6 +24,7 @@ typedef struct ml__mlp_fitted {
     {"biases.*", ML_FLOAT32, "*", ML__FINITE},                                                      \
     {"activations", ML_INT32, "*", ML__NON_NEGATIVE},                                               \
     {"links", ML_INT32, "*", ML__NON_NEGATIVE},                                                     \
+    {"transferred", ML_INT32, "1", ML__NON_NEGATIVE | ML__OPTIONAL},                                \
     {"loss_curve", ML_FLOAT64, "*", ML__FINITE},                                                    \
     {"validation_loss", ML_FLOAT64, "*", ML__ANY | ML__OPTIONAL},                                   \
     {"validation_scores", ML_FLOAT64, "*", ML__ANY | ML__OPTIONAL},                                 \
@@ -35,7 +37,8 @@ typedef struct ml__mlp_fitted {
 ml_status ml__mlp_check(const ml_model *model);
 /* Tensors of what was trained; links [n_links]. keeps: the optimiser's state too. */
 ml_status ml__mlp_publish(ml__fit *f, const ml__mlp_trained *trained, const int32_t *links, size_t n_links, bool keeps);
-/* Checks the tensors and fills fitted->net and links, n_links of them; the net has n_in inputs. */
+/* Checks the tensors and fills in `fitted`, with n_links links; is_autoencoder and code are set before. The net has n_in
+ * inputs. */
 ml_status ml__mlp_link(const ml_model *model, const ml__learned *learned, size_t n_in, size_t n_links,
                        ml__mlp_fitted *fitted);
 /* Outputs of layers [first, end) for n rows of x, as doubles; scratch as ml__mlp_scratch() says. ML_E_NUMERIC when one is

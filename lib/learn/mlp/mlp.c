@@ -277,7 +277,8 @@ static ml_status values(const ml_model *model, const ml__block *x, double *out, 
 
 const ml__kind ml__mlp = {
     .name = "mlp",
-    .doc = "Multi-layer perceptron: a feed-forward neural network for classes, reals, or several outputs of both",
+    .doc = "Multi-layer perceptron: a feed-forward neural network for classes, reals, or several outputs of both; "
+           "ml_model_partial_fit() is one epoch",
     .tasks = ML__CLASSIFY | ML__REGRESS | ML__MIXED,
     .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT32,

@@ -188,7 +188,8 @@ ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *rows,
 
 /* ---- start.c ---- */
 
-/* Weights at the start, into the bound net. *n_transferred: first layers that come from another model. */
+/* Weights at the start, into the bound net. *n_transferred: first layers that come from another model, in this fit or in the
+ * one that it goes on from. */
 ml_status ml__mlp_start(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_net *net, size_t *n_transferred);
 /* starts_from of the networks' kinds. */
 ml_status ml__mlp_starts_from(const ml_model *model, const ml_model *from);
@@ -287,6 +288,7 @@ typedef struct ml__mlp_trained {
     double *validation_loss;      /* n_epochs, NaN for those without held-out rows; NULL when there never were any */
     double *validation_scores;    /* the same */
     const ml__mlp_solver *solver; /* state to continue from */
+    size_t n_transferred;         /* first layers that came from another model */
 } ml__mlp_trained;
 
 /* Sets f->learned->stop_reason too. */

@@ -10,7 +10,7 @@
     ML__CHOICE(P, solver, "adam", ML__MLP_OPTIMISERS, "optimiser; lbfgs takes all rows at once, for small data"),     \
     ML__REAL(P, alpha, "0.0001", ML__RANGE_OPEN_HIGH(0, INFINITY), "strength of the L2 penalty on the weights"),      \
     ML__REAL(P, l1, "0", ML__RANGE_OPEN_HIGH(0, INFINITY), "strength of the L1 penalty on the weights"),              \
-    ML__SIZE(P, batch_size, "auto", ML__RANGE(1, 1e9), "auto", "rows per step; auto: 200 or all rows if fewer"),      \
+    ML__SIZE_COUNTS(P, batch_size, "auto", ML__RANGE(1, 1e9), "auto", "rows per step; auto: 200 or all rows if fewer"),      \
     ML__REAL(P, learning_rate_init, "0.001", ML__RANGE_OPEN(0, INFINITY), "step size, of adam or at the start"),      \
     ML__CHOICE(P, learning_rate, "constant", ML__MLP_RATES,                                                           \
                "how the step size changes: not; for sgd only: falling with power_t, or divided by 5 when progress "   \
@@ -22,7 +22,7 @@
     ML__REAL(P, warmup_epochs, "0", ML__RANGE_OPEN_HIGH(0, 1e6),                                                      \
              "epochs, or a part of one, in which the step size grows to its value"),                                  \
     ML__INT(P, max_iter, "200", ML__RANGE(1, 1e6), "the most epochs, or iterations of lbfgs"),                        \
-    ML__INT(P, max_fun, "15000", ML__RANGE(1, 1e9), "the most evaluations of lbfgs, looked at after each iteration"), \
+    ML__INT(P, max_fun, "15000", ML__RANGE(1, 1e9), "the most evaluations of lbfgs"), \
     ML__BOOL(P, shuffle, "true", "new order of the rows in every epoch"),                                             \
     ML__RANDOM_STATE(P),                                                                                              \
     ML__BOOL(P, warm_start, "false", "a fit goes on from the weights of the last one, with a new optimiser"),         \
@@ -40,7 +40,7 @@
     ML__REAL(P, weight_decay, "0.01", ML__RANGE(0, 1), "of adamw: share of a weight lost per step and unit of rate"), \
     ML__REAL(P, clip_norm, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),                                                     \
              "the longest gradient of a step, longer ones are shortened; 0: as they are"),                            \
-    ML__SIZE(P, transfer_layers, "auto", ML__RANGE(1, ML__MLP_MAX_LAYERS), ML__MLP_TRANSFERS,                         \
+    ML__SIZE_COUNTS(P, transfer_layers, "auto", ML__RANGE(1, ML__MLP_MAX_LAYERS), ML__MLP_TRANSFERS,                         \
              "first layers taken from the model to start from: a number; auto: hidden layers that fit; encoder: up "  \
              "to the code of an autoencoder; all"),                                                                   \
     ML__INT(P, freeze_layers, "0", ML__RANGE(0, ML__MLP_MAX_LAYERS), "first layers that do not learn"),               \

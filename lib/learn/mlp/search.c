@@ -4,7 +4,9 @@
  *
  *     F(theta) = Σ_blocks J_block,  the rows' shares being w_i / W with W of all rows, the penalties counted once
  *
- * Converged when no |dF/dtheta| exceeds tol, as scikit-learn's. Memory: the rows and 27 vectors of theta in double.
+ * Converged when no |dF/dtheta| exceeds tol, as scikit-learn's. Clock and monitor are looked at between blocks; an evaluation
+ * that they end counts for nothing, theta is then that of the last iteration.
+ * Memory: the rows and 27 vectors of theta in double.
  */
 #include <string.h>
 
@@ -15,17 +17,18 @@ enum { BLOCK = 512 }; /* rows at a time: outputs of usual layers stay in the cac
 
 typedef struct searcher {
     ml__fit *f;
+    ml__lbfgs *search;
     const ml__mlp_params *p;
     const ml__mlp_rows *rows;
     ml__crew_f64 crew;
     ml__mlp64_net net;
     ml__mlp64_objective objective;
     ml__mlp64_work work;
-    double *X, *target, *share; /* a block of rows */
-    double *theta, *g;          /* where the net's weights are; the gradient */
-    size_t n_theta, n_evaluations;
-    size_t n_before; /* iterations of fits before */
-    double *curve;   /* n_before + max_iter */
+    double *X, *target, *share;                   /* a block of rows */
+    double *theta, *g;                            /* where the net's weights are; the gradient */
+    size_t n_theta, n_evaluations, n_before_step; /* evaluations; n_before_step: up to the last iteration */
+    size_t n_before;                              /* iterations of fits before */
+    double *curve;                                /* n_before + max_iter */
 } searcher;
 
 /* ---- the objective ---- */
@@ -57,11 +60,21 @@ static ml__mlp64_batch read_block(const searcher *s, size_t first, size_t m)
                              .penalty_1 = s->p->l1 / W};
 }
 
+/* Whether an evaluation shall end before the block at `first`. The first one of an iteration has at least a block: its time
+ * was looked at after the iteration before. */
+static bool is_late(const searcher *s, size_t first)
+{
+    return (first || s->n_evaluations > s->n_before_step + 1) && ml__fit_late(s->f);
+}
+
 static ml_status evaluate(void *argument, const double *x, double *value, double *gradient)
 {
     searcher *s = argument;
     ml_status st = ML_OK;
 
+    s->search->stop = s->n_evaluations == (size_t)s->p->max_fun;
+    if (s->search->stop)
+        return ML_OK;
     s->n_evaluations++;
     s->g = gradient;
     memcpy(s->theta, x, s->n_theta * sizeof *x);
@@ -72,8 +85,12 @@ static ml_status evaluate(void *argument, const double *x, double *value, double
         const ml__mlp64_batch block = read_block(s, first, m);
         double J;
 
+        s->search->stop = is_late(s, first);
+        if (s->search->stop)
+            return ML_OK;
         ML__TRY(ml__mlp64_backpropagate(&s->crew, &s->net, &s->objective, &block, &s->work, add_gradient, s, &J));
         *value += J;
+        ML__TRY(ml__fit_poll(s->f, s->search->n_iter, (uint64_t)s->p->max_iter));
     }
 done:
     return st;
@@ -82,10 +99,12 @@ done:
 static ml_status step(void *argument, size_t iteration, double value, bool *stop)
 {
     searcher *s = argument;
+    const ml_status st = ml__fit_step(s->f, iteration, (uint64_t)s->p->max_iter, "loss", value);
 
     s->curve[s->n_before + iteration - 1] = value;
-    *stop = ml__fit_late(s->f) || s->n_evaluations >= (size_t)s->p->max_fun;
-    return ml__fit_step(s->f, iteration, (uint64_t)s->p->max_iter, "loss", value);
+    s->n_before_step = s->n_evaluations;
+    *stop = ml__fit_late(s->f);
+    return st;
 }
 
 /* ---- preparation ---- */
@@ -155,20 +174,39 @@ done:
     return st;
 }
 
-static ml_status check(const ml__fit *f, const ml__mlp_plan *plan)
+/* What it does without, said aloud. */
+static void warn(const ml__fit *f)
 {
     const ml__mlp_params *p = f->params;
-    bool drops = false;
+    const struct {
+        bool is_set;
+        const char *name;
+    } ignored[] = {{f->validation != NULL, "the validation data"},
+                   {p->early_stopping, "early_stopping"},
+                   {p->learning_rate != ML__MLP_CONSTANT, "learning_rate"},
+                   {p->warmup_epochs > 0, "warmup_epochs"}};
 
-    for (size_t i = 0; i < p->dropout.n; i++)
-        drops = drops || p->dropout.values[i] > 0;
-    if (drops || p->noise > 0)
-        return ml__fail(ML_E_PARAMETER, "%s: solver lbfgs takes no %s, which changes the objective at every step",
-                        f->model->kind->name, drops ? "dropout" : "noise");
-    if (plan->is_partial)
-        return ml__fail(ML_E_PARAMETER, "%s: solver lbfgs needs all rows at once and cannot learn on with more",
-                        f->model->kind->name);
-    return ML_OK;
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        if (ignored[i].is_set)
+            ml__log(f->context, ML_LOG_WARNING, "%s: solver lbfgs does not use %s", f->model->kind->name,
+                    ignored[i].name);
+}
+
+/* Why it ended: a deadline, the monitor, or max_fun all stop it in the same way. */
+static int32_t reason_of(const searcher *s)
+{
+    const bool is_exhausted = s->n_evaluations >= (size_t)s->p->max_fun && !ml__fit_late(s->f);
+    const int32_t reason = s->search->stop_reason;
+
+    if (reason == ML_STOP_MAX_ITER || (reason == ML_STOP_DEADLINE && is_exhausted)) {
+        ml__log(s->f->context, ML_LOG_WARNING,
+                "%s: max_%s = %lld were not enough to converge: %zu iterations, %zu evaluations",
+                s->f->model->kind->name, reason == ML_STOP_MAX_ITER ? "iter" : "fun",
+                (long long)(reason == ML_STOP_MAX_ITER ? s->p->max_iter : s->p->max_fun), s->search->n_iter,
+                s->n_evaluations);
+        return ML_STOP_MAX_ITER;
+    }
+    return reason;
 }
 
 ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
@@ -177,6 +215,7 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_row
     searcher s = {.f = f,
                   .p = f->params,
                   .rows = rows,
+                  .n_before_step = 1, /* the start */
                   .crew = {&ml__kernels_best()->f64, f->context},
                   .net = {.shape = out->net.shape}};
     ml__lbfgs search = {
@@ -185,7 +224,10 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_row
     double *x;
     ml_status st;
 
-    ML__TRY(check(f, plan));
+    ML__CHECK(!plan->is_partial, ML_E_PARAMETER,
+              "%s: solver lbfgs needs all rows at once and cannot learn on with more", f->model->kind->name);
+    warn(f);
+    s.search = &search;
     memcpy(s.net.f, out->net.f, sizeof s.net.f);
     ML__TRY(copy_heads(&s, objective));
     ML__TRY(plan_block(&s));
@@ -197,12 +239,13 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_row
     for (size_t i = 0; i < s.n_theta; i++)
         x[i] = (double)theta[i];
     search.n = s.n_theta;
-    ML__TRY(ml__lbfgs_minimise(f->scratch, &search, x));
+    st = ml__lbfgs_minimise(f->scratch, &search, x);
+    if (st == ML_E_NUMERIC)
+        (void)ml__blame(st, "%s: solver lbfgs: ", f->model->kind->name);
+    ML__TRY(st);
     for (size_t i = 0; i < s.n_theta; i++)
         theta[i] = (float)x[i];
-    f->learned->stop_reason = search.stop_reason;
-    if (search.stop_reason == ML_STOP_DEADLINE && !ml__fit_late(f))
-        f->learned->stop_reason = ML_STOP_MAX_ITER; /* max_fun */
+    f->learned->stop_reason = reason_of(&s);
     out->n_epochs = s.n_before + search.n_iter;
     out->loss_curve = s.curve;
 done:

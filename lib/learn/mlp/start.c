@@ -6,7 +6,8 @@
  * Continued   with warm_start, and in ml_model_partial_fit(): what the model has learned
  * Transferred the first layers are those of another model, ml_model_start_from(); the others are drawn. Layers must agree in
  *             widths and activation. "auto" takes the hidden layers, or those up to the code of an autoencoder, as far as
- *             they agree; "encoder" and "all" are what they say
+ *             they agree; "encoder" and "all" are what they say. A fit that goes on does not look at that model; which layers
+ *             came from one is remembered for transfer_rate
  */
 #include <string.h>
 
@@ -63,8 +64,11 @@ static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
     const char *kind = f->model->kind->name;
     ml_status st = ML_OK;
 
-    ML__TRY(ml__schema_match(&learned->schema, f->schema));
-    ML__TRY(ml__schema_match_outputs(&learned->schema, f->schema));
+    st = ml__schema_match(&learned->schema, f->schema);
+    if (st == ML_OK && f->task != ML__UNSUPERVISED)
+        st = ml__schema_match_outputs(&learned->schema, f->schema);
+    if (st != ML_OK)
+        return ml__blame(st, "%s: to learn on from, the data must be as before: ", kind);
     ML__CHECK(net->shape.L == from->shape.L, ML_E_PARAMETER,
               "%s: training goes on with %zu layers, the parameters say %zu", kind, from->shape.L, net->shape.L);
     for (size_t l = 0; l < net->shape.L; l++) {
@@ -146,11 +150,8 @@ ml_status ml__mlp_start(const ml__fit *f, const ml__mlp_plan *plan, const ml__ml
 {
     *n_transferred = 0;
     if (plan->continues) {
-        const ml_status st = go_on(f, net);
-
-        /* what came from the other model keeps its rate */
-        return st == ML_OK && f->model->start ? count_layers(f, net, f->model->start->learned->state, n_transferred)
-                                              : st;
+        *n_transferred = ((const ml__mlp_fitted *)f->model->learned->state)->n_transferred;
+        return go_on(f, net);
     }
     for (size_t l = 0; l < net->shape.L; l++)
         draw_layer(f, net, l);
@@ -160,7 +161,7 @@ ml_status ml__mlp_start(const ml__fit *f, const ml__mlp_plan *plan, const ml__ml
 ml_status ml__mlp_starts_from(const ml_model *model, const ml_model *from)
 {
     if (from->kind->starts_from != ml__mlp_starts_from)
-        return ml__fail(ML_E_UNSUPPORTED, "%s starts from networks only, not from a %s", model->kind->name,
-                        from->kind->name);
+        return ml__fail(ML_E_UNSUPPORTED, "%s starts from networks only, not from a model of kind %s",
+                        model->kind->name, from->kind->name);
     return ML_OK;
 }

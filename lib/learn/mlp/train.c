@@ -50,7 +50,7 @@ typedef struct trainer {
 
     ml__mlp_net net;
     float *theta; /* n_theta */
-    size_t n_theta;
+    size_t n_theta, n_transferred;
     ml__mlp_solver solver;
 
     size_t *order;            /* rows.n */
@@ -105,14 +105,20 @@ static ml_status divide(const ml__fit *f, const ml__mlp_plan *plan, const ml_dat
     ml_status st;
 
     *held = f->validation;
-    ML__TRY(view_with_weight(f, &views[3]));
+    st = view_with_weight(f, &views[3]);
+    if (st != ML_OK)
+        return st;
     *train = views[3] ? views[3] : f->data;
     if (!plan->is_autoencoder) {
-        ML__TRY(ml__dataset_with_some_output(*train, &views[2]));
+        st = ml__dataset_with_some_output(*train, &views[2]);
+        if (st != ML_OK)
+            return ml__blame(st, "%s: ", f->model->kind->name);
         *train = views[2] ? views[2] : *train;
     }
     if (f->validation && !plan->is_autoencoder) {
-        ML__TRY(ml__dataset_with_some_output(f->validation, &views[1]));
+        st = ml__dataset_with_some_output(f->validation, &views[1]);
+        if (st != ML_OK)
+            return ml__blame(st, "%s: validation data: ", f->model->kind->name);
         *held = views[1] ? views[1] : f->validation;
     } else if (splits && !f->validation) {
         st = ml_dataset_split(*train, p->validation_fraction, ml__seed_mix(f->seed, HELD_OUT_ROWS),
@@ -122,9 +128,7 @@ static ml_status divide(const ml__fit *f, const ml__mlp_plan *plan, const ml_dat
         *train = views[0];
         *held = views[1];
     }
-    st = ML_OK;
-done:
-    return st;
+    return ML_OK;
 }
 
 static ml_status read_data(trainer *t, const ml_dataset *train, const ml_dataset *held)
@@ -150,7 +154,6 @@ done:
 static ml_status plan_net(trainer *t)
 {
     const ml__mlp_shape *shape = &t->plan->shape;
-    size_t n_transferred;
     ml_status st;
 
     ML__TRY(ml__mlp_theta_length(shape, &t->n_theta));
@@ -159,7 +162,7 @@ static ml_status plan_net(trainer *t)
     for (size_t l = 0; l < shape->L; l++)
         t->net.f[l] = t->plan->f[l];
     ml__mlp_net_bind(&t->net, t->theta);
-    ML__TRY(ml__mlp_start(t->f, t->plan, &t->net, &n_transferred));
+    ML__TRY(ml__mlp_start(t->f, t->plan, &t->net, &t->n_transferred));
     t->objective.first_trained = (size_t)t->p->freeze_layers;
     ML__CHECK(t->objective.first_trained < shape->L, ML_E_PARAMETER,
               "%s: parameter 'freeze_layers' is %zu, at most %zu of the %zu layers can be frozen",
@@ -167,7 +170,7 @@ static ml_status plan_net(trainer *t)
     if (t->p->solver == ML__MLP_LBFGS)
         return ML_OK;
     ML__TRY(ml__mlp_solver_init(&t->solver, t->p, &t->crew, &t->net, t->n_theta, t->theta, t->f->scratch));
-    for (size_t l = 0; l < n_transferred; l++)
+    for (size_t l = 0; l < t->n_transferred; l++)
         t->solver.layer_rates[l] = t->p->transfer_rate;
 done:
     return st;
@@ -236,23 +239,22 @@ done:
     return st;
 }
 
-/* The optimiser as ml_model_partial_fit() left it. */
+/* The optimiser as ml_model_partial_fit() left it: all of its state, or none. */
 static void resume(trainer *t)
 {
-    const ml__named_tensor *progress = earlier(t, "optimiser.progress");
+    const ml__named_tensor *progress = earlier(t, "optimiser.progress"), *vectors[ML__MLP_MAX_VECTORS];
     char name[40];
 
     if (!t->plan->is_partial || !progress || ((const double *)progress->data)[2] != (double)t->p->solver)
         return;
     for (size_t i = 0; i < t->solver.kind->n_vectors; i++) {
-        const ml__named_tensor *vector;
-
         ml__format(name, sizeof name, "optimiser.vectors.%zu", i);
-        vector = earlier(t, name);
-        if (!vector || vector->shape[0] != t->n_theta)
+        vectors[i] = earlier(t, name);
+        if (!vectors[i] || vectors[i]->shape[0] != t->n_theta)
             return;
-        memcpy(t->solver.vectors[i], vector->data, t->n_theta * sizeof(float));
     }
+    for (size_t i = 0; i < t->solver.kind->n_vectors; i++)
+        memcpy(t->solver.vectors[i], vectors[i]->data, t->n_theta * sizeof(float));
     t->solver.t = (uint64_t)((const double *)progress->data)[0];
     t->solver.n_seen = ((const double *)progress->data)[1];
     t->solver.epochs = ((const double *)progress->data)[3];
@@ -499,7 +501,7 @@ static ml_status train_by_steps(trainer *t, ml__mlp_trained *out)
     ML__TRY(run(t));
     ML__NEW(t->f->scratch, solver, 1);
     *solver = t->solver;
-    *out = (ml__mlp_trained){t->net, t->n_epochs, t->loss_curve, t->validation_loss, t->scores, solver};
+    *out = (ml__mlp_trained){t->net, t->n_epochs, t->loss_curve, t->validation_loss, t->scores, solver, 0};
 done:
     return st;
 }
@@ -522,6 +524,7 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *o
     } else {
         st = train_by_steps(&t, out);
     }
+    out->n_transferred = t.n_transferred;
 done:
     for (size_t i = 0; i < N_VIEWS; i++)
         ml_dataset_free(views[i]);
