@@ -89,8 +89,9 @@ ML_API ml_status ml_model_tree_path(const ml_model *model, size_t tree, const do
  * The weight of a training row is the mean over the trees of its share of the leaf that the row of `data` falls into: how
  * often it was drawn, times its sample weight. A quantile is the least target y of a training row with weight for which the
  * weights of the targets up to y sum to at least q: no interpolation, q = 0 gives the least target with weight, q = 1 the
- * largest. Of several outputs each has a distribution of its own; a training row that lacks it says nothing, and when that is
- * so of all rows of the leaves, the quantiles are NaN.
+ * largest. For 0 < q < 1 a sum to which at most (T + 4) 2^-52 is missing counts as q, T the number of trees: so much rounding may
+ * have cost. Of several outputs each has a distribution of its own; a training row that lacks it says nothing, and when that
+ * is so of all rows of the leaves, the quantiles are NaN.
  *
  * @param model        a "random_forest", "extra_trees" or "decision_tree" of reals, fitted with keep_leaf_targets; also what
  *                     ml_forest_select(), ml_forest_prune() (a new leaf has the rows of those that became it) and
@@ -159,8 +160,8 @@ typedef struct ml_prune_report {
  *                  label count for nothing.
  * @param report     NULL, or filled; as much as report->struct_size says
  * @param out        as ml_forest_merge()
- * @return ML_OK; ML_E_ARGUMENT (NULL, max_nodes, unknown struct_size); ML_E_UNSUPPORTED (not a forest); ML_E_STATE;
- *         as ml_model_score(); ML_E_MEMORY.
+ * @return ML_OK; ML_E_ARGUMENT (NULL, max_nodes, unknown struct_size); ML_E_UNSUPPORTED (not a forest, or
+ *         one of several outputs); ML_E_STATE; as ml_model_score(); ML_E_MEMORY.
  * Same bits for any number of threads. Cost: two scores, each row through each tree once, O(nodes log nodes). @since 0.1
  */
 ML_API ml_status ml_forest_prune(const ml_model *forest, size_t max_nodes, const ml_dataset *data,

@@ -69,49 +69,46 @@ typedef struct ml__tree_coding {
 } ml__tree_coding;
 
 /* One prototype per operation; OP(name) the declarator. */
-#define ML__TREE_OPS(OP)                                                                                                     \
-    /* code[i] = how many of 256 ascending cuts (the unused ones and the last +inf) are below x[i]; NaN gives 0 */           \
-    void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                        \
-    /* the same of n rows of d values; codes of a row are `stride` bytes from those of the next */                           \
-    void OP(tree_encode_rows)(size_t n, size_t d, const float *x, const ml__tree_coding *coding, uint8_t *codes,             \
-                              size_t stride);                                                                                \
-    /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                                 \
-    size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                                    \
-    /* the least code above cut, 255 without any */                                                                          \
-    uint32_t OP(tree_next)(size_t n, const uint8_t *code, uint32_t cut);                                                     \
-    /* in each of n_columns columns of n rows, `stride` apart, those with a bit in `left` first, both parts in order; */     \
-    /* spare[n + ML__COLUMN_PADDING] is workspace */                                                                         \
-    void OP(tree_move)(size_t n, size_t n_columns, uint8_t * columns, size_t stride, const uint64_t *left,                   \
-                       uint8_t *spare);                                                                                      \
-    /* the same for one column of four bytes; spare[n + 16] */                                                               \
-    void OP(tree_move_ids)(size_t n, uint32_t * ids, const uint64_t *left, uint32_t *spare);                                 \
-    /* the rows with a bit in `chosen`, in order; `to` has room for 64 more; returns how many */                             \
-    size_t OP(tree_choose)(size_t n, const uint8_t *from, const uint64_t *chosen, uint8_t *to);                              \
-    /* sum of n weights */                                                                                                   \
-    uint64_t OP(tree_sum)(size_t n, const uint8_t *weight);                                                                  \
-    /* products and packed of ml__tree_rows: target number ids[i] becomes (t - centre) scale, rounded; returns the sum */    \
-    int64_t OP(tree_products)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,          \
-                              double scale, int32_t *products, int32_t *weights);                                            \
-    int64_t OP(tree_pack)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,              \
-                          double scale, uint32_t shift, int64_t *packed);                                                    \
-    /* Better cuts of these features than *best; ties to *best, then to the feature that comes first, then to the */         \
-    /* lowest */                                                                                                             \
-    /* code; false when all rows have one code in each. The gain of a cut that leaves weight l, r on the sides */            \
-    /* and l_k, r_k of class k of them, S_l of */                                                                            \
-    /* the products: */                                                                                                      \
-    /* two classes: (l_0 W - W_0 l)^2 / (l r) */                                                                             \
-    bool OP(tree_cut_two)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                          \
-                          const uint32_t *n_codes, ml__tree_cut *best);                                                      \
-    /* several classes: sum l_k^2 / l + sum r_k^2 / r */                                                                     \
-    bool OP(tree_cut_classes)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                      \
-                              const uint32_t *n_codes, ml__tree_cut *best);                                                  \
-    /* targets: (S_l W - S l)^2 / (l r), always in double */                                                                 \
-    bool OP(tree_cut_targets)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                      \
-                              const uint32_t *n_codes, ml__tree_cut *best);                                                  \
-    /* Better cuts, ties as above, by a table of weights [K x stride], whose rows sum to class_weight[K] and all together */ \
-    /* to less than 2^62; stride is a multiple of 8, K <= ML__MAX_CODES. Gain, always in double: */                          \
-    /* sum_k (l_k r - r_k l)^2 / (l r) */                                                                                    \
-    void OP(tree_cut_table)(size_t K, size_t stride, const uint64_t *table, const uint64_t *class_weight,                    \
+#define ML__TREE_OPS(OP)                                                                                                  \
+    /* code[i] = how many of 256 ascending cuts (the unused ones and the last +inf) are below x[i]; NaN gives 0 */        \
+    void OP(tree_encode)(size_t n, const float *x, const float *cuts, uint8_t *code);                                     \
+    /* the same of n rows of d values; codes of a row are `stride` bytes from those of the next */                        \
+    void OP(tree_encode_rows)(size_t n, size_t d, const float *x, const ml__tree_coding *coding, uint8_t *codes,          \
+                              size_t stride);                                                                             \
+    /* bit i % 64 of word i / 64 of `left`: code[i] <= cut, 0 from n on; returns how many */                              \
+    size_t OP(tree_compare)(size_t n, const uint8_t *code, uint32_t cut, uint64_t *left);                                 \
+    /* the least code above cut, 255 without any */                                                                       \
+    uint32_t OP(tree_next)(size_t n, const uint8_t *code, uint32_t cut);                                                  \
+    /* in each of n_columns columns of n rows, `stride` apart, those with a bit in `left` first, both parts in order; */  \
+    /* spare[n + ML__COLUMN_PADDING] is workspace */                                                                      \
+    void OP(tree_move)(size_t n, size_t n_columns, uint8_t * columns, size_t stride, const uint64_t *left,                \
+                       uint8_t *spare);                                                                                   \
+    /* the same for one column of four bytes; spare[n + 16] */                                                            \
+    void OP(tree_move_ids)(size_t n, uint32_t * ids, const uint64_t *left, uint32_t *spare);                              \
+    /* the rows with a bit in `chosen`, in order; `to` has room for 64 more; returns how many */                          \
+    size_t OP(tree_choose)(size_t n, const uint8_t *from, const uint64_t *chosen, uint8_t *to);                           \
+    /* sum of n weights */                                                                                                \
+    uint64_t OP(tree_sum)(size_t n, const uint8_t *weight);                                                               \
+    /* products and packed of ml__tree_rows: target number ids[i] becomes (t - centre) scale, rounded; returns the sum */ \
+    int64_t OP(tree_products)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,       \
+                              double scale, int32_t *products, int32_t *weights);                                         \
+    int64_t OP(tree_pack)(size_t n, const uint32_t *ids, const double *t, const uint8_t *weight, double centre,           \
+                          double scale, uint32_t shift, int64_t *packed);                                                 \
+    /* Better cuts of these features than *best; ties to *best, then to the first feature, then to the lowest code; */    \
+    /* false when all rows have one code in each. A cut leaves weight l and r on its sides, of class k l_k and r_k, */    \
+    /* of the products S_l. Gain of two classes: (l_0 W - W_0 l)^2 / (l r) */                                             \
+    bool OP(tree_cut_two)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                       \
+                          const uint32_t *n_codes, ml__tree_cut *best);                                                   \
+    /* several classes: sum l_k^2 / l + sum r_k^2 / r */                                                                  \
+    bool OP(tree_cut_classes)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                   \
+                              const uint32_t *n_codes, ml__tree_cut *best);                                               \
+    /* targets: (S_l W - S l)^2 / (l r), always in double */                                                              \
+    bool OP(tree_cut_targets)(const ml__tree_rows *rows, size_t n_features, const uint8_t *const *code,                   \
+                              const uint32_t *n_codes, ml__tree_cut *best);                                               \
+    /* Better cuts, ties as above, by a table of weights [K x stride], whose rows sum to class_weight[K] and all */       \
+    /* together to less than 2^62; stride is a multiple of 8, K <= ML__MAX_CODES. Gain, always in double: */              \
+    /* sum_k (l_k r - r_k l)^2 / (l r) */                                                                                 \
+    void OP(tree_cut_table)(size_t K, size_t stride, const uint64_t *table, const uint64_t *class_weight,                 \
                             ml__tree_cut *best);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
+
 #include "learn/learn.h"
 #include "tree_toys.h"
 
@@ -163,23 +165,66 @@ TEST(forest, a_row_is_predicted_alike_alone_and_among_others)
     ml_dataset_free(data);
 }
 
+/* Each fit that is late from the beginning grows one tree, and one more each that goes on. */
 TEST(forest, the_deadline_leaves_a_smaller_forest)
 {
-    ml_dataset *data = toy_data(NULL, true);
-    const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
-    ml_model *model = toy_model(NULL, "random_forest"), *whole;
+    for (int labels = 0; labels < 2; labels++) {
+        ml_dataset *data = toy_data(NULL, labels);
+        const ml_fit_options options = {.struct_size = sizeof options, .deadline_seconds = 1e-9};
+        ml_model *model = toy_model(NULL, "random_forest"), *whole;
 
-    CHECK_OK(ml_model_fit(model, data, &options));
-    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
-    CHECK(ml_model_tree_count(model) == 16); /* one batch */
-    CHECK(toy_score(model, data) > 0.95);
-    whole = toy_fitted(NULL, "random_forest", data, NULL);
-    CHECK(ml_model_stop_reason(whole) == ML_STOP_COMPLETE);
-    for (size_t t = 0; t < 16; t++)
-        CHECK(toy_equal_trees(model, t, whole, t));
-    ml_model_free(model);
-    ml_model_free(whole);
-    ml_dataset_free(data);
+        CHECK_OK(ml_model_set_text(model, "warm_start", "true"));
+        CHECK_OK(ml_model_set_text(model, "oob_score", "true"));
+        for (size_t n = 1; n <= 3; n++) {
+            CHECK_OK(ml_model_fit(model, data, &options));
+            CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
+            CHECK(ml_model_tree_count(model) == n);
+        }
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 4));
+        CHECK_OK(ml_model_fit(model, data, &options));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_COMPLETE);
+        whole = toy_fitted(NULL, "random_forest", data, NULL);
+        CHECK(ml_model_stop_reason(whole) == ML_STOP_COMPLETE);
+        for (size_t t = 0; t < 4; t++)
+            CHECK(toy_equal_trees(model, t, whole, t));
+        ml_model_free(model);
+        ml_model_free(whole);
+        ml_dataset_free(data);
+    }
+}
+
+/* Sums of targets that no double holds, but their mean: by rows, of one row, with a value missing, out of bag. */
+TEST(forest, means_of_huge_targets_are_finite)
+{
+    static const char *const KINDS[] = {"random_forest", "extra_trees", "random_forest"};
+    double x[60], t[60];
+
+    for (int i = 0; i < 60; i++) {
+        x[i] = i;
+        t[i] = i < 20 ? 1e307 : i < 40 ? -DBL_MAX : i < 50 ? 1e305 : 3;
+    }
+    for (int k = 0; k < 3; k++) {
+        ml_dataset *data = toy_reals(NULL, x, 60, 1, t);
+        ml_model *model = toy_fitted(NULL, KINDS[k], data,
+                                     TOY_SETTINGS("bootstrap", "true", "oob_score", "true", "max_bins",
+                                                  k < 2 ? "255" : "0", "max_samples", "0.5"));
+        const double *out_of_bag = toy_tensor(model, "oob_prediction").data;
+        double *mean = toy_predictions(model, data), one;
+
+        for (int i = 0; i < 60; i++) {
+            CHECK(isfinite(mean[i]) && isfinite(out_of_bag[i]));
+            CHECK_OK(ml_model_predict_row(model, ML_PREDICT, x + i, 1, &one, 1, NULL, 0));
+            CHECK_SAME_BYTES(&one, sizeof one, mean + i, sizeof one);
+        }
+        CHECK_CLOSE(mean[5], 1e307, 1e-14);
+        CHECK_CLOSE(out_of_bag[5], 1e307, 1e-14);
+        CHECK_CLOSE(mean[30], -DBL_MAX, 1e-14);
+        CHECK_CLOSE(out_of_bag[30], -DBL_MAX, 1e-14);
+        CHECK(mean[58] == 3);
+        free(mean);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
 }
 
 TEST(forest, any_number_of_threads_gives_the_same_bytes)

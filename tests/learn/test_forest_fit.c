@@ -316,6 +316,39 @@ TEST(forest_fit, rows_that_every_tree_has_seen_have_no_estimate)
     ml_dataset_free(one_row);
 }
 
+/* The rule of scikit-learn's r2_score where targets do not vary: 1 when they are met exactly, else 0. */
+TEST(forest_fit, out_of_bag_scores_of_equal_targets)
+{
+    static const double X[3] = {0, 1, 2}, VARIED[3] = {1, 2, 3}, EQUAL[3] = {0.1, 0.1, 0.1};
+    ml_dataset *data = toy_reals(NULL, X, 3, 1, VARIED), *constant = toy_reals(NULL, X, 3, 1, EQUAL);
+    size_t n_zero = 0;
+
+    for (int seed = 0; seed < 12; seed++) {
+        ml_model *model = toy_model(NULL, "random_forest");
+        const double *mean;
+        size_t n_out = 0;
+
+        CHECK_OK(ml_model_set_text(model, "oob_score", "true"));
+        CHECK_OK(ml_model_set_int(model, "random_state", seed));
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 1));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        mean = toy_tensor(model, "oob_prediction").data;
+        for (int i = 0; i < 3; i++)
+            n_out += !isnan(mean[i]);
+        if (n_out == 1) { /* the row that was left out is predicted by the value of another */
+            CHECK(*(const double *)toy_tensor(model, "oob_score").data == 0);
+            n_zero++;
+        }
+        CHECK_OK(ml_model_fit(model, constant, NULL));
+        if (n_out)
+            CHECK(*(const double *)toy_tensor(model, "oob_score").data == 1);
+        ml_model_free(model);
+    }
+    CHECK(n_zero >= 3);
+    ml_dataset_free(data);
+    ml_dataset_free(constant);
+}
+
 /* A second output that is the first one once more changes no tree; of another one each has its share of the score. */
 TEST(forest_fit, out_of_bag_scores_of_outputs_are_averaged)
 {
@@ -573,6 +606,36 @@ TEST(forest_fit, the_memory_limit_leaves_a_smaller_forest)
             ml_context_free(context);
         }
         CHECK_MSG(n_early >= 3, "%s: %zu early ends", what, n_early);
+    }
+}
+
+/* What is held back is in proportion to the forest: a fit that needs little memory gives some trees for less. */
+TEST(forest_fit, the_memory_limit_leaves_small_fits_some_trees)
+{
+    static const char *const BINS[] = {"255", "0"};
+
+    for (size_t k = 0; k < 4; k++) {
+        size_t n_peak = 0;
+
+        for (int limited = 0; limited < 2; limited++) {
+            const ml_context_options options = {.struct_size = sizeof options,
+                                                .memory_limit = limited ? n_peak * 3 / 4 : 0};
+            ml_context *context;
+            ml_dataset *data;
+            ml_model *model;
+
+            CHECK_OK(ml_context_create(&options, &context));
+            CHECK_OK(
+                ml_dataset_make(context, k % 2 ? "classification" : "regression", "n_samples=300,n_features=6", &data));
+            model =
+                toy_fitted(context, "random_forest", data, TOY_SETTINGS("max_bins", BINS[k / 2], "n_estimators", "80"));
+            CHECK(ml_model_stop_reason(model) == (limited ? ML_STOP_MEMORY : ML_STOP_COMPLETE));
+            CHECK(limited ? n_trees(model) >= 10 && n_trees(model) < 80 : n_trees(model) == 80);
+            n_peak = (size_t)context->n_bytes_peak;
+            ml_model_free(model);
+            ml_dataset_free(data);
+            ml_context_free(context);
+        }
     }
 }
 

@@ -319,6 +319,22 @@ TEST(quantiles, of_one_leaf_are_those_of_the_sample)
     ml_dataset_free(data);
 }
 
+/* Weights below what rounding may cost: q = 1 is the largest target with weight all the same, and no other sees it. */
+TEST(quantiles, of_one_are_the_largest_target_with_weight)
+{
+    static const double X[4] = {0}, T[4] = {4, 1, 3, 2}, Q[4] = {1, 0.9999999999, 0, 1}, W[4] = {1e-17, 1, 1, 1};
+    ml_dataset *data = toy_reals(NULL, X, 4, 1, T);
+    double out[16];
+    ml_model *model;
+
+    CHECK_OK(ml_dataset_set_weights(data, W, 4));
+    model = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("keep_leaf_targets", "true"));
+    CHECK_OK(ml_forest_quantiles(model, data, Q, 4, out, 16));
+    CHECK(out[0] == 4 && out[1] == 3 && out[2] == 1 && out[3] == 4);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
 TEST(quantiles, ascend_and_end_at_the_support)
 {
     ml_dataset *data = make_data(NULL, RECIPES[4]);

@@ -247,32 +247,169 @@ TEST(tree_threads, memory_fails_in_any_place)
     }
 }
 
-/* Sixteen trees, of which one is grown together, are done when the deadline is looked at; and each tree is told of. */
+/* ---- monitor and deadline ---- */
+
+static void check_first_trees(const ml_model *model, size_t n, const char *const *settings, const ml_dataset *data)
+{
+    ml_model *small = toy_model(NULL, "random_forest");
+
+    for (; *settings; settings += 2)
+        CHECK_OK(ml_model_set_text(small, settings[0], settings[1]));
+    CHECK_OK(ml_model_set_int(small, "n_estimators", (int64_t)n));
+    CHECK_OK(ml_model_fit(small, data, NULL));
+    check_same_tensor(model, small, "trees.nodes", sizeof(int32_t));
+    check_same_tensor(model, small, "trees.value", sizeof(double));
+    ml_model_free(small);
+}
+
+/* Of twenty trees three threads grow some apart and the last two together. A late fit keeps its first tree; a monitor hears of
+ * each tree, and when it says stop no more are begun than are at hand. */
 TEST(tree_threads, the_monitor_and_the_deadline_end_growth)
 {
+    static const char *const BINS[] = {"255", "0"};
     const shape s = {.labels = true, .n_classes = 3};
-    test_allocator allocator = {0};
-    ml_context *context = test_context(&allocator, 3);
-    ml_dataset *data = make_data(context, &s);
-    toy_cancel cancel = {.stop_at = 16};
-    const ml_fit_options cancelled = {.struct_size = sizeof cancelled, .monitor = toy_monitor, .monitor_user = &cancel};
-    const ml_fit_options late = {.struct_size = sizeof late, .deadline_seconds = 1e-9};
-    ml_model *model = toy_model(context, "random_forest"), *whole;
 
-    CHECK_OK(ml_model_set_text(model, "max_features", "0.5"));
-    CHECK_OK(ml_model_set_int(model, "n_estimators", 20));
-    CHECK_FAILS(ml_model_fit(model, data, &cancelled), ML_E_CANCELLED, "the monitor stopped the fit");
-    CHECK(cancel.n_seen == 16 && !ml_model_is_fitted(model));
-    CHECK_OK(ml_model_fit(model, data, &late));
-    CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE);
-    whole = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("max_features", "0.5", "n_estimators", "16"));
-    check_same_tensor(model, whole, "trees.nodes", sizeof(int32_t));
-    ml_model_free(model);
-    ml_model_free(whole);
-    ml_dataset_free(data);
-    ml_context_free(context);
-    CHECK(allocator.n_live == 0);
+    for (size_t k = 0; k < 8; k++) {
+        const uint32_t n_threads = k / 2 % 2 ? 3 : 1;
+        const char *const *settings = TOY_SETTINGS("max_features", "0.5", "max_bins", BINS[k % 2]);
+        test_allocator allocator = {0};
+        ml_context *context = test_context(&allocator, n_threads);
+        ml_dataset *data = make_data(context, &s);
+        toy_cancel cancel = {.stop_at = 7}, stop = {.stop_at = k < 4 ? 1 : 4, .answer = ML_MONITOR_STOP};
+        const ml_fit_options cancelled = {
+            .struct_size = sizeof cancelled, .monitor = toy_monitor, .monitor_user = &cancel};
+        const ml_fit_options stopped = {.struct_size = sizeof stopped, .monitor = toy_monitor, .monitor_user = &stop};
+        const ml_fit_options late = {.struct_size = sizeof late, .deadline_seconds = 1e-9};
+        ml_model *model = toy_model(context, "random_forest");
+
+        CHECK_OK(ml_model_set_text(model, "max_features", "0.5"));
+        CHECK_OK(ml_model_set_text(model, "max_bins", BINS[k % 2]));
+        CHECK_OK(ml_model_set_int(model, "n_estimators", k < 4 ? 20 : 2)); /* two: grown together by three */
+        if (k < 4)
+            CHECK_FAILS(ml_model_fit(model, data, &cancelled), ML_E_CANCELLED, "the monitor stopped the fit");
+        CHECK(!ml_model_is_fitted(model) && (k >= 4 || cancel.n_seen == 7));
+        CHECK_OK(ml_model_fit(model, data, &late));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_DEADLINE && ml_model_tree_count(model) == 1);
+        check_first_trees(model, 1, settings, data);
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 20));
+        CHECK_OK(ml_model_fit(model, data, &stopped));
+        CHECK(ml_model_stop_reason(model) == ML_STOP_MONITOR);
+        CHECK(ml_model_tree_count(model) == (stop.stop_at + n_threads - 1) / n_threads * n_threads);
+        check_first_trees(model, ml_model_tree_count(model), settings, data);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(context);
+        CHECK(allocator.n_live == 0);
+    }
 }
+
+/* ---- the host's threads ---- */
+
+/* Notes how many tasks the call had that left most memory behind, up to the first tree that the monitor is told of: that
+ * which grew the trees. */
+typedef struct {
+    ml_context *context;
+    bool backwards, is_over;
+    uint64_t most_bytes;
+    size_t n_tasks;
+} host;
+
+static int32_t run_on_host(void *user, size_t n_tasks, void (*task)(void *argument, size_t index), void *argument)
+{
+    host *h = user;
+    const uint64_t before = ml_context_memory(h->context);
+
+    for (size_t i = 0; i < n_tasks; i++)
+        task(argument, h->backwards ? n_tasks - 1 - i : i);
+    if (!h->is_over && ml_context_memory(h->context) > before + h->most_bytes) {
+        h->most_bytes = ml_context_memory(h->context) - before;
+        h->n_tasks = n_tasks;
+    }
+    return 0;
+}
+
+static int32_t end_of_growth(void *user, const ml_progress *progress)
+{
+    host *h = user;
+
+    (void)progress;
+    h->is_over = true;
+    return ML_MONITOR_CONTINUE;
+}
+
+static void make_host(host *h, uint32_t n_threads)
+{
+    const ml_context_options options = {
+        .struct_size = sizeof options, .n_threads = n_threads, .executor = {run_on_host, h}};
+
+    CHECK_OK(ml_context_create(&options, &h->context));
+}
+
+/* All trees are grown apart when there is one for every thread. */
+TEST(tree_threads, every_thread_has_a_tree_when_there_are_enough)
+{
+    enum { N_THREADS = 4 };
+    static const char *const N_TREES[] = {"4", "5", "8"}, *const BINS[] = {"255", "0"};
+    const shape s = {.labels = true, .n_classes = 3};
+
+    for (size_t k = 0; k < 6; k++) {
+        host h = {0};
+        const ml_fit_options options = {.struct_size = sizeof options, .monitor = end_of_growth, .monitor_user = &h};
+        ml_dataset *data = make_data(NULL, &s);
+        ml_model *model;
+
+        make_host(&h, N_THREADS);
+        model = toy_model(h.context, "random_forest");
+        CHECK_OK(ml_model_set_text(model, "n_estimators", N_TREES[k / 2]));
+        CHECK_OK(ml_model_set_text(model, "max_features", "0.5"));
+        CHECK_OK(ml_model_set_text(model, "max_bins", BINS[k % 2]));
+        CHECK_OK(ml_model_fit(model, data, &options));
+        CHECK_MSG(h.n_tasks == N_THREADS, "%s trees, max_bins %s: %zu tasks", N_TREES[k / 2], BINS[k % 2], h.n_tasks);
+        ml_model_free(model);
+        ml_dataset_free(data);
+        ml_context_free(h.context);
+    }
+}
+
+TEST(tree_threads, the_host_s_threads_do_not_show)
+{
+    static const char *const KINDS[] = {"decision_tree", "random_forest", "extra_trees"}, *const BINS[] = {"0", "255"};
+
+    for (size_t k = 0; k < 12; k++) {
+        const shape s = {.labels = k / 6, .n_classes = 3};
+        const char *const kind = KINDS[k / 2 % 3];
+        ml_dataset *data = make_data(NULL, &s);
+        void *bytes[4];
+        size_t n[4];
+
+        for (uint32_t who = 0; who < 4; who++) { /* one thread, three of our own, the host's in two orders */
+            const ml_context_options own = {.struct_size = sizeof own, .n_threads = 2 * who + 1};
+            host h = {.backwards = who == 3};
+            ml_model *model;
+
+            if (who < 2)
+                CHECK_OK(ml_context_create(&own, &h.context));
+            else
+                make_host(&h, 4);
+            model = toy_model(h.context, kind);
+            CHECK_OK(ml_model_set_text(model, "max_bins", BINS[k % 2]));
+            CHECK_OK(ml_model_set_text(model, "max_features", "0.5"));
+            if (k / 2 % 3)
+                CHECK_OK(ml_model_set_int(model, "n_estimators", 6));
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            CHECK((who < 2) == !h.n_tasks);
+            bytes[who] = test_saved(model, &n[who]);
+            CHECK_SAME_BYTES(bytes[0], n[0], bytes[who], n[who]);
+            ml_model_free(model);
+            ml_context_free(h.context);
+        }
+        for (int who = 0; who < 4; who++)
+            free(bytes[who]);
+        ml_dataset_free(data);
+    }
+}
+
+/* ---- memory ---- */
 
 /* Under a memory limit a fit leaves the first of its trees, or fails and leaves nothing. */
 TEST(tree_threads, the_memory_limit_leaves_the_first_trees)

@@ -239,6 +239,7 @@ static inline size_t toy_check_memory(uint32_t n_threads, const char *kind, bool
 
 typedef struct toy_cancel {
     size_t n_seen, stop_at;
+    int32_t answer; /* 0: ML_MONITOR_CANCEL */
 } toy_cancel;
 
 static inline int32_t toy_monitor(void *user, const ml_progress *progress)
@@ -246,7 +247,9 @@ static inline int32_t toy_monitor(void *user, const ml_progress *progress)
     toy_cancel *cancel = user;
 
     CHECK(progress->done >= 1 && progress->done <= progress->total);
-    return ++cancel->n_seen == cancel->stop_at;
+    if (++cancel->n_seen != cancel->stop_at)
+        return ML_MONITOR_CONTINUE;
+    return cancel->answer ? cancel->answer : ML_MONITOR_CANCEL;
 }
 
 /* Cancel at every tick: the model stays what it was, and a fit afterwards gives what a fresh one does. */

@@ -50,7 +50,7 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
 
 const ml__kind ml__decision_tree = {
     .name = "decision_tree",
-    .doc = "Decision tree for labels or reals, split exactly",
+    .doc = "Decision tree for labels or reals, split exactly; a fit is one step, which no deadline interrupts",
     .tasks = ML__CLASSIFY | ML__REGRESS,
     .accepts = ML__WEIGHTS | ML__MISSING | ML__CATEGORIES | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT32,

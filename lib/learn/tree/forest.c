@@ -3,9 +3,10 @@
  * Many trees from the same data: parameters to rules, trees in parallel, tensors.
  *
  * Each tree has a key made from the fit's seed and its number, so neither threads nor batches show in the result. Trees are
- * tasks as long as there is one for every thread; those that are left of a batch are grown by all threads together. Between
- * batches the monitor is told of each tree and the deadline is looked at. A context's memory limit ends growth too: what
- * publishing the trees so far will take is held back, and trees beyond that are dropped.
+ * grown by a thread each as long as there is one for every thread; those that are left of a batch are grown by all threads
+ * together. Before each tree but the first the deadline is looked at, between batches the monitor is told of each tree. A
+ * context's memory limit ends growth too: what publishing the trees so far will take is held back, and trees beyond that are
+ * dropped.
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -13,15 +14,18 @@
 #include "learn/tree/tree.h"
 
 enum {
-    BATCH_TREES = 16,              /* work for several threads, yet soon over when the monitor says stop */
+    BATCH_TREES = 16,              /* at least, unless a monitor waits for them */
     MAX_CATEGORIES = 1 << 24,      /* single precision holds their numbers */
     MAX_COLUMN_ROWS = 1 << 26,     /* squares of weights are whole numbers in double */
     MAX_TARGET_ROWS = 1 << 22,     /* targets of the root keep 15 bits */
     MAX_COLUMN_FEATURES = 1 << 14, /* each has tables of 3 KiB */
-    /* bytes at most: order and check of a node; offsets, depth and a line begun by a tree; small things and what arenas waste */
+    /* bytes at most: order and check of a node; offsets, depth and a line begun by a tree; small things; what arenas waste,
+     * which is not more than what is in them either */
     PUBLISHED_NODE = 8,
     PUBLISHED_TREE = 272,
-    PUBLISHED_REST = 3 << 19
+    PUBLISHED_REST = 1 << 16,
+    PUBLISHED_REST_OF_THREAD = 1 << 13,
+    MOST_WASTED = 3 << 19
 };
 
 const ml__tensor_rule ml__forest_tensors[] = {
@@ -358,7 +362,9 @@ typedef struct {
     ml__tree *trees;             /* [n_trees] */
     bool *is_grown;              /* [n_trees] */
     ml__reserve reserve;
-    size_t n_trees, n_grown, n_batch;
+    size_t n_wasted;        /* bytes that are held back for what arenas waste */
+    size_t n_trees, n_kept; /* of an earlier fit, which come first */
+    size_t n_grown, n_batch, most_batch;
     size_t n_apart;     /* trees of the batch that one thread grows */
     bool shares;        /* is a tree worth several threads? */
     atomic_size_t next; /* tree of the batch */
@@ -384,68 +390,53 @@ static ml_status collect_kept(void *argument, size_t t)
     return r->trees[t].rows.size ? ML_OK : collect_rows(r, t);
 }
 
-static ml_status grow_tree(void *argument, size_t task)
+/* A late fit does without the trees that are not begun, except for its first. */
+static ml_status grow_tree(forest *r, size_t t, ml__column_grower *grower, size_t n_workers)
 {
-    forest *r = argument;
-    const size_t t = r->n_grown + task;
-    ml_status st = ml__tree_grow(&r->arenas[t], &r->data, ml__tree_key(r->f, t), 1, &r->trees[t]);
-
-    if (st == ML_OK)
-        st = collect_rows(r, t);
-    r->is_grown[t] = st == ML_OK;
-    return st;
-}
-
-/* Trees of the batch, one after the other, as long as there are any that nobody has taken. */
-static ml_status grow_with(void *argument, size_t task)
-{
-    forest *r = argument;
+    const uint64_t key = ml__tree_key(r->f, t);
     ml_status st = ML_OK;
 
-    for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_apart;) {
-        const size_t t = r->n_grown + i;
-        st = ml__columns_grow(r->growers[task], &r->arenas[t], ml__tree_key(r->f, t), &r->trees[t]);
-        if (st == ML_OK)
-            st = collect_rows(r, t);
-        r->is_grown[t] = st == ML_OK;
-    }
-    return st;
-}
-
-/* One tree after the other, each by all threads. */
-static ml_status grow_together(forest *r, size_t first, size_t end)
-{
-    const size_t n_threads = ml__n_threads(r->f->context);
-    ml_status st = ML_OK;
-
-    for (size_t t = first; t < end; t++) {
-        const uint64_t key = ml__tree_key(r->f, t);
-
-        if (r->by_columns)
-            ML__TRY(ml__columns_grow(r->growers[0], &r->arenas[t], key, &r->trees[t]));
-        else
-            ML__TRY(ml__tree_grow(&r->arenas[t], &r->data, key, n_threads, &r->trees[t]));
-        ML__TRY(collect_rows(r, t));
-        r->is_grown[t] = true;
-    }
+    if (t > r->n_kept && ml__fit_late(r->f))
+        return ML_OK;
+    if (r->by_columns)
+        ML__TRY(ml__columns_grow(grower, &r->arenas[t], key, &r->trees[t]));
+    else
+        ML__TRY(ml__tree_grow(&r->arenas[t], &r->data, key, n_workers, &r->trees[t]));
+    ML__TRY(collect_rows(r, t));
+    r->is_grown[t] = true;
 done:
     return st;
 }
 
+/* Trees of the batch, one after the other, as long as there are any that nobody has taken. */
+static ml_status grow_apart(void *argument, size_t task)
+{
+    forest *r = argument;
+    ml__column_grower *grower = r->by_columns ? r->growers[task] : NULL;
+    ml_status st = ML_OK;
+
+    for (size_t i; st == ML_OK && (i = atomic_fetch_add(&r->next, 1)) < r->n_apart;)
+        st = grow_tree(r, r->n_grown + i, grower, 1);
+    return st;
+}
+
 /* As many trees at a time as there are threads; those that are left would keep some waiting. */
+static size_t trees_apart(const forest *r, size_t n)
+{
+    return r->shares ? n - n % ml__n_threads(r->f->context) : n;
+}
+
 static ml_status grow_batch(forest *r)
 {
-    const size_t n_apart = r->shares ? r->n_batch - r->n_batch % ml__n_threads(r->f->context) : r->n_batch;
-    const size_t first_shared = r->n_grown + n_apart, end = r->n_grown + r->n_batch;
+    const size_t n_threads = ml__n_threads(r->f->context), end = r->n_grown + r->n_batch;
     ml_status st;
 
-    r->n_apart = n_apart;
+    r->n_apart = trees_apart(r, r->n_batch);
     atomic_store(&r->next, 0);
-    if (r->by_columns)
-        ML__TRY(ml__parallel_for(r->f->context, r->n_growers < n_apart ? r->n_growers : n_apart, grow_with, r));
-    else
-        ML__TRY(ml__parallel_for(r->f->context, n_apart, grow_tree, r));
-    ML__TRY(grow_together(r, first_shared, end));
+    memset(r->is_grown + r->n_grown, 0, r->n_batch * sizeof *r->is_grown);
+    ML__TRY(ml__parallel_for(r->f->context, n_threads < r->n_apart ? n_threads : r->n_apart, grow_apart, r));
+    for (size_t t = r->n_grown + r->n_apart; t < end; t++) /* one after the other, each by all threads */
+        ML__TRY(grow_tree(r, t, r->by_columns ? r->growers[0] : NULL, n_threads));
 done:
     return st;
 }
@@ -486,12 +477,25 @@ static size_t bytes_to_publish(const forest *r, size_t first, size_t count)
 static void open_reserve(forest *r, bool oob_score)
 {
     const size_t n = r->data.n, d = r->data.d, K = r->data.K, n_outputs = r->data.n_outputs;
-    const size_t per_row = BATCH_TREES + (2 * K + n_outputs) * sizeof(double) + 4 + 5 * ml__n_threads(r->f->context);
+    const size_t n_threads = ml__n_threads(r->f->context);
+    const size_t per_row = BATCH_TREES + (2 * K + n_outputs) * sizeof(double) + 4 + 5 * n_threads;
     const size_t targets = r->keep_leaf_targets ? ml__leaf_targets_bytes(n, n_outputs) : 0;
 
     ml__reserve_open(&r->reserve, r->f->context,
-                     PUBLISHED_REST + ml__coded_workspace(d, ml__n_threads(r->f->context)) + 2 * d * sizeof(double) +
-                         (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0) + targets);
+                     PUBLISHED_REST + n_threads * PUBLISHED_REST_OF_THREAD + ml__coded_workspace(d, n_threads) +
+                         2 * d * sizeof(double) + (K + 64) * row_bytes(r) + (oob_score ? n * per_row : 0) + targets);
+}
+
+/* Hold back what publishing these trees will take; false when the limit does not allow it. */
+static bool hold_back(forest *r, size_t first, size_t count)
+{
+    const size_t n_bytes = bytes_to_publish(r, first, count), left = MOST_WASTED - r->n_wasted;
+    const size_t n_wasted = n_bytes < left ? n_bytes : left;
+
+    if (!ml__reserve_add(&r->reserve, n_bytes + n_wasted))
+        return false;
+    r->n_wasted += n_wasted;
+    return true;
 }
 
 static void drop_trees(forest *r, size_t first, size_t end)
@@ -500,31 +504,42 @@ static void drop_trees(forest *r, size_t first, size_t end)
         ml__arena_free(&r->arenas[t]);
 }
 
+/* Trees of the batch before the first that is not grown; the others are dropped. */
+static size_t keep_grown(forest *r)
+{
+    size_t n = 0;
+
+    while (n < r->n_batch && r->is_grown[r->n_grown + n])
+        n++;
+    drop_trees(r, r->n_grown + n, r->n_grown + r->n_batch);
+    return n;
+}
+
 /* Grow a batch; where the limit does not allow all of it, the first trees that can be published are what is left. When that
  * is none at all there is no sense in holding memory back. */
 static ml_status grow_what_fits(forest *r)
 {
-    const size_t end = r->n_grown + r->n_batch;
-    const ml_status st = grow_batch(r);
-    size_t n = 0;
+    ml_status st = grow_batch(r);
+    size_t n_grown, n;
 
     if (st != ML_OK && !(st == ML_E_MEMORY && ml__reserve_was_needed(&r->reserve)))
         return st;
-    while (n < r->n_batch && r->is_grown[r->n_grown + n])
-        n++;
-    drop_trees(r, r->n_grown + n, end);
-    while (n && !ml__reserve_add(&r->reserve, bytes_to_publish(r, r->n_grown, n))) {
+    n = n_grown = keep_grown(r);
+    while (n && !hold_back(r, r->n_grown, n)) {
         n /= 2;
-        drop_trees(r, r->n_grown + n, end);
+        drop_trees(r, r->n_grown + n, r->n_grown + n_grown);
     }
     if (!r->n_grown && !n) {
         ml__reserve_free(&r->reserve);
-        return grow_batch(r);
+        ML__TRY(grow_batch(r));
+        n = n_grown = keep_grown(r);
     }
-    if (n < r->n_batch)
+    if (st != ML_OK || n < n_grown)
         r->f->learned->stop_reason = ML_STOP_MEMORY;
     r->n_batch = n;
     return ML_OK;
+done:
+    return st;
 }
 
 static ml_status grow_trees(forest *r)
@@ -534,7 +549,7 @@ static ml_status grow_trees(forest *r)
     while (r->n_grown < r->n_trees && r->f->learned->stop_reason != ML_STOP_MEMORY) {
         const size_t left = r->n_trees - r->n_grown;
 
-        r->n_batch = left < BATCH_TREES ? left : BATCH_TREES;
+        r->n_batch = left < r->most_batch ? left : r->most_batch;
         ML__TRY(grow_what_fits(r));
         for (const size_t end = r->n_grown + r->n_batch; r->n_grown < end; r->n_grown++)
             ML__TRY(ml__fit_step(r->f, r->n_grown + 1, r->n_trees, "", NAN));
@@ -551,32 +566,44 @@ done:
 static size_t workers_of_tree(const forest *r, size_t n_new)
 {
     const size_t n_threads = ml__n_threads(r->f->context);
-    const bool all_apart =
-        n_new % BATCH_TREES % n_threads == 0 && (n_new < BATCH_TREES || BATCH_TREES % n_threads == 0);
 
-    return r->shares && !all_apart ? n_threads : 1;
+    return r->shares && n_new % n_threads ? n_threads : 1;
 }
 
-/* Codes, and for byte codes a workspace per thread. */
-static ml_status make_codes(forest *r, int64_t max_bins, size_t n_new)
+/* Workspaces for the trees that are grown at the same time. */
+static ml_status make_growers(forest *r, size_t n_new)
+{
+    const size_t n_threads = ml__n_threads(r->f->context);
+    const size_t n_apart = trees_apart(r, n_new < r->most_batch ? n_new : r->most_batch);
+    ml__arena *scratch = r->f->scratch;
+    ml_status st = ML_OK;
+
+    r->n_growers = !n_apart ? 1 : n_apart < n_threads ? n_apart : n_threads;
+    ML__NEW(scratch, r->growers, r->n_growers);
+    for (size_t i = 0; i < r->n_growers; i++)
+        ML__TRY(
+            ml__column_grower_create(scratch, &r->data, &r->bins, i ? 1 : workers_of_tree(r, n_new), &r->growers[i]));
+done:
+    return st;
+}
+
+static ml_status make_codes(forest *r, int64_t max_bins)
 {
     ml__arena *scratch = r->f->scratch;
-    const size_t n_threads = ml__n_threads(r->f->context);
+    const size_t n_threads = ml__n_threads(r->f->context), n_new = r->n_trees > r->n_kept ? r->n_trees - r->n_kept : 0;
     ml_status st = ML_OK;
 
     r->by_columns = fits_columns(&r->data, max_bins);
     r->shares = n_threads > 1 && ml__subtree_rows(&r->data, r->data.n) < r->data.n;
+    /* a multiple of n_threads, so that only the last may have trees that are grown together */
+    r->most_batch = r->f->run->monitor ? n_threads : (BATCH_TREES + n_threads - 1) / n_threads * n_threads;
     if (!r->by_columns) {
         r->data.X = ml__fit_matrix_f32(r->f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
         return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
     }
     ML__TRY(ml__bins_make(scratch, r->f->data, &r->data, (size_t)max_bins, &r->bins));
-    r->n_growers = n_threads < r->n_trees ? n_threads : r->shares ? 1 : r->n_trees;
-    ML__NEW(scratch, r->growers, r->n_growers);
-    for (size_t i = 0; i < r->n_growers; i++)
-        ML__TRY(
-            ml__column_grower_create(scratch, &r->data, &r->bins, i ? 1 : workers_of_tree(r, n_new), &r->growers[i]));
+    ML__TRY(make_growers(r, n_new));
 done:
     return st;
 }
@@ -636,11 +663,11 @@ done:
 static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
 {
     ml__fit *f = r->f;
-    const size_t n_kept = plan->warm_start ? ml__kept_trees(f) : 0;
     ml_status st;
 
+    r->n_kept = plan->warm_start ? ml__kept_trees(f) : 0;
     ML__TRY(set_data(f, plan, &r->data));
-    ML__TRY(make_codes(r, plan->rules->max_bins, n_kept < r->n_trees ? r->n_trees - n_kept : 0));
+    ML__TRY(make_codes(r, plan->rules->max_bins));
     if ((plan->oob_score || plan->keep_leaf_targets) && !r->data.X) {
         r->data.X = ml__fit_matrix_f32(f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
@@ -648,13 +675,13 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
     ML__TRY(make_trees(r));
     if (plan->warm_start)
         ML__TRY(ml__describe_draws(f, &r->data, r->by_columns, &r->draws));
-    if (n_kept) {
+    if (r->n_kept) {
         ML__TRY(ml__keep_trees(f, plan, &r->draws, r->trees, r->arenas));
-        r->n_grown = n_kept;
+        r->n_grown = r->n_kept;
         ML__TRY(ml__parallel_for(f->context, r->n_grown, collect_kept, r));
     }
     open_reserve(r, plan->oob_score);
-    if (!ml__reserve_add(&r->reserve, bytes_to_publish(r, 0, r->n_grown)))
+    if (!hold_back(r, 0, r->n_grown))
         ml__reserve_free(&r->reserve);
     ML__TRY(grow_trees(r));
     ml__reserve_free(&r->reserve);

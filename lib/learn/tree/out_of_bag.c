@@ -6,7 +6,8 @@
  * Prediction   mean over these trees, in their order; NaN for a row that every tree has seen
  * Error        of each output, labels: share of rows whose most probable class is wrong; reals: mean squared error. Over the rows
  *              left out so far that have the output, whatever they weigh; after 1, 2, ... T trees, NaN while there is no such row
- * Score        labels: 1 - error, the accuracy; reals: 1 - error / variance, R2, over the same rows; the mean over the outputs
+ * Score        labels: 1 - error, the accuracy; reals: 1 - error / variance, R2, over the same rows, of targets that are all the
+ *              same 1 when there is no error, else 0; the mean over the outputs
  *
  * Samples are not kept: that of a tree is drawn again from its key. Trees come in batches; for each the samples are drawn in
  * parallel, then rows are walked in parallel. Sums of a block of rows are merged in block order, so threads do not show.
@@ -31,7 +32,8 @@ typedef struct {
     size_t n_trees, first, n_batch, n_blocks;
     bool *is_seen;   /* [n_batch x n] */
     uint32_t *n_out; /* [n] trees that have not seen the row */
-    double *sum;     /* [n x K] of their values */
+    double *sum;     /* [n x K] of their values, in units of 2^exponent */
+    int exponent;    /* 0 unless sums might be larger than any double */
     double *error;   /* [n x O] of the row as predicted so far */
     tally *tallies;  /* [n_blocks x BATCH_TREES x O] */
 } estimate;
@@ -69,7 +71,7 @@ static double row_error(const estimate *e, size_t i, size_t o)
         const size_t first = data->first[o], n_classes = data->first[o + 1] - first;
         return first + ml__arg_max(sum + first, n_classes) != (size_t)data->y[o * data->n + i];
     }
-    difference = sum[o] / e->n_out[i] - data->t[o * data->n + i];
+    difference = ml__mean_of_scaled(sum[o], e->n_out[i], e->exponent) - data->t[o * data->n + i];
     return difference * difference;
 }
 
@@ -80,7 +82,7 @@ static void predict_row(const estimate *e, size_t t, size_t i)
     const double *value = e->trees[t].value + ml__tree_leaf(&e->trees[t], e->data->X + i * e->data->d)->next * K;
 
     for (size_t k = 0; k < K; k++)
-        e->sum[i * K + k] += value[k];
+        e->sum[i * K + k] += e->exponent ? ldexp(value[k], -e->exponent) : value[k];
     e->n_out[i]++;
     for (size_t o = 0; o < n_outputs; o++)
         e->error[i * n_outputs + o] = row_error(e, i, o);
@@ -138,21 +140,33 @@ done:
 
 /* ---- what is published ---- */
 
-/* Of the targets of the rows that were left out. */
+/* Of the targets of the rows that were left out; 0 exactly when they are all the same. */
 static double variance(const estimate *e, size_t o)
 {
     const double *t = e->data->t + o * e->data->n;
-    double sum = 0, squares = 0, n = 0;
+    double sum = 0, squares = 0, n = 0, least = INFINITY, largest = -INFINITY;
 
     for (size_t i = 0; i < e->data->n; i++)
         if (counts(e, i, o)) {
             sum += t[i];
             n++;
+            least = fmin(least, t[i]);
+            largest = fmax(largest, t[i]);
         }
+    if (least == largest)
+        return 0;
     for (size_t i = 0; i < e->data->n; i++)
         if (counts(e, i, o))
             squares += (t[i] - sum / n) * (t[i] - sum / n);
     return squares / n;
+}
+
+/* NaN of no rows. */
+static double r2(const estimate *e, size_t o, double error)
+{
+    const double v = error > 0 ? variance(e, o) : 1;
+
+    return v == 0 ? 0 : 1 - error / v;
 }
 
 /* error [O] after all trees. */
@@ -162,7 +176,7 @@ static double score_of(const estimate *e, const double *error)
     double sum = 0;
 
     for (size_t o = 0; o < n_outputs; o++)
-        sum += e->data->classify || !(error[o] > 0) ? 1 - error[o] : 1 - error[o] / variance(e, o);
+        sum += e->data->classify ? 1 - error[o] : r2(e, o, error[o]);
     return sum / (double)n_outputs;
 }
 
@@ -174,7 +188,7 @@ static void write_predictions(const estimate *e, double *out)
     for (size_t i = 0; i < n; i++) {
         n_without += !e->n_out[i];
         for (size_t k = 0; k < K; k++)
-            out[i * K + k] = e->n_out[i] ? e->sum[i * K + k] / e->n_out[i] : NAN;
+            out[i * K + k] = e->n_out[i] ? ml__mean_of_scaled(e->sum[i * K + k], e->n_out[i], e->exponent) : NAN;
     }
     if (n_without)
         ml__log(e->f->context, ML_LOG_WARNING,
@@ -189,6 +203,8 @@ static ml_status make_estimate(ml__fit *f, estimate *e)
 
     e->f = f;
     e->n_blocks = (n + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    if (e->data->largest_target > DBL_MAX / 2 / (double)e->n_trees)
+        (void)frexp((double)e->n_trees, &e->exponent);
     ML__NEW(f->scratch, e->is_seen, BATCH_TREES * n);
     ML__NEW(f->scratch, e->n_out, n);
     ML__NEW(f->scratch, e->sum, n * e->data->K);

@@ -5,7 +5,7 @@
  *     w_i(x, t)   = c_i u_i / Σ_{j in leaf} c_j u_j        for the rows i of the leaf of tree t that x falls into    (4)
  *     w_i(x)      = mean over the trees t of w_i(x, t)                                                              (5)
  *     F(y | x)    = Σ_i w_i(x) [y_i <= y]                                                                           (6)
- *     Q_q(x)      = least y_i with w_i(x) > 0 and F(y_i | x) >= q
+ *     Q_q(x)      = least y_i with w_i(x) > 0 and F(y_i | x) >= q; of q = 1 the largest
  *
  * c_i is how often row i is in the sample of the tree, u_i its weight (the paper has 1 for both), so the mean of this distribution is
  * what the forest predicts where its leaves predict means. Of several outputs each has its own distribution; rows that lack
@@ -98,7 +98,7 @@ static void read_quantiles(const job *j, size_t o, double n_known, bench *b, dou
             y = k->t[o * k->n + k->sorted[o * k->n + place]];
             ml__sum_add(&F, b->weight[place]);
             b->weight[place] = 0;
-            while (next < j->n_quantiles && ml__sum_total(F) >= j->q[next] * n_known - rounding)
+            while (next < j->n_quantiles && j->q[next] < 1 && ml__sum_total(F) >= j->q[next] * n_known - rounding)
                 out[j->column[next++]] = y;
         }
     while (next < j->n_quantiles)

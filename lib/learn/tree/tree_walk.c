@@ -437,17 +437,43 @@ static ml_status add_plain(const state *s, const ml__block *x, double *out, ml__
     return ML_OK;
 }
 
+/* Means whose sums were larger than any double, once more, from values that are made small enough. */
+static void repeat_overflown(const ml__trees *trees, const float *x, double *out)
+{
+    const double n_trees = (double)trees->n_trees;
+
+    for (size_t k = 0; k < trees->K; k++) {
+        int exponent;
+        double sum = 0;
+
+        if (isfinite(out[k]))
+            continue;
+        (void)frexp(n_trees, &exponent);
+        for (size_t t = 0; t < trees->n_trees; t++) {
+            const size_t row = (size_t)trees->first_value[t] + walk_one(trees, t, x);
+
+            sum += ldexp(trees->value[row * trees->K + k], -exponent);
+        }
+        out[k] = ml__mean_of_scaled(sum, n_trees, exponent);
+    }
+}
+
 ml_status ml__trees_predict(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     const state *s = model->learned->state;
     const size_t n_values = x->n * s->trees.K;
+    bool finite = true;
     ml_status st;
 
     for (size_t at = 0; at < n_values; at++)
         out[at] = 0;
     st = s->coded ? ml__coded_add(s->coded, x, out, scratch) : add_plain(s, x, out, scratch);
-    for (size_t at = 0; at < n_values; at++)
+    for (size_t at = 0; at < n_values; at++) {
         out[at] /= (double)s->trees.n_trees;
+        finite &= isfinite(out[at]) != 0;
+    }
+    for (size_t i = 0; i < x->n && !finite; i++)
+        repeat_overflown(&s->trees, x->f32 + i * x->d, out + i * s->trees.K);
     return st;
 }
 
