@@ -8,41 +8,6 @@
 
 /* ---- quality on the shipped tables ---- */
 
-/* Every fourth row for testing; features standardised with the training rows, as in make_mlp.py. */
-static void standardised_parts(ml_context *context, const char *name, ml_dataset **train, ml_dataset **test)
-{
-    ml_dataset *table = test_table(context, name), *scaled;
-    const size_t n = ml_dataset_n_rows(table), d = ml_dataset_n_features(table);
-    double *X = malloc(n * d * sizeof *X);
-    size_t *rows = malloc(n * sizeof *rows), n_train = 0, n_test = 0;
-
-    ml__dataset_read(table, 0, n, ML_FLOAT64, X);
-    for (size_t j = 0; j < d; j++) {
-        double count = 0, mean = 0, squares = 0, scale;
-        for (size_t i = 0; i < n; i++)
-            if (i % 4 != 3) {
-                const double delta = X[i * d + j] - mean;
-                mean += delta / ++count;
-                squares += delta * (X[i * d + j] - mean);
-            }
-        scale = squares > 0 ? sqrt(squares / count) : 1;
-        for (size_t i = 0; i < n; i++)
-            X[i * d + j] = (X[i * d + j] - mean) / scale;
-    }
-    CHECK_OK(ml__dataset_with_features(table, X, ml__dataset_schema(table), &scaled));
-    for (size_t i = 0; i < n; i++)
-        if (i % 4 != 3)
-            rows[n_train++] = i;
-    CHECK_OK(ml_dataset_subset(scaled, rows, n_train, train));
-    for (size_t i = 3; i < n; i += 4)
-        rows[n_test++] = i;
-    CHECK_OK(ml_dataset_subset(scaled, rows, n_test, test));
-    free(X);
-    free(rows);
-    ml_dataset_free(scaled);
-    ml_dataset_free(table);
-}
-
 /* Accuracy or R2, by hand. */
 static double score_of(const ml_model *model, const ml_dataset *data)
 {

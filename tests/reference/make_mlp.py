@@ -8,6 +8,7 @@ mlp_runs.txt: weights after 100 steps of runs that together have every loss, act
 weighting, with outputs that rows lack. The settings are those of RUNS in tests/learn/test_mlp_runs.c.
 mlp_lbfgs.txt: objectives that scikit-learn's lbfgs reaches from given weights.
 mlp_scores.txt: what scikit-learn reaches on the shipped tables.
+mlp_curves.txt: how its loss falls there: mean over ten seeds and standard error of each epoch.
 """
 import csv
 import os
@@ -133,16 +134,40 @@ def table(name):
     return X, [r[-1] for r in rows]
 
 
+def parts(name):
+    """Features standardised with the training rows, outputs, and which rows are for testing: every fourth."""
+    X, y = table(name)
+    y = np.array([float(v) for v in y]) if name in ("boston", "diabetes") else np.array(y)
+    test = np.arange(len(X)) % 4 == 3
+    mean, std = X[~test].mean(axis=0), X[~test].std(axis=0)
+    return (X - mean) / np.where(std > 0, std, 1), y, test
+
+
+def curves():
+    """The settings are those of CURVES in tests/learn/test_mlp_curves.c."""
+    blocks = []
+    for name, kind, settings in (
+            ("digits", MLPClassifier, dict(hidden_layer_sizes=(64, 32), activation="relu", batch_size=32, max_iter=15)),
+            ("digits", MLPClassifier, dict(hidden_layer_sizes=(50,), activation="tanh", solver="sgd", batch_size=64,
+                                           learning_rate_init=0.05, max_iter=15)),
+            ("boston", MLPRegressor, dict(hidden_layer_sizes=(64, 64), activation="relu", batch_size=32,
+                                          learning_rate_init=0.003, max_iter=30)),
+            ("diabetes", MLPRegressor, dict(hidden_layer_sizes=(30,), activation="logistic", batch_size=16,
+                                            learning_rate_init=0.01, alpha=1.0, max_iter=30))):
+        X, y, test = parts(name)
+        losses = np.array([kind(random_state=seed, tol=0, n_iter_no_change=1000, **settings).fit(
+            X[~test], y[~test]).loss_curve_ for seed in range(10)])
+        blocks.append((name + ": means", losses.mean(axis=0)))
+        blocks.append((name + ": standard errors", losses.std(axis=0, ddof=1) / np.sqrt(len(losses))))
+    write("mlp_curves.txt", "loss curves of scikit-learn", blocks)
+
+
 def scores():
     """Every fourth row is for testing; features standardised with the training rows; mean over three seeds."""
     blocks = []
     for name in ("iris", "wine", "breast_cancer", "digits", "boston", "diabetes"):
-        X, y = table(name)
+        X, y, test = parts(name)
         real = name in ("boston", "diabetes")
-        y = np.array([float(v) for v in y]) if real else np.array(y)
-        test = np.arange(len(X)) % 4 == 3
-        mean, std = X[~test].mean(axis=0), X[~test].std(axis=0)
-        X = (X - mean) / np.where(std > 0, std, 1)
         got = []
         for seed in range(3):
             if real:
@@ -356,4 +381,5 @@ write_steps("mlp_classes.txt", True)
 write_steps("mlp_reals.txt", False)
 write_runs()
 write_lbfgs()
+curves()
 scores()
