@@ -10,11 +10,13 @@
  *   score                        score=… and what there is to know about the fitted model
  *   quit
  *
+ * kernels=avx2 keeps the process to that instruction set.
  * Of the verb row, callers=8 makes so many threads predict at once, each `loops` rows of the same model.
  *
  * A run starts from the caller's matrix: making a dataset of it (checks included) is inside the time, as it is for peers.
  * Files: x, y raw row-major numbers, dtype f4 or f8, rows n x d; y always f8, n x outputs; xt, yt the same for testing.
  */
+#include "kernel/kernel.h"
 #include "machine.h"
 #include "protocol.h"
 
@@ -337,12 +339,13 @@ static void do_prepare(job *j, const char *line)
     } VERBS[] = {
         {"fit", run_fit}, {"predict", run_predict}, {"row", run_row}, {"metrics", run_metrics}, {"csv", run_csv}};
     ml_context_options c = {.struct_size = sizeof c};
-    const char *verb;
+    const char *verb, *kernels;
     ml_status st;
 
     job_clear(j);
     words_parse(&j->words, line);
     verb = text_of(&j->words, "verb", "");
+    kernels = text_of(&j->words, "kernels", NULL);
     for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
         if (!strcmp(verb, VERBS[i].verb))
             j->run = VERBS[i].run;
@@ -351,6 +354,10 @@ static void do_prepare(job *j, const char *line)
     j->n_outputs = number_of(&j->words, "outputs", 1);
     j->dtype = strcmp(text_of(&j->words, "dtype", "f8"), "f4") ? ML_FLOAT64 : ML_FLOAT32;
     c.n_threads = (uint32_t)number_of(&j->words, "threads", 1);
+    if (kernels && !ml__kernels_limit(kernels)) {
+        printf("missing=no kernels called %s here\n", kernels);
+        return;
+    }
     if (!j->run) {
         printf("missing=no such verb: %s\n", verb);
         return;

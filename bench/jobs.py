@@ -30,6 +30,7 @@ class Job:
     blas: bool = False  # peers spend their time in a BLAS
     elsewhere: list[str] = field(default_factory=list)  # peers worth comparing with that Debian has no package of
     floor: float = -math.inf  # a right answer of ours scores at least so much, on a twentieth of the table too
+    variants: list[str] = field(default_factory=list)  # ours again, with words of its own
 
 
 LETTER, LETTER_Z = ("letter", "f8", False), ("letter", "f8", True)
@@ -43,6 +44,7 @@ TINY = ("classification", 800, 20, 3, 10, 200, "f4")
 BOSTON_NET = ("boston", "f4")
 MIX16 = ("blobs", 100000, 16, 8, "f8")
 SK, SK1, TORCH = "scikit-learn", "scikit-learn threads=1", ["torch", "torch threads=1"]
+ONE, AVX2, CALLERS = "threads=1", "kernels=avx2", ["callers=2", "callers=8"]
 ADABOOST_PEERS = [SK, SK + " algorithm=SAMME.R"]
 LIGHTGBM, KANN = ["LightGBM"], ["KANN"]
 
@@ -54,14 +56,16 @@ SUMS_OF_PRODUCTS = "max(n*d*d/F64, s*n*d/B)"
 
 def forest(name: str, title: str, data: tuple, peers: list[str], goal: float, goal_score: Optional[float] = None,
            limit: str = FOREST, score: str = "accuracy", verb: str = "fit", floor: float = -math.inf) -> Job:
-    return Job(name, title, data, "task=forest trees=100", "kind=random_forest param=n_estimators:100", peers, goal,
-               goal_score, limit, score, verb, elsewhere=LIGHTGBM if verb == "fit" else [], floor=floor)
+    one_too = [SK1] if verb == "fit" else []
+    return Job(name, title, data, "task=forest trees=100", "kind=random_forest param=n_estimators:100", peers + one_too, goal,
+               goal_score, limit, score, verb, elsewhere=LIGHTGBM if verb == "fit" else [], floor=floor,
+               variants=[*CALLERS, AVX2] if verb == "row" else [ONE, AVX2])
 
 
 def adaboost(name: str, title: str, data: tuple, rounds: int, depth: int, goal: float, floor: float) -> Job:
     ours = f"kind=adaboost param=n_estimators:{rounds} base=decision_tree baseparam=max_depth:{depth}"
     return Job(name, title, data, f"task=adaboost rounds={rounds} depth={depth}", ours, ADABOOST_PEERS, goal,
-               limit="rounds*n*d*depth*C_H/(f*t)", floor=floor)
+               limit="rounds*n*d*depth*C_H/(f*t)", floor=floor, variants=[ONE, AVX2])
 
 
 def mlp(name: str, title: str, data: tuple, hidden: str, epochs: int, batch: int, peers: list[str], goal: float,
@@ -95,10 +99,11 @@ JOBS = [
            floor=0.6),
     forest("forest-wide", "forest, train: 2000×5000, 2 classes", BROAD, [SK, "ranger", "xgboost"], 1.2, floor=0.5),
     Job("forest-wide-reals", "forest of 10 trees, train: 2000×5000, all features", BROAD_REALS, "task=forest trees=10",
-        "kind=random_forest param=n_estimators:10", [SK], 5, limit=FOREST.replace("sqrt(d)", "d"), score="R²"),
+        "kind=random_forest param=n_estimators:10", [SK], 5, limit=FOREST.replace("sqrt(d)", "d"), score="R²",
+        variants=[ONE, AVX2]),
     forest("forest-classes", "forest, train: 20000×20, 200 classes", MANY_CLASSES, [SK], 2.0, floor=0.3),
     Job("tree-100k", "decision tree, exact: 100000×28, 2 classes", WIDE, "task=tree", "kind=decision_tree", [SK], 0.5,
-        limit="n*d*D*C_H/(f*t)", floor=0.7),
+        limit="n*d*D*C_H/(f*t)", floor=0.7, variants=[ONE, AVX2]),
     forest("forest-predict", "forest, predict: the 100000×28 forest, 20000 rows", WIDE, [SK, "ranger"], 0.017,
            limit="n_test*T*D*C_W/(f*t)", verb="predict", floor=0.85),
     forest("forest-row", "forest, one row: the letter forest", LETTER, [SK], 2e-6, limit="T*D*C_W/f", verb="row",
@@ -108,7 +113,7 @@ JOBS = [
     adaboost("adaboost-letter", "AdaBoost depth 8: letter, 50 rounds", LETTER, 50, 8, 0.15, 0.65),
     Job("adaboost-r2", "AdaBoost.R2: Boston 506×13, linear regression, 100 rounds", ("boston", "f8"),
         "task=adaboost rounds=100", "kind=adaboost param=n_estimators:100 base=linear_regression", [SK, SK1], 0.001,
-        limit="rounds*n*d*d/F64", score="R²", floor=0.6),
+        limit="rounds*n*d*d/F64", score="R²", floor=0.6, variants=[ONE, AVX2]),
     mlp("mlp-train", "MLP, train: 800×20, 64-32-3, batch 32, 10 epochs", TINY, "64,32", 10, 32,
         ["fann algorithm=rprop", "fann algorithm=incremental", SK, SK1, "opencv", *TORCH], 0.0012, elsewhere=KANN,
         floor=0.65),
@@ -163,18 +168,21 @@ JOBS = [
 
 @dataclass(frozen=True)
 class Growth:
-    """Our time as the table grows; `data` is that of the largest size."""
+    """Our time as the table grows; `data` is that of the largest size, the others are parts of it."""
     name: str
     data: tuple
     ours: str
+    parts: tuple = (16, 4, 1)
 
 
 GROWTH = [
     Growth("forest", ("classification", 64000, 20, 3, 10, 16, "f8"), "kind=random_forest param=n_estimators:20"),
+    Growth("forest of 100 trees", ("classification", 1000000, 28, 2, 14, 16, "f4"), "kind=random_forest param=n_estimators:100",
+           parts=(100, 10, 1)),
     Growth("gmm", ("blobs", 160000, 16, 8, "f8"),
            "kind=gmm param=n_components:8 param=max_iter:10 param=tol:0 param=init_params:random_from_data"),
     Growth("mlp", ("classification", 32000, 20, 3, 10, 16, "f4"),
            "kind=mlp param=hidden_layer_sizes:64,32 param=max_iter:3 param=batch_size:32 param=tol:0"),
     Growth("linear", ("regression", 1600000, 28), "kind=linear_regression"),
 ]
-GROWTH_ROWS, GROWTH_THREADS = (16, 4, 1), (1, 2)  # parts of the rows; threads
+GROWTH_THREADS = (1, 2)

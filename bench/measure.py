@@ -9,7 +9,7 @@ from typing import Iterator, Optional
 
 import numpy as np
 from errors import Absent, Failure, NotBuilt
-from jobs import C_H, C_W, GROWTH_ROWS, GROWTH_THREADS, Growth, Job
+from jobs import C_H, C_W, GROWTH_THREADS, Growth, Job
 from systems import BLAS_PEERS, US, System
 from tables import Tables
 
@@ -102,8 +102,8 @@ class Contest:
             figures.label = system.label
             figures.version = system.prepare(line)
             once = system.warm_up()
+            figures.peak_kb = system.peak_kb()
             if scored:
-                figures.peak_kb = system.peak_kb()
                 figures.score, figures.facts = system.number("score", "score"), system.words()
         except Absent as e:
             figures.state, figures.message = LEFT_OUT, str(e)
@@ -181,6 +181,8 @@ def entries(job: Job, line: str, settings: Settings) -> Iterator[tuple[str, str,
     both = [None, settings.core] if settings.core and job.blas else [None]
     if job.ours is not None:
         yield US, f"{line} {job.ours}", both if settings.blas_build else [None]
+        for words in job.variants:
+            yield f"{US} {words}", f"{line} {job.ours}", [None]
     for peer in job.peers if settings.peers else []:
         yield peer, line, both if peer.split()[0] in BLAS_PEERS else [None]
 
@@ -239,6 +241,7 @@ class GrowthResult:
     sizes: list[int] = field(default_factory=list)
     medians: dict[str, list[float]] = field(default_factory=dict)  # by number of threads, of each size
     exponents: dict[str, float] = field(default_factory=dict)
+    peak_kb: dict[str, list[int]] = field(default_factory=dict)  # the table included
     expected: float = 0.0
 
 
@@ -251,7 +254,7 @@ def measure_growth(growth: Growth, tables: Tables, settings: Settings) -> Growth
         return result
     n_all = next(int(w[2:]) for w in data if w.startswith("n="))
     kept = " ".join(w for w in data if not w.startswith(("n=", "xt=", "yt=", "nt=")))
-    result.sizes = [n_all // part for part in GROWTH_ROWS]
+    result.sizes = [n_all // part for part in growth.parts]
     with ExitStack() as stack:
         contest = Contest(settings, stack)
         runs = {(n, t): contest.enter(US, f"verb=fit {kept} n={n} {growth.ours}", t, scored=False)
@@ -265,5 +268,6 @@ def measure_growth(growth: Growth, tables: Tables, settings: Settings) -> Growth
         return result
     for t in GROWTH_THREADS:
         result.medians[str(t)] = times = [runs[n, t].median for n in result.sizes]
+        result.peak_kb[str(t)] = [runs[n, t].peak_kb for n in result.sizes]
         result.exponents[str(t)] = float(np.polyfit(np.log(result.sizes), np.log(times), 1)[0])
     return result

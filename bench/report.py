@@ -146,6 +146,21 @@ def systems_table(pairs: list[tuple[Job, Result]]) -> list[str]:
     return table(["job", "system", "median", "least", "runs", "score", "peak MB"], rows)
 
 
+def variants_table(pairs: list[tuple[Job, Result]]) -> list[str]:
+    """Ours with one thread beside scikit-learn's, and with the kernels of AVX2 beside the best there are."""
+    rows = []
+    for job, result in pairs:
+        timed = {f.label: f.median for f in result.figures if f.state == OK and f.times}
+        best, one, avx2 = (timed.get(US + words) for words in ("", " 1 thread", " avx2"))
+        peer = timed.get("scikit-learn 1 thread") or timed.get("scikit-learn")
+        if one or avx2:
+            rows.append([job.name, show(one) if one else "–", show(peer) if one and peer else "–",
+                         f"{peer / one:.1f}" if one and peer else "–", show(avx2) if avx2 else "–",
+                         f"{avx2 / best:.2f}" if avx2 and best else "–", f"{avx2 / job.goal:.2f}" if avx2 else "–"])
+    return table(["job", "Invar, 1 thread", "scikit-learn", "times as fast", "Invar, AVX2", "over the best kernels", "over the goal"],
+                 rows)
+
+
 def limits_table(pairs: list[tuple[Job, Result]]) -> list[str]:
     return table(["job", "limit", "formula", "with"], ([job.name, show(result.limit), f"`{job.limit}`", values(result)]
                                                        for job, result in pairs if result.limit))
@@ -153,19 +168,21 @@ def limits_table(pairs: list[tuple[Job, Result]]) -> list[str]:
 
 def jobs_block(pairs: list[tuple[Job, Result]], machine: dict) -> list[str]:
     return [*header(machine, [r for _, r in pairs]), "", *main_table(pairs, machine), "", "Every system:", "",
-            *systems_table(pairs), "", "Limits:", "", *limits_table(pairs)]
+            *systems_table(pairs), "", "One thread (scikit-learn's with one where it was run so: its AdaBoost and single trees have no threads), "
+            "and the AVX2 level with all:", "", *variants_table(pairs), "", "Limits:", "", *limits_table(pairs)]
 
 
 def growth_table(growths: list[GrowthResult]) -> list[str]:
     rows = []
     for g in growths:
         if g.left_out:
-            rows.append([g.name, f"left out: {short(g.left_out)}", "–", "–", "–"])
+            rows.append([g.name, f"left out: {short(g.left_out)}", "–", "–", "–", "–"])
             continue
         one, two = (g.medians[str(t)] for t in GROWTH_THREADS)
-        rows += [[g.name, str(n), show(a), show(b), f"{a / b:.2f}"] for n, a, b in zip(g.sizes, one, two)]
-        rows.append([g.name, "exponent", *(f"{g.exponents[str(t)]:.2f}" for t in GROWTH_THREADS), ""])
-    return table(["job", "rows", "1 thread", "2 threads", "gain"], rows)
+        rows += [[g.name, str(n), show(a), show(b), f"{a / b:.2f}", megabytes(kb)]
+                 for n, a, b, kb in zip(g.sizes, one, two, g.peak_kb[str(GROWTH_THREADS[-1])])]
+        rows.append([g.name, "exponent", *(f"{g.exponents[str(t)]:.2f}" for t in GROWTH_THREADS), "", ""])
+    return table(["job", "rows", "1 thread", "2 threads", "gain", "peak MB"], rows)
 
 
 def growth_block(growths: list[GrowthResult], machine: dict) -> list[str]:

@@ -129,7 +129,7 @@ class Run:
         return result
 
     def scaling(self) -> list[GrowthResult]:
-        print("\nscaling: rows ×1, ×4, ×16; threads 1, 2; exponent of growth with rows (1: linear)", flush=True)
+        print("\nscaling: rows; threads 1, 2; exponent of growth with rows (1: linear)", flush=True)
         growths = []
         for growth in GROWTH:
             kept = self.store.growth(growth.name) if self.a.resume else None

@@ -73,8 +73,8 @@ class System:
         self.name, *own = label.split()
         self.own = dict(w.split("=", 1) for w in own)
         self.threads = int(self.own.pop("threads", threads))
-        self.label = " ".join([self.name, *self.own.values()] +
-                              [f"{self.threads} thread"] * (self.threads != threads) + [f"@{core}"] * bool(core))
+        words = [f"{v} callers" if k == "callers" else v for k, v in self.own.items()]
+        self.label = " ".join([self.name, *words] + [f"{self.threads} thread"] * (self.threads != threads) + [f"@{core}"] * bool(core))
         self.loops = 1
         command = command_of(self.name, build)
         self.errors = tempfile.TemporaryFile()
