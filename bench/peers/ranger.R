@@ -15,7 +15,7 @@ read_table <- function(words, x, y, n) {
 fit <- function(job) {
     classify <- is.factor(job$train$y)
     ranger(dependent.variable.name = "y", data = job$train, num.trees = job$trees, num.threads = job$threads,
-           mtry = if (classify) NULL else ncol(job$train) - 1, min.node.size = 1, oob.error = FALSE, seed = 1,
+           mtry = if (classify) NULL else ncol(job$train) - 1, min.node.size = 1, oob.error = FALSE, seed = job$seed,
            verbose = FALSE)
 }
 
@@ -36,7 +36,8 @@ while (length(line <- readLines(input, 1)) && line != "quit") {
     answer <- tryCatch({
         if (parts[1] == "prepare") {
             job <- list(train = read_table(words, "x", "y", "n"), test = read_table(words, "xt", "yt", "nt"),
-                        trees = as.integer(words$trees), threads = as.integer(words$threads), verb = words$verb)
+                        trees = as.integer(words$trees), threads = as.integer(words$threads), verb = words$verb,
+                        seed = 1L + if (is.na(words["seed"])) 0L else as.integer(words[["seed"]]))
             model <- if (job$verb == "predict") fit(job)
             paste0("ok=1 version=", packageVersion("ranger"))
         } else if (parts[1] == "run") {

@@ -10,7 +10,8 @@ from sklearn import (cluster, decomposition, ensemble, linear_model, metrics, mi
 def forest(job: Job) -> tuple[Run, Score]:
     kind = ensemble.RandomForestClassifier if job.classes else ensemble.RandomForestRegressor
     return fit_or_predict(job, lambda: kind(
-        job.integer("trees"), max_features="sqrt" if job.classes else 1.0, n_jobs=job.threads, random_state=0))
+        job.integer("trees"), max_features="sqrt" if job.classes else 1.0, n_jobs=job.threads,
+        random_state=int(job.number("seed", 0))))
 
 
 def decision_tree(job: Job) -> tuple[Run, Score]:
@@ -32,7 +33,7 @@ def mlp(job: Job) -> tuple[Run, Score]:
     epochs = job.integer("epochs")
     return fit_or_predict(job, lambda: kind(
         tuple(int(h) for h in job.words["hidden"].split(",")), batch_size=job.integer("batch"), max_iter=epochs, tol=0,
-        n_iter_no_change=epochs, random_state=0))
+        n_iter_no_change=epochs, random_state=int(job.number("seed", 0))))
 
 
 def autoencoder(job: Job) -> tuple[Run, Score]:

@@ -44,7 +44,7 @@ static const run RUNS[] = {
      ML__MLP_LOGISTIC,
      true,
      true,
-     {"activation=logistic", "solver=adamw", "clip_norm=0.5", "loss_weights=1,0.5,2,0.7"}},
+     {"activation=logistic", "solver=adamw", "clip_norm=0.5", "loss=cross_entropy", "loss_weights=1,0.5,2,0.7"}},
     {"rsu", ML__MLP_RELU, true, false, {"solver=sgd", "output_activation=logistic", "learning_rate=invscaling"}},
     {"bu", ML__MLP_ELU, true, false, {"activation=elu", "loss=binary_cross_entropy"}},
     {"c",

@@ -116,8 +116,8 @@ TEST(mlp_tasks, multi_label_has_one_column_for_each_label)
     size_t n_close = 0;
     bench c;
     open_context(&c, 1);
-    ml_model *model = make(c.context, WITH("loss=binary_cross_entropy", "hidden_layer_sizes=30",
-                                           "learning_rate_init=0.02", "max_iter=500", "alpha=3"));
+    ml_model *model =
+        make(c.context, WITH("hidden_layer_sizes=30", "learning_rate_init=0.02", "max_iter=500", "alpha=3"));
     ml_dataset *data;
     double score;
     ml_tensor W = {.struct_size = sizeof W};
@@ -144,6 +144,37 @@ TEST(mlp_tasks, multi_label_has_one_column_for_each_label)
     CHECK_OK(ml_model_score(model, data, NULL, &score));
     CHECK(score > 0.97);
     ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
+/* As scikit-learn: one column for two classes; two when a column for each is asked for. */
+TEST(mlp_tasks, two_classes_have_one_column_unless_told_otherwise)
+{
+    static const char *const LOSSES[] = {"auto", "binary_cross_entropy", "cross_entropy"};
+    int64_t y[N];
+    double X[N * D], p[3][2 * N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data;
+
+    toy_matrix(X);
+    for (size_t i = 0; i < N; i++)
+        y[i] = X[i * D] > 0;
+    CHECK_OK(ml_dataset_from_matrix(c.context, X, ML_FLOAT64, N, D, 0, 0, ML_COPY, &data));
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    for (size_t l = 0; l < 3; l++) {
+        ml_model *model = make(c.context, WITH("hidden_layer_sizes=6", "max_iter=5"));
+        ml_tensor W = {.struct_size = sizeof W};
+
+        CHECK_OK(ml_model_set_text(model, "loss", LOSSES[l]));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_model_tensor(model, "weights.1", &W));
+        CHECK(W.shape[0] == 6 && W.shape[1] == (l < 2 ? 1 : 2));
+        CHECK_OK(ml_model_predict_proba(model, data, p[l], 2 * N));
+        ml_model_free(model);
+    }
+    CHECK(!memcmp(p[0], p[1], sizeof p[0]) && memcmp(p[0], p[2], sizeof p[0]));
     ml_dataset_free(data);
     close_context(&c);
 }

@@ -207,7 +207,7 @@ EVERYTHING = [
     dict(outputs="b", activation="softplus", solver="adam", loss="binary_cross_entropy", class_weight="balanced", l1=0.05),
     dict(outputs="u", activation="tanh", solver="adam", loss="binary_cross_entropy", weighted=True),
     dict(outputs="crsb", activation="logistic", solver="adamw", weight_decay=0.01, clip_norm=0.5, weighted=True,
-         missing=True, loss_weights=[1, 0.5, 2, 0.7]),
+         missing=True, loss="cross_entropy", loss_weights=[1, 0.5, 2, 0.7]),
     dict(outputs="rsu", activation="relu", solver="sgd", nesterov=True, output_activation="logistic", missing=True,
          learning_rate="invscaling"),
     dict(outputs="bu", activation="elu", solver="adam", loss="binary_cross_entropy", missing=True),

@@ -117,9 +117,14 @@ size_t ml__mlp_columns_of(const ml__output *output, bool is_logistic)
     return output->n_classes && !is_logistic ? output->n_classes : 1;
 }
 
+bool ml__mlp_is_binary(const ml__mlp_params *p, const ml__output *output)
+{
+    return p->loss == ML__MLP_BINARY_CROSS_ENTROPY || (output->n_classes == 2 && p->loss != ML__MLP_CROSS_ENTROPY);
+}
+
 static size_t columns_of(const ml__mlp_params *p, const ml__output *output)
 {
-    return ml__mlp_columns_of(output, p->loss == ML__MLP_BINARY_CROSS_ENTROPY);
+    return ml__mlp_columns_of(output, ml__mlp_is_binary(p, output));
 }
 
 size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema)
@@ -254,8 +259,8 @@ static ml_status make_label_head(const ml__fit *f, const basis *b, size_t o, dou
     h->scale = scale;
     h->output = o;
     h->is_label = true;
-    h->loss = p->loss == ML__MLP_BINARY_CROSS_ENTROPY ? ML__MLP_BINARY_CROSS_ENTROPY : ML__MLP_CROSS_ENTROPY;
-    h->is_logistic = h->loss == ML__MLP_BINARY_CROSS_ENTROPY;
+    h->is_logistic = ml__mlp_is_binary(p, &f->schema->outputs[o]);
+    h->loss = h->is_logistic ? ML__MLP_BINARY_CROSS_ENTROPY : ML__MLP_CROSS_ENTROPY;
 done:
     return st;
 }

@@ -4,8 +4,8 @@
  *
  * Model       H_0 = f(X W_0 + 1 b_0'),  H_l = f(H_{l-1} W_l + 1 b_l'),  Z = H_{L-2} W_{L-1} + 1 b_{L-1}'
  *             each output has its columns z of Z (its head):
- *             classes: p(y = k | x) = exp(z_k) / Σ_k exp(z_k), one column for each class also when there are two; with the
- *             loss binary_cross_entropy one column, p(y = 1 | x) = 1 / (1 + exp(-z))
+ *             classes: p(y = k | x) = exp(z_k) / Σ_k exp(z_k), one column for each class; two classes have one column in all,
+ *             p(y = 1 | x) = 1 / (1 + exp(-z)), unless the loss is cross_entropy
  *             reals: z, or 1 / (1 + exp(-z)) by output_activation; targets are taken as they are
  * Objective   J = Σ_o lambda_o Σ_i c_i loss_o(z_i, y_io) + alpha / (2 m w) Σ_l ||W_l||² + l1 / (m w) Σ |w|,  c_i = w_i / (m w),
  *             m rows in a batch, w the mean of w_i over all rows of the fit (so a weight counts the same in a batch of any size,
@@ -15,8 +15,7 @@
  *             are not penalised
  * Fit         gradients by backpropagation (layers_tmpl.h), steps (optimisers.c) or L-BFGS (search.c), epochs, early stopping
  *             and sample weights (train.c), what it starts from (start.c); rules and defaults are scikit-learn's,
- *             differences are: two classes use two outputs unless the loss is binary_cross_entropy; cross-entropy is not
- *             clipped; the loss of several real outputs is their sum, not their mean (the steps are the same, tol compares
+ *             differences are: cross-entropy is not clipped; the loss of several real outputs is their sum, not their mean (the steps are the same, tol compares
  *             with the sum)
  *
  * Symbols     n rows, d features, L layers; layer l is n_l -> n_{l+1}, n_0 = d, n_L columns of all heads
@@ -44,10 +43,10 @@ static const ml__param PARAMS[] = {
     ML__CHOICE(params, activation, "relu", ML__MLP_ACTIVATIONS,
                "of the hidden layers; gelu: in its tanh form; leaky_relu: of slope 0.01 below 0"),
     ML__CHOICE(params, output_activation, "identity", ML__MLP_OUTPUT_ACTIVATIONS, "of outputs of reals"),
-    ML__CHOICE(
-        params, loss, "auto", ML__MLP_LOSSES,
-        "auto: cross_entropy for labels, squared_error for reals; binary_cross_entropy: labels of two classes (one "
-        "column each), or reals in [0, 1]; of mixed outputs those that it does not suit take theirs of auto"),
+    ML__CHOICE(params, loss, "auto", ML__MLP_LOSSES,
+               "auto: binary_cross_entropy for labels of two classes, cross_entropy for more, squared_error for reals; "
+               "cross_entropy: a column for each class; binary_cross_entropy: labels of two classes (one column each), "
+               "or reals in [0, 1]; of mixed outputs those that it does not suit take theirs of auto"),
     ML__REAL(params, huber_delta, "1", ML__RANGE_OPEN(0, INFINITY), "error beyond which Huber's loss is linear"),
     ML__REALS(params, loss_weights, "1", ML__RANGE_OPEN_HIGH(0, INFINITY), "of each output, or one number for all"),
     ML__WEIGHTS_OF_CLASSES(
@@ -85,7 +84,7 @@ static ml__mlp_plan plan_of(const ml__fit *f, bool is_partial)
 static int32_t link_of(const params *p, const ml__output *output)
 {
     if (output->n_classes)
-        return p->loss == ML__MLP_BINARY_CROSS_ENTROPY ? ML__MLP_LOGISTIC_OUTPUT : ML__MLP_SOFTMAX;
+        return ml__mlp_is_binary(p, output) ? ML__MLP_LOGISTIC_OUTPUT : ML__MLP_SOFTMAX;
     return p->output_activation || p->loss == ML__MLP_BINARY_CROSS_ENTROPY ? ML__MLP_LOGISTIC_OUTPUT : ML__MLP_LINEAR;
 }
 

@@ -175,6 +175,8 @@ ml_status ml__mlp_check_loss(const ml__fit *f, const ml_dataset *data, const cha
  * f->scratch. When the rows are not those of the training an output may be lacking. */
 ml_status ml__mlp_make_objective(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_rows *rows,
                                  const ml__mlp_rows *training, ml__mlp_objective *objective);
+/* Has this output of labels one column, and the logistic function? Two classes, unless the loss is cross_entropy. */
+bool ml__mlp_is_binary(const ml__mlp_params *p, const ml__output *output);
 /* How many columns the heads need: one per class, real or binary output. */
 size_t ml__mlp_n_columns(const ml__mlp_params *p, const ml__schema *schema);
 /* Columns of one output. is_logistic: of labels, one for two classes */
