@@ -17,7 +17,7 @@
 #include "protocol.h"
 
 enum { N_LAYERS = 3, N_CLASSES = 16, LEAST_ROUNDS = 3 };
-static const size_t BATCHES[] = {8, 32, 128, 512, 1024};
+static const size_t BATCHES[] = {8, 16, 32, 64, 128, 256, 512, 1024};
 static const size_t WIDTHS[] = {16, 17, 50, 64, 100, 256, 300, 512, 1024, 2048};
 enum { N_BATCHES = sizeof BATCHES / sizeof *BATCHES, N_WIDTHS = sizeof WIDTHS / sizeof *WIDTHS };
 
