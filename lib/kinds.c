@@ -19,6 +19,7 @@ static const ml__kind *const KINDS[] = {
     &ml__polynomial_features,
     &ml__passthrough,
     &ml__gmm,
+    &ml__bayesian_gmm,
     &ml__gmm_classifier,
     &ml__decision_tree,
     &ml__random_forest,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /**
  * @file
- * Mixtures of Gaussians (kind "gmm"): information criteria, samples, and the best number of components.
+ * Mixtures of Gaussians (kinds "gmm" and "bayesian_gmm"): information criteria, samples, and the best number of components.
  *
  * Threads: a fitted model may be used by any number of threads at once.
  */
@@ -27,13 +27,13 @@ ML_API ml_status ml_mixture_bic(const ml_model *model, const ml_dataset *data, d
 ML_API ml_status ml_mixture_aic(const ml_model *model, const ml_dataset *data, double *out);
 
 /**
- * Rows drawn from a fitted gmm.
+ * Rows drawn from a fitted gmm or bayesian_gmm.
  *
  * @param seed        the same seed gives the same rows; row i does not depend on n_rows
  * @param out         n_rows x n_features, row-major
  * @param n           n_rows * n_features
  * @param components  NULL, or n_rows values: the component that each row is from
- * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not a gmm); ML_E_SHAPE (n: both numbers
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (neither of them); ML_E_SHAPE (n: both numbers
  *         are named); ML_E_MEMORY. Nothing is written on failure. @since 0.1
  */
 ML_API ml_status ml_mixture_sample(const ml_model *model, size_t n_rows, uint64_t seed, double *out, size_t n,
@@ -60,8 +60,8 @@ typedef struct ml_mixture_options {
  * @param model    an unfitted or fitted gmm, which is not changed: its other parameters are used
  * @param options  NULL: 1 to 9 components, all four types, BIC
  * @param scores   NULL, or the table: a row of max_components - min_components + 1 criteria for each type asked for, in the
- *                 order of the constants; NaN where the data cannot train that mixture (fewer rows than components, a
- *                 singular covariance)
+ *                 order of the constants; NaN where the data cannot train that mixture (fewer rows of positive weight than
+ *                 components, missing entries with tied or spherical covariances, a singular covariance)
  * @param n        size of `scores` in elements; 0 for NULL
  * @param best     the best mixture, fitted, in the context of `model`; NULL on failure
  * @return ML_OK; ML_E_ARGUMENT (NULL; unknown type or criterion; max_components below min_components); ML_E_UNSUPPORTED (not

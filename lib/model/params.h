@@ -21,7 +21,7 @@ typedef struct ml__ints {
     int64_t values[ML__MAX_INTS];
 } ml__ints;
 
-enum { ML__MAX_REALS = 32 };
+enum { ML__MAX_REALS = 1024 };
 typedef struct ml__reals {
     size_t n;
     double values[ML__MAX_REALS];

@@ -3,6 +3,7 @@
 #ifndef INVAR_TEST_GMM_TOYS_H
 #define INVAR_TEST_GMM_TOYS_H
 
+#include "model/model.h"
 #include "test.h"
 
 /* ---- data ---- */
@@ -95,19 +96,24 @@ static inline ml_dataset *dataset(ml_context *context, const matrix *m)
 
 /* ---- models ---- */
 
-/* A gmm with "name=value" settings, the last of which is NULL. */
-static inline ml_model *unfitted(ml_context *context, const char *const *settings)
+/* A model with "name=value" settings, the last of which is NULL. */
+static inline ml_model *unfitted_kind(ml_context *context, const char *kind, const char *const *settings)
 {
     ml_model *model;
     char name[64];
 
-    CHECK_OK(ml_model_create(context, "gmm", &model));
+    CHECK_OK(ml_model_create(context, kind, &model));
     for (; settings && *settings; settings++) {
         const char *value = strchr(*settings, '=');
         snprintf(name, sizeof name, "%.*s", (int)(value - *settings), *settings);
         CHECK_OK(ml_model_set_text(model, name, value + 1));
     }
     return model;
+}
+
+static inline ml_model *unfitted(ml_context *context, const char *const *settings)
+{
+    return unfitted_kind(context, "gmm", settings);
 }
 
 #define SETTINGS(...)     \
@@ -169,6 +175,68 @@ static inline double *score_samples(const ml_model *model, const matrix *m)
     CHECK_OK(ml_model_score_samples(model, data, out, m->n));
     ml_dataset_free(data);
     return out;
+}
+
+static inline void check_finite(const ml_model *model)
+{
+    static const char *const NAMES[] = {"weights", "means", "covariances", "precisions_cholesky", "lower_bounds"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        size_t n;
+        const double *x = tensor(model, NAMES[i], &n);
+        for (size_t e = 0; e < n; e++)
+            CHECK_MSG(isfinite(x[e]), "%s: element %zu is %g", NAMES[i], e, x[e]);
+    }
+}
+
+static inline ml__named_tensor *writable(ml_model *model, const char *name)
+{
+    for (size_t i = 0; i < model->learned->n_tensors; i++)
+        if (!strcmp(model->learned->tensors[i].name, name))
+            return &model->learned->tensors[i];
+    test_fail(__FILE__, __LINE__, "no tensor %s", name);
+}
+
+/* ---- fits ---- */
+
+/* Rows 0, 2, … twice and the others once; w: that as weights of m. */
+static inline matrix with_rows_twice(const matrix *m, double *w)
+{
+    matrix twice = make_matrix(m->n + (m->n + 1) / 2, m->d);
+    double *to = twice.X;
+
+    for (size_t i = 0; i < m->n; i++) {
+        w[i] = i % 2 ? 1 : 2;
+        for (int copy = 0; copy < (int)w[i]; copy++, to += m->d)
+            memcpy(to, m->X + i * m->d, m->d * sizeof *to);
+    }
+    return twice;
+}
+
+/* Each allocation fails once, and nothing is lost. */
+static inline void check_every_allocation(const matrix *m, const char *kind, const char *const *settings)
+{
+    test_allocator a = {0};
+    ml_context *context = test_context(&a, 1);
+    ml_dataset *data = dataset(context, m);
+    ml_model *model = unfitted_kind(context, kind, settings);
+    ml_status st = ML_E_MEMORY;
+    size_t k = 0;
+
+    while (st != ML_OK) {
+        const size_t n_live = a.n_live;
+        a.n_allocations = 0;
+        a.fail_at = ++k;
+        st = ml_model_fit(model, data, NULL);
+        a.fail_at = 0;
+        CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "allocation %zu: %s", k, ml_last_error());
+        CHECK(st == ML_OK || (a.n_live == n_live && !ml_model_is_fitted(model)));
+    }
+    CHECK(k > 5);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+    CHECK(a.n_live == 0);
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gaussian mixtures, what they find: known blobs, weights, new features, degenerate data. */
 #include "gmm_toys.h"
-#include "model/model.h"
 
 /* ---- what it finds ---- */
 
@@ -82,14 +81,8 @@ TEST(gmm, offset_costs_no_digits)
 
 TEST(gmm, weight_two_is_the_row_twice)
 {
-    matrix m = blobs(90, 2, 2, 6, 9), twice = make_matrix(135, 2);
     double w[90];
-    size_t n = 0;
-    for (size_t i = 0; i < m.n; i++) {
-        w[i] = i % 2 ? 1 : 2;
-        for (int copy = 0; copy < (int)w[i]; copy++, n++)
-            memcpy(twice.X + 2 * n, m.X + 2 * i, 2 * sizeof(double));
-    }
+    matrix m = blobs(90, 2, 2, 6, 9), twice = with_rows_twice(&m, w);
     ml_dataset *data = dataset(NULL, &m);
     ml_model *a = unfitted(NULL, SETTINGS("n_components=2")), *b = fitted(&twice, SETTINGS("n_components=2"));
 
@@ -232,18 +225,6 @@ TEST(gmm, new_features_have_names_of_their_own)
 }
 
 /* ---- degenerate data ---- */
-
-static void check_finite(const ml_model *model)
-{
-    static const char *const NAMES[] = {"weights", "means", "covariances", "precisions_cholesky", "lower_bounds"};
-
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        size_t n;
-        const double *x = tensor(model, NAMES[i], &n);
-        for (size_t e = 0; e < n; e++)
-            CHECK_MSG(isfinite(x[e]), "%s: element %zu is %g", NAMES[i], e, x[e]);
-    }
-}
 
 TEST(gmm, degenerate_data_stays_finite)
 {

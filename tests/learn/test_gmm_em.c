@@ -123,6 +123,77 @@ TEST(gmm, fifty_steps_equal_scikit_learn)
     free(numbers);
 }
 
+/* EM for rows of one feature in long double, with the row's own distances: posteriors after `n_steps` under m. */
+static void exact_steps(const double *x, size_t n, size_t k, size_t n_steps, long double *pi, long double *mu,
+                        long double *variance, long double *R)
+{
+    for (size_t t = 0; t <= n_steps; t++) {
+        for (size_t i = 0; i < n; i++) {
+            long double *r = R + i * k, total = 0, largest = -INFINITY;
+            for (size_t c = 0; c < k; c++) {
+                r[c] = logl(pi[c]) - 0.5L * logl(variance[c]) - 0.5L * (x[i] - mu[c]) * (x[i] - mu[c]) / variance[c];
+                largest = fmaxl(largest, r[c]);
+            }
+            for (size_t c = 0; c < k; c++)
+                total += r[c] = expl(r[c] - largest);
+            for (size_t c = 0; c < k; c++)
+                r[c] /= total;
+        }
+        for (size_t c = 0; c < k && t < n_steps; c++) {
+            long double N = 10 * DBL_EPSILON, sum = 0, squares = 0;
+            for (size_t i = 0; i < n; i++) {
+                N += R[i * k + c];
+                sum += R[i * k + c] * x[i];
+            }
+            mu[c] = sum / N;
+            for (size_t i = 0; i < n; i++)
+                squares += R[i * k + c] * (x[i] - mu[c]) * (x[i] - mu[c]);
+            variance[c] = squares / N;
+            pi[c] = N / n;
+        }
+    }
+}
+
+/* Two clusters of width 1e-6 that overlap, and three rows at 1e12: the mean of all, 1e10, must not cost the clusters digits. */
+TEST(gmm, a_few_huge_rows_cost_no_digits)
+{
+    enum { N = 600, K = 3, STEPS = 30 };
+    static const double MEANS[] = {-1e-6, 4e-6, 2e12}, VARIANCES[] = {1e-12, 1e-12, 1e24};
+    matrix m = make_matrix(N, 1);
+    uint64_t state = 8;
+    long double pi[K], mu[K], variance[K], *R = malloc(N * K * sizeof *R);
+    double *got = malloc(N * K * sizeof *got), largest = 0;
+
+    for (size_t i = 0; i < N; i++)
+        m.X[i] = 1e-6 * normal(&state) + (i % 2 ? 3e-6 : 0);
+    for (size_t i = 0; i < 3; i++)
+        m.X[100 + 200 * i] = (double)(i + 1) * 1e12;
+    ml_model *start = fitted(&m, SETTINGS("n_components=3", "max_iter=1")),
+             *model = unfitted(NULL, SETTINGS("n_components=3", "max_iter=30", "tol=0", "reg_covar=0"));
+    for (size_t c = 0; c < K; c++) {
+        ((double *)tensor(start, "weights", NULL))[c] = 1 / (double)K;
+        ((double *)tensor(start, "means", NULL))[c] = mu[c] = MEANS[c];
+        ((double *)tensor(start, "covariances", NULL))[c] = variance[c] = VARIANCES[c];
+        ((double *)tensor(start, "precisions_cholesky", NULL))[c] = 1 / sqrt(VARIANCES[c]);
+        pi[c] = 1 / (long double)K;
+    }
+    CHECK_OK(ml__learned_validate(start, start->learned, false));
+    CHECK_OK(ml_model_start_from(model, start));
+    ml_dataset *data = dataset(NULL, &m);
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_predict_proba(model, data, got, N * K));
+    exact_steps(m.X, N, K, STEPS, pi, mu, variance, R);
+    for (size_t i = 0; i < N * K; i++)
+        largest = fmax(largest, fabs(got[i] - (double)R[i]));
+    CHECK_MSG(largest <= 1e-9, "posteriors differ by %g", largest);
+    ml_model_free(start);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    free(got);
+    free(R);
+    free(m.X);
+}
+
 TEST(gmm, likelihood_never_falls)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {

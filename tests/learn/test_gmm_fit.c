@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gaussian mixtures, how a fit ends: stop reasons, cancel, threads, failing allocations, tensors from a file. */
 #include "gmm_toys.h"
-#include "model/model.h"
 
 /* ---- how a fit ends ---- */
 
@@ -136,44 +135,14 @@ TEST(gmm, threads_do_not_show)
 
 TEST(gmm, every_allocation_may_fail)
 {
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random_from_data"};
     matrix m = blobs(40, 2, 2, 5, 1);
 
-    for (size_t s = 0; s < 2; s++) {
-        test_allocator a = {0};
-        ml_context *context = test_context(&a, 1);
-        ml_dataset *data = dataset(context, &m);
-        ml_model *model = unfitted(context, SETTINGS("n_components=2", STARTS[s]));
-        ml_status st = ML_E_MEMORY;
-        size_t k = 0;
-
-        while (st != ML_OK) {
-            const size_t n_live = a.n_live;
-            a.n_allocations = 0;
-            a.fail_at = ++k;
-            st = ml_model_fit(model, data, NULL);
-            a.fail_at = 0;
-            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "allocation %zu: %s", k, ml_last_error());
-            CHECK(st == ML_OK || (a.n_live == n_live && !ml_model_is_fitted(model)));
-        }
-        CHECK(k > 5);
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(a.n_live == 0);
-    }
+    check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=kmeans"));
+    check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=random_from_data"));
     free(m.X);
 }
 
 /* ---- tensors from a file ---- */
-
-static ml__named_tensor *writable(ml_model *model, const char *name)
-{
-    for (size_t i = 0; i < model->learned->n_tensors; i++)
-        if (!strcmp(model->learned->tensors[i].name, name))
-            return &model->learned->tensors[i];
-    test_fail(__FILE__, __LINE__, "no tensor %s", name);
-}
 
 TEST(gmm, broken_tensors_are_refused)
 {

@@ -10,18 +10,6 @@ static const char *const TYPES[] = {"covariance_type=full", "covariance_type=tie
 static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
                                      "init_params=random_from_data"};
 
-static void check_finite(const ml_model *model)
-{
-    static const char *const NAMES[] = {"weights", "means", "covariances", "precisions_cholesky", "lower_bounds"};
-
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        size_t n;
-        const double *x = tensor(model, NAMES[i], &n);
-        for (size_t e = 0; e < n; e++)
-            CHECK_MSG(isfinite(x[e]), "%s: element %zu is %g", NAMES[i], e, x[e]);
-    }
-}
-
 TEST(gmm_types, tensors_have_the_shapes_of_scikit_learn)
 {
     static const uint64_t SHAPES[][4] = {{3, 3, 2, 2}, {2, 2, 2}, {2, 3, 2}, {1, 3}}; /* rank, sizes */
@@ -280,29 +268,10 @@ TEST(gmm_types, every_allocation_may_fail)
     matrix m = blobs(40, 2, 2, 5, 1);
 
     for (size_t t = 0; t < 4; t++) {
-        test_allocator a = {0};
-        ml_context *context = test_context(&a, 1);
-        m.X[3] = t % 2 ? m.X[3] : NAN;
-        ml_dataset *data = dataset(context, &m);
-        ml_model *model = unfitted(context, SETTINGS("n_components=2", TYPES[t], STARTS[t]));
-        ml_status st = ML_E_MEMORY;
-        size_t k = 0;
-
-        m.X[3] = t % 2 ? m.X[3] : 1;
-        while (st != ML_OK) {
-            const size_t n_live = a.n_live;
-            a.n_allocations = 0;
-            a.fail_at = ++k;
-            st = ml_model_fit(model, data, NULL);
-            a.fail_at = 0;
-            CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "allocation %zu: %s", k, ml_last_error());
-            CHECK(st == ML_OK || (a.n_live == n_live && !ml_model_is_fitted(model)));
-        }
-        CHECK(k > 5);
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(a.n_live == 0);
+        const double kept = m.X[3];
+        m.X[3] = t % 2 ? kept : NAN;
+        check_every_allocation(&m, "gmm", SETTINGS("n_components=2", TYPES[t], STARTS[t], "passthrough=true"));
+        m.X[3] = kept;
     }
     free(m.X);
 }
@@ -331,6 +300,37 @@ TEST(gmm_types, ten_starts_are_as_good_as_those_of_scikit_learn)
 
 /* ---- files ---- */
 
+TEST(gmm_types, what_is_set_after_a_fit_waits_for_the_next)
+{
+    matrix m = table("iris", 0, NULL);
+    ml_dataset *data = dataset(NULL, &m);
+    ml_model *model = fitted(&m, SETTINGS("n_components=3", "features=labels", "passthrough=true")), *copies[2];
+    double *want = malloc(m.n * 5 * sizeof *want), *got = malloc(m.n * 5 * sizeof *got);
+    size_t n_bytes;
+
+    CHECK(count(model, "features") == 2 && count(model, "passthrough") == 1);
+    CHECK_OK(ml_model_transform(model, data, want, m.n * 5));
+    CHECK_OK(ml_model_set_text(model, "features", "log_densities"));
+    CHECK_OK(ml_model_set_text(model, "passthrough", "false"));
+    void *bytes = test_saved(model, &n_bytes);
+    CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &copies[0]));
+    CHECK_OK(ml_model_clone(model, &copies[1]));
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(ml_model_width(copies[i], ML_TRANSFORM) == 5);
+        CHECK_OK(ml_model_transform(copies[i], data, got, m.n * 5));
+        CHECK_SAME_BYTES(got, m.n * 5 * sizeof *got, want, m.n * 5 * sizeof *want);
+        CHECK_OK(ml_model_fit(copies[i], data, NULL));
+        CHECK(ml_model_width(copies[i], ML_TRANSFORM) == 3);
+        ml_model_free(copies[i]);
+    }
+    free(bytes);
+    free(want);
+    free(got);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    free(m.X);
+}
+
 TEST(gmm_types, files_say_which_type_it_is)
 {
     matrix m = table("iris", 0, NULL);
@@ -352,14 +352,6 @@ TEST(gmm_types, files_say_which_type_it_is)
         ml_model_free(model);
     }
     free(m.X);
-}
-
-static ml__named_tensor *writable(ml_model *model, const char *name)
-{
-    for (size_t i = 0; i < model->learned->n_tensors; i++)
-        if (!strcmp(model->learned->tensors[i].name, name))
-            return &model->learned->tensors[i];
-    test_fail(__FILE__, __LINE__, "no tensor %s", name);
 }
 
 TEST(gmm_types, broken_tensors_are_refused)
@@ -527,6 +519,36 @@ TEST(gmm_types, selection_goes_on_where_a_mixture_cannot_be_fitted)
     CHECK_OK(ml_mixture_select(model, data, &options, scores, 5, &best));
     CHECK(isfinite(scores[0]) && isnan(scores[3]) && isnan(scores[4])); /* four of three rows */
     ml_model_free(best);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    free(m.X);
+}
+
+TEST(gmm_types, selection_leaves_out_what_the_data_cannot_train)
+{
+    matrix m = blobs(60, 2, 2, 8, 3);
+    double w[60], scores[4 * 6];
+    m.X[5] = NAN;
+    for (size_t i = 0; i < 60; i++)
+        w[i] = i < 4; /* four rows count */
+    ml_dataset *data = dataset(NULL, &m);
+    ml_model *model = unfitted(NULL, NULL), *best;
+    ml_mixture_options options = {.struct_size = sizeof options, .max_components = 6};
+
+    CHECK_OK(ml_mixture_select(model, data, &options, scores, 24, &best));
+    for (size_t t = 0; t < 4; t++)
+        for (size_t k = 0; k < 6; k++) /* tied and spherical ones refuse missing entries */
+            CHECK(t % 2 ? isnan(scores[6 * t + k]) : isfinite(scores[6 * t + k]));
+    ml_model_free(best);
+    CHECK_OK(ml_dataset_set_weights(data, w, 60));
+    CHECK_OK(ml_mixture_select(model, data, &options, scores, 24, &best));
+    for (size_t t = 0; t < 4; t += 2)
+        for (size_t k = 0; k < 6; k++)
+            CHECK(k < 4 ? isfinite(scores[6 * t + k]) : isnan(scores[6 * t + k]));
+    ml_model_free(best);
+    options.types = ML_MIXTURE_TIED;
+    CHECK_FAILS(ml_mixture_select(model, data, &options, NULL, 0, &best), ML_E_NUMERIC,
+                "no mixture of 1 to 6 components could be fitted");
     ml_model_free(model);
     ml_dataset_free(data);
     free(m.X);

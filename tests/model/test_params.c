@@ -162,10 +162,24 @@ TEST(params, lists_of_real_numbers)
     CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "0.5,"), ML_E_PARAMETER, "got '0.5,'");
     CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "0.5,,0.6"), ML_E_PARAMETER, "'betas'");
     CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "betas", "half"), ML_E_PARAMETER, "got 'half'");
-    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "shares",
-                                    "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"),
-                ML_E_PARAMETER, "at most 32");
     check_printed(&p, "betas", "0.25");
+}
+
+TEST(params, lists_of_real_numbers_have_a_largest_length)
+{
+    char ones[2 * ML__MAX_REALS + 2];
+    real_lists p;
+
+    CHECK_OK(ml__params_defaults(REAL_LISTS, &p));
+    for (size_t i = 0; i < sizeof ones; i++)
+        ones[i] = i % 2 ? ',' : '1';
+    ones[sizeof ones - 1] = 0; /* one too many */
+    CHECK_FAILS(ml__params_set_text("toy", REAL_LISTS, &p, "shares", ones), ML_E_PARAMETER, "at most 1024");
+    check_printed(&p, "shares", "1");
+    ones[sizeof ones - 3] = 0;
+    CHECK_OK(ml__params_set_text("toy", REAL_LISTS, &p, "shares", ones));
+    CHECK(p.shares.n == ML__MAX_REALS);
+    check_printed(&p, "shares", ones);
 }
 
 TEST(params, lists_of_real_numbers_read_back_to_the_same_bits)

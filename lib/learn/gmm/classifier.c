@@ -25,7 +25,7 @@ typedef struct params {
 } params;
 
 static const ml__param PARAMS[] = {
-    ML__GMM_PARAMS,
+    ML__GMM_PARAMS("mean log-likelihood"),
     ML__CHOICE(params, priors, "data", "data|uniform",
                "probabilities of the classes: their shares of the data, or equal"),
     ML__RANDOM_STATE(ml__gmm_params),

@@ -11,13 +11,15 @@
 #include "learn/gmm/mixture.h"
 #include "learn/learn.h"
 
-static ml_status find_mixture(const ml_model *model, const ml__mixture **out)
+/* Of a gmm; where `bayesian` of a bayesian_gmm too. */
+static ml_status find_mixture(const ml_model *model, bool bayesian, const ml__mixture **out)
 {
     ml_status st = ML_OK;
 
     ML__CHECK(model, ML_E_ARGUMENT, "model is NULL");
-    ML__CHECK(model->kind == &ml__gmm, ML_E_UNSUPPORTED, "a %s is not a gmm", model->kind->name);
-    ML__CHECK(model->learned, ML_E_STATE, "the gmm is not fitted");
+    ML__CHECK(model->kind == &ml__gmm || (bayesian && model->kind == &ml__bayesian_gmm), ML_E_UNSUPPORTED,
+              "a %s is not a gmm", model->kind->name);
+    ML__CHECK(model->learned, ML_E_STATE, "the %s is not fitted", model->kind->name);
     *out = ml__gmm_mixture(model);
 done:
     return st;
@@ -50,7 +52,7 @@ static ml_status criterion(const ml_model *model, const ml_dataset *data, bool i
     double log_likelihood, total, p;
     ml_status st;
 
-    ML__TRY(find_mixture(model, &m));
+    ML__TRY(find_mixture(model, false, &m));
     ML__CHECK(data && out, ML_E_ARGUMENT, "%s is NULL", data ? "out" : "data");
     ML__TRY(likelihood(model, data, &log_likelihood, &total));
     p = ml__mixture_n_parameters(m);
@@ -106,7 +108,7 @@ ml_status ml_mixture_sample(const ml_model *model, size_t n_rows, uint64_t seed,
     size_t wanted = SIZE_MAX;
     ml_status st;
 
-    ML__TRY(find_mixture(model, &m));
+    ML__TRY(find_mixture(model, true, &m));
     ML__CHECK(out || !n_rows, ML_E_ARGUMENT, "out is NULL");
     ML__CHECK(ml__size_mul(n_rows, m->d, &wanted) && wanted == n, ML_E_SHAPE,
               "out has %zu elements, %zu rows of %zu features are %zu", n, n_rows, m->d, wanted);

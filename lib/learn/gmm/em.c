@@ -12,7 +12,7 @@
  *             of steps and 10 eps are scikit-learn's.)
  *
  * Symbols     n rows, d features, k components, p statistics; i row, j feature, c component; a = reg_covar
- *             X [n x d] rows less the mean of all, so that a large common offset costs no digits; w [n] weights of mean 1
+ *             X [n x d] rows less their centre (start.c), so that a large common offset costs no digits; w [n] weights of mean 1
  * Blocks      of rows: statistics T [rows x p], log-densities T W, soft-max, sums R'T. Nothing of n x k is kept, and T of all
  * rows only where it is small.
  * Moments     about an origin o_c: with z = x - o_c, S1 = Σ w r z, S2 = Σ w r z z', e = mu_c - o_c:
@@ -22,6 +22,8 @@
  *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases.
  * Missing     the expected values of x and x x' given what was observed, under the mixture before, stand in their place.
  *             Diagonal: mu_cj and mu_cj² + sigma_cj² for a missing x_j. Full: missing.c.
+ * Prior       with one, the M-step's N, means and covariances become those of the posterior, which weighs the next E-step, and L
+ *             is the lower bound of variational inference (posterior.c). The pass over the rows is the same.
  * Degenerate  a component that collapses onto a point, lies in a subspace, or gets no row at all keeps Sigma >= a I; where a
  *             is below the rounding of Sigma there is no factor: ML_E_NUMERIC.
  * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; k p and p rows doubles for each slot
@@ -445,7 +447,7 @@ static void scale_covariance(const ml__mixture *m, double N, double reg_covar, d
         Sigma[v] += reg_covar;
 }
 
-/* em->next from the sums. */
+/* em->next from the sums, with a prior that of the posterior. */
 static void update(ml__em *em, const ml__mixture *old, bool of_statistics)
 {
     ml__mixture *m = &em->next;
@@ -476,8 +478,12 @@ static void update(ml__em *em, const ml__mixture *old, bool of_statistics)
     }
     if (m->type == ML__TIED)
         scale_covariance(m, total, em->reg_covar, m->covariances);
-    for (size_t c = 0; c < k; c++)
+    for (size_t c = 0; c < k; c++) {
+        m->counts[c] = m->weights[c];
         m->weights[c] /= total;
+    }
+    if (em->prior)
+        em->explained = ml__posterior_update(em->prior, em->is_started ? old : NULL, em->reg_covar, m, em->work);
 }
 
 /* ---- how exact that is ---- */
@@ -556,7 +562,7 @@ static double shared_part(const ml__em *em, const ml__mixture *m)
 }
 
 /* em->next from the mixture before, or from the shares that are given; its factors, W and the way to go on. */
-static ml_status advance(ml__em *em, const ml__mixture *old, double *log_likelihood)
+static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
 {
     const size_t n_means = em->next.k * em->points.d;
     pass p = {.em = em, .m = old, .statistics_in_E = em->is_near && em->is_started};
@@ -568,15 +574,17 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *log_likelih
         bool is_exact;
 
         ML__TRY(run_pass(&p));
-        *log_likelihood = em->partial[0];
+        *bound = em->partial[0];
         if (p.statistics_in_E && old->type == ML__TIED)
-            *log_likelihood -= shared_part(em, old);
-        *log_likelihood /= em->total;
+            *bound -= shared_part(em, old);
+        *bound /= em->total;
         update(em, old, p.statistics_in_M);
         st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->work);
         if (st != ML_OK && st != ML_E_NUMERIC)
             return st;
-        is_exact = st == ML_OK && isfinite(*log_likelihood);
+        if (st == ML_OK && em->prior)
+            *bound = ml__posterior_weigh(em->prior, em->is_started ? *bound * em->total - em->explained : 0, &em->next);
+        is_exact = st == ML_OK && isfinite(*bound);
         if (is_exact) {
             ML__TRY(weigh(em));
             is_exact = p.statistics_in_M ? em->is_near : stayed(em);
@@ -645,13 +653,13 @@ ml_status ml__em_begin_from(ml__em *em, const ml__mixture *m)
     return weigh(em);
 }
 
-ml_status ml__em_step(ml__em *em, ml__mixture *m, double *log_likelihood)
+ml_status ml__em_step(ml__em *em, ml__mixture *m, double *bound)
 {
     ml_status st;
 
-    ML__TRY(advance(em, m, log_likelihood));
-    ML__CHECK(isfinite(*log_likelihood), ML_E_NUMERIC, "gmm: the log-likelihood is %g; scaled features would help",
-              *log_likelihood);
+    ML__TRY(advance(em, m, bound));
+    ML__CHECK(isfinite(*bound), ML_E_NUMERIC, "gmm: the %s is %g; scaled features would help",
+              em->prior ? "lower bound" : "log-likelihood", *bound);
     swap(m, &em->next);
 done:
     return st;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kind gmm: a mixture of Gaussians, fitted by expectation maximisation (em.c).
+ * The kind gmm: a mixture of Gaussians, fitted by expectation maximisation (em.c). Fit and predictions are bayesian_gmm's too.
  *
  * Start       of n_init starts (start.c) the one with the largest lower bound stays; or one start from what the model has
  *             learned before (warm_start), or from another gmm (ml_model_start_from)
  * Stop        |L - L of the step before| < tol, or max_iter: scikit-learn's rule
  * Missing     full and diagonal covariances: EM over what was observed, densities of what is observed
- * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full.
+ * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full, and what
+ *             transform gives unless it is posteriors without the old features.
  * Degenerate  see em.c; posteriors and densities are finite for all finite rows
  * Cost        memory: the rows, a partial sum of k p numbers for each slot; n x k numbers only for random shares
  */
@@ -22,31 +23,14 @@ enum { PREDICT_ROWS = 32 }; /* at a time: bounds the workspace of a prediction *
 
 enum { FEATURES_POSTERIORS, FEATURES_LOG_DENSITIES, FEATURES_LABELS };
 
-typedef struct params {
-    ml__gmm_params fit;
-    int64_t features, passthrough;
-} params;
-
 static const ml__param PARAMS[] = {
-    ML__GMM_PARAMS,
-    ML__BOOL(ml__gmm_params, warm_start, "false", "a fit begins with what the model has learned before"),
-    ML__RANDOM_STATE(ml__gmm_params),
-    ML__CHOICE(
-        params, features, "posteriors", "posteriors|log_densities|labels",
-        "what transform gives: posterior probabilities, log-densities of the components, or the component's number"),
-    ML__BOOL(params, passthrough, "false", "transform keeps the old features in front of the new ones"),
+    ML__GMM_PARAMS("mean log-likelihood"),
+    ML__GMM_MODEL_PARAMS,
     ML__PARAMS_END,
 };
 
 static const ml__tensor_rule TENSORS[] = {
-    {"weights", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE},
-    {"means", ML_FLOAT64, "kd", ML__FINITE},
-    {"covariances", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},
-    {"precisions_cholesky", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},
-    {"lower_bounds", ML_FLOAT64, "t", ML__FINITE}, /* L of each iteration of the best start */
-    {"converged", ML_INT64, "1", ML__NON_NEGATIVE},
-    {"n_iter", ML_INT64, "1", ML__NON_NEGATIVE},
-    {"covariance_type", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL}, /* absent: full */
+    ML__GMM_TENSORS,
     {NULL, 0, NULL, 0},
 };
 
@@ -62,6 +46,8 @@ typedef struct trial {
 
 typedef struct fitting {
     const ml__gmm_params *p;
+    const ml__gmm_inference *inference;
+    ml__prior prior;
     const ml__mixture *from; /* what EM starts from, or NULL: starts are drawn */
     ml__gmm_rows rows;
     ml__em em;
@@ -75,6 +61,7 @@ static ml_status find_start(const ml__fit *f, const ml__gmm_params *p, const ml_
 {
     const ml_model *from = p->warm_start && f->model->learned ? f->model : f->model->start;
     static const char *const TYPES[] = {"full", "tied", "diag", "spherical"};
+    const char *kind = f->model->kind->name;
     const ml__mixture *m;
     ml_status st = ML_OK;
 
@@ -84,12 +71,12 @@ static ml_status find_start(const ml__fit *f, const ml__gmm_params *p, const ml_
     m = ml__gmm_mixture(from);
     if (from == f->model && (m->d != f->d || m->k != (size_t)p->n_components || (int64_t)m->type != p->covariance_type))
         return ML_OK; /* another model than before: a cold start */
-    ML__CHECK(m->d == f->d, ML_E_SHAPE, "gmm: the model to start from has %zu features, the data %zu", m->d, f->d);
+    ML__CHECK(m->d == f->d, ML_E_SHAPE, "%s: the model to start from has %zu features, the data %zu", kind, m->d, f->d);
     ML__CHECK(m->k == (size_t)p->n_components, ML_E_PARAMETER,
-              "gmm: the model to start from has %zu components, parameter 'n_components' is %zu", m->k,
+              "%s: the model to start from has %zu components, parameter 'n_components' is %zu", kind, m->k,
               (size_t)p->n_components);
     ML__CHECK((int64_t)m->type == p->covariance_type, ML_E_PARAMETER,
-              "gmm: the model to start from has %s covariances, parameter 'covariance_type' is %s", TYPES[m->type],
+              "%s: the model to start from has %s covariances, parameter 'covariance_type' is %s", kind, TYPES[m->type],
               TYPES[p->covariance_type]);
     *out = m;
 done:
@@ -117,10 +104,14 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
     ML__TRY(find_start(f, p, &g->from));
     ML__TRY(ml__gmm_gather(f, (ml__covariance)p->covariance_type, &g->rows));
     n = g->rows.points.n;
-    ML__CHECK(k <= n || g->from, ML_E_DATA, "gmm: n_components is %zu, the data has %zu rows%s", k, n,
-              n < f->n ? " with positive weight" : "");
+    ML__CHECK(k <= n || g->from, ML_E_DATA, "%s: n_components is %zu, the data has %zu rows%s", f->model->kind->name, k,
+              n, n < f->n ? " with positive weight" : "");
     ML__TRY(ml__em_create(f->scratch, f->context, &g->rows.points, (ml__covariance)p->covariance_type, k, p->reg_covar,
                           &g->em));
+    if (g->inference->make_prior) {
+        ML__TRY(g->inference->make_prior(f, &g->rows, &g->prior));
+        g->em.prior = &g->prior;
+    }
     ML__TRY(create_trial(f, p, &g->now));
     ML__TRY(create_trial(f, p, &g->best));
     if (!g->from)
@@ -150,6 +141,7 @@ done:
 static ml_status iterate(ml__fit *f, fitting *g, uint64_t t, uint64_t n_init)
 {
     const uint64_t max_iter = (uint64_t)g->p->max_iter;
+    const char *metric = g->em.prior ? "lower_bound" : "log_likelihood";
     trial *now = &g->now;
     double L, before = -INFINITY;
     ml_status st = ML_OK;
@@ -160,7 +152,7 @@ static ml_status iterate(ml__fit *f, fitting *g, uint64_t t, uint64_t n_init)
         now->bounds[now->n_iter++] = L;
         now->converged = fabs(L - before) < g->p->tol;
         before = L;
-        ML__TRY(ml__fit_step(f, t * max_iter + now->n_iter, n_init * max_iter, "log_likelihood", L));
+        ML__TRY(ml__fit_step(f, t * max_iter + now->n_iter, n_init * max_iter, metric, L));
         g->is_cut = ml__fit_late(f) && (t + 1 < n_init || (now->n_iter < max_iter && !now->converged));
     }
 done:
@@ -172,20 +164,36 @@ static bool is_better(const trial *a, const trial *b)
     return !b->n_iter || a->bounds[a->n_iter - 1] > b->bounds[b->n_iter - 1];
 }
 
+/* A switch of a fitted model, where it is not at its default of 0. */
+static ml_status publish_switch(ml__fit *f, const char *name, int64_t value)
+{
+    int64_t *to;
+    ml_status st = ML_OK;
+
+    if (!value)
+        return ML_OK;
+    ML__PUBLISH(f, to, name, ML_INT64, 1);
+    *to = value;
+done:
+    return st;
+}
+
 static ml_status publish(ml__fit *f, const fitting *g)
 {
+    const ml__gmm_model_params *p = f->params;
     double *bounds;
-    int64_t *converged, *n_iter, *type;
+    int64_t *converged, *n_iter;
     ml_status st;
 
     ML__TRY(ml__mixture_publish(f->learned, "", &g->best.mixture, g->rows.shift));
     ML__PUBLISH(f, bounds, "lower_bounds", ML_FLOAT64, g->best.n_iter);
     ML__PUBLISH(f, converged, "converged", ML_INT64, 1);
     ML__PUBLISH(f, n_iter, "n_iter", ML_INT64, 1);
-    if (g->best.mixture.type != ML__FULL) {
-        ML__PUBLISH(f, type, "covariance_type", ML_INT64, 1);
-        *type = (int64_t)g->best.mixture.type;
-    }
+    ML__TRY(publish_switch(f, "covariance_type", (int64_t)g->best.mixture.type));
+    ML__TRY(publish_switch(f, "features", p->features));
+    ML__TRY(publish_switch(f, "passthrough", p->passthrough != 0));
+    if (g->em.prior)
+        ML__TRY(g->inference->publish(f, &g->prior, &g->best.mixture, g->rows.shift));
     memcpy(bounds, g->best.bounds, g->best.n_iter * sizeof *bounds);
     *converged = g->best.converged;
     *n_iter = (int64_t)g->best.n_iter;
@@ -198,13 +206,13 @@ static void say_why_it_stopped(ml__fit *f, const fitting *g)
     f->learned->stop_reason = g->is_cut ? ML_STOP_DEADLINE : g->best.converged ? ML_STOP_CONVERGED : ML_STOP_MAX_ITER;
     if (f->learned->stop_reason == ML_STOP_MAX_ITER)
         ml__log(f->context, ML_LOG_WARNING,
-                "gmm: no convergence in %zu iterations (max_iter); a larger max_iter or tol would help",
-                g->best.n_iter);
+                "%s: no convergence in %zu iterations (max_iter); a larger max_iter or tol would help",
+                f->model->kind->name, g->best.n_iter);
 }
 
-static ml_status fit(ml__fit *f)
+ml_status ml__gmm_fit(ml__fit *f, const ml__gmm_inference *inference)
 {
-    fitting g = {.p = f->params};
+    fitting g = {.p = f->params, .inference = inference};
     uint64_t n_init;
     ml_status st;
 
@@ -225,42 +233,55 @@ done:
     return st;
 }
 
-static ml_status starts_from(const ml_model *model, const ml_model *from)
+static ml_status fit(ml__fit *f)
 {
-    if (from->kind->starts_from != starts_from)
-        return ml__fail(ML_E_UNSUPPORTED, "%s starts from a gmm only, not from a %s", model->kind->name,
-                        from->kind->name);
+    return ml__gmm_fit(f, &(ml__gmm_inference){.make_prior = NULL});
+}
+
+ml_status ml__gmm_starts_from(const ml_model *model, const ml_model *from)
+{
+    if (from->kind != model->kind)
+        return ml__fail(ML_E_UNSUPPORTED, "%s starts from a %s only, not from a %s", model->kind->name,
+                        model->kind->name, from->kind->name);
     return ML_OK;
 }
 
 /* ---- what predictors read ---- */
 
-typedef struct state {
-    ml__mixture mixture;
-    int64_t features;
-    bool passthrough;
-} state;
-
 const ml__mixture *ml__gmm_mixture(const ml_model *model)
 {
-    return &((const state *)model->learned->state)->mixture;
+    return &((const ml__gmm_state *)model->learned->state)->mixture;
 }
 
-static ml_status prepare(const ml_model *model, ml__learned *learned)
+/* What publish_switch() left, at most `most`. */
+static ml_status read_switch(const ml__learned *learned, const char *name, int64_t most, int64_t *out)
 {
-    const params *p = model->params;
-    const int64_t *converged = ml__tensor_data(learned, "converged"), *n_iter = ml__tensor_data(learned, "n_iter");
+    const int64_t *value = ml__tensor_data(learned, name);
+
+    *out = value ? *value : 0;
+    if (*out <= most)
+        return ML_OK;
+    return ml__fail(ML_E_FORMAT, "tensor '%s' is %lld, expected 0 %s %lld", name, (long long)*out,
+                    most > 1 ? "to" : "or", (long long)most);
+}
+
+ml_status ml__gmm_prepare(const ml_model *model, ml__learned *learned)
+{
+    const int64_t *n_iter = ml__tensor_data(learned, "n_iter");
     const uint64_t n_bounds = ml__learned_find(learned, "lower_bounds")->shape[0];
-    state *s;
+    int64_t converged, passthrough;
+    ml__gmm_state *s;
     ml_status st;
 
+    (void)model;
     ML__NEW(&learned->arena, s, 1);
     ML__TRY(ml__mixture_read(learned, "", &learned->arena, &s->mixture));
-    ML__CHECK(*converged <= 1, ML_E_FORMAT, "tensor 'converged' is %lld, expected 0 or 1", (long long)*converged);
+    ML__TRY(read_switch(learned, "converged", 1, &converged));
+    ML__TRY(read_switch(learned, "features", FEATURES_LABELS, &s->features));
+    ML__TRY(read_switch(learned, "passthrough", 1, &passthrough));
     ML__CHECK((uint64_t)*n_iter == n_bounds, ML_E_FORMAT, "tensor 'n_iter' is %lld, there are %llu lower bounds",
               (long long)*n_iter, (unsigned long long)n_bounds);
-    s->features = p->features;
-    s->passthrough = p->passthrough != 0;
+    s->passthrough = passthrough != 0;
     learned->state = s;
 done:
     return st;
@@ -269,8 +290,8 @@ done:
 /* What it takes: of a fitted model, by what was learned. Its new features are never missing. */
 static uint32_t accepts_of(const ml_model *model)
 {
-    const params *p = model->params;
-    const state *s = model->learned ? model->learned->state : NULL;
+    const ml__gmm_model_params *p = model->params;
+    const ml__gmm_state *s = model->learned ? model->learned->state : NULL;
     const int64_t type = s ? (int64_t)s->mixture.type : p->fit.covariance_type;
     const bool passes = s ? s->passthrough : p->passthrough != 0;
 
@@ -280,14 +301,14 @@ static uint32_t accepts_of(const ml_model *model)
 
 /* ---- predict ---- */
 
-static size_t n_features_made(const state *s)
+static size_t n_features_made(const ml__gmm_state *s)
 {
     return (s->features == FEATURES_LABELS ? 1 : s->mixture.k) + (s->passthrough ? s->mixture.d : 0);
 }
 
-static size_t width(const ml_model *model, int32_t what)
+size_t ml__gmm_width(const ml_model *model, int32_t what)
 {
-    const state *s = model->learned->state;
+    const ml__gmm_state *s = model->learned->state;
 
     switch (what) {
     case ML_PREDICT_PROBA:
@@ -299,9 +320,9 @@ static size_t width(const ml_model *model, int32_t what)
     }
 }
 
-static size_t scratch_size(const ml_model *model, size_t n)
+size_t ml__gmm_scratch(const ml_model *model, size_t n)
 {
-    const state *s = model->learned->state;
+    const ml__gmm_state *s = model->learned->state;
     const size_t rows = n < PREDICT_ROWS ? n : PREDICT_ROWS;
 
     return ml__scratch_bytes(2 * rows * s->mixture.d, sizeof(double)) +
@@ -317,12 +338,12 @@ static void posteriors(const ml__mixture *m, size_t n, double *L)
 }
 
 /* What a call makes of the log-densities L [n x k] of rows x. */
-typedef void (*finish)(const state *s, const double *x, size_t n, double *L, double *out);
+typedef void (*finish)(const ml__gmm_state *s, const double *x, size_t n, double *L, double *out);
 
 static ml_status predict(const ml_model *model, const ml__block *x, size_t n_out, double *out, ml__scratch scratch,
                          finish finish_rows)
 {
-    const state *s = model->learned->state;
+    const ml__gmm_state *s = model->learned->state;
     const size_t rows = x->n < PREDICT_ROWS ? x->n : PREDICT_ROWS;
     double *work = ml__scratch_take(&scratch, 2 * rows * x->d, sizeof *work);
     double *seen = ml__scratch_take(&scratch, ml__pattern_work(s->mixture.type, x->d), sizeof *seen);
@@ -338,21 +359,21 @@ static ml_status predict(const ml_model *model, const ml__block *x, size_t n_out
     return ML_OK;
 }
 
-static void finish_proba(const state *s, const double *x, size_t n, double *L, double *out)
+static void finish_proba(const ml__gmm_state *s, const double *x, size_t n, double *L, double *out)
 {
     (void)x;
     posteriors(&s->mixture, n, L);
     memcpy(out, L, n * s->mixture.k * sizeof *out);
 }
 
-static void finish_score(const state *s, const double *x, size_t n, double *L, double *out)
+static void finish_score(const ml__gmm_state *s, const double *x, size_t n, double *L, double *out)
 {
     (void)x;
     ml__add_log_weights(&s->mixture, n, L);
     ml__kernels_rowwise()->f64.logsumexp(n, s->mixture.k, L, s->mixture.k, out);
 }
 
-static void finish_transform(const state *s, const double *x, size_t n, double *L, double *out)
+static void finish_transform(const ml__gmm_state *s, const double *x, size_t n, double *L, double *out)
 {
     const size_t k = s->mixture.k, d = s->mixture.d;
 
@@ -372,19 +393,19 @@ static void finish_transform(const state *s, const double *x, size_t n, double *
     }
 }
 
-static ml_status proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+ml_status ml__gmm_proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
-    return predict(model, x, width(model, ML_PREDICT_PROBA), out, scratch, finish_proba);
+    return predict(model, x, ml__gmm_width(model, ML_PREDICT_PROBA), out, scratch, finish_proba);
 }
 
-static ml_status score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+ml_status ml__gmm_score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     return predict(model, x, 1, out, scratch, finish_score);
 }
 
-static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
+ml_status ml__gmm_transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
-    return predict(model, x, width(model, ML_TRANSFORM), out, scratch, finish_transform);
+    return predict(model, x, ml__gmm_width(model, ML_TRANSFORM), out, scratch, finish_transform);
 }
 
 /* ---- names of the new features ---- */
@@ -401,15 +422,17 @@ static bool is_taken(const ml__schema *old, const char *name)
 }
 
 /* "gmm_p3"; with another mixture's "gmm_p3" passing through, "gmm2_p3". */
-static char *new_name(const state *s, const ml__schema *old, ml__arena *arena, size_t c)
+static char *new_name(const ml_model *model, ml__arena *arena, size_t c)
 {
+    const ml__gmm_state *s = model->learned->state;
+    const ml__schema *old = &model->learned->schema;
     static const char *const STEMS[] = {"p", "log_density", "label"};
     const char *stem = STEMS[s->features];
     char name[NAME_BYTES];
 
     for (size_t copy = 1;; copy++) {
-        size_t n = copy == 1 ? ml__format(name, sizeof name, "gmm_%s", stem)
-                             : ml__format(name, sizeof name, "gmm%zu_%s", copy, stem);
+        size_t n = copy == 1 ? ml__format(name, sizeof name, "%s_%s", model->kind->name, stem)
+                             : ml__format(name, sizeof name, "%s%zu_%s", model->kind->name, copy, stem);
         if (s->features != FEATURES_LABELS)
             ml__format(name + n, sizeof name - n, "%zu", c);
         if (!s->passthrough || !is_taken(old, name))
@@ -417,9 +440,9 @@ static char *new_name(const state *s, const ml__schema *old, ml__arena *arena, s
     }
 }
 
-static ml_status name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
+ml_status ml__gmm_name_features(const ml_model *model, ml__arena *arena, ml__schema *features)
 {
-    const state *s = model->learned->state;
+    const ml__gmm_state *s = model->learned->state;
     const ml__schema *old = &model->learned->schema;
     const size_t n_old = s->passthrough ? old->n_features : 0;
     ml_status st = ML_OK;
@@ -427,7 +450,7 @@ static ml_status name_features(const ml_model *model, ml__arena *arena, ml__sche
     features->n_features = n_features_made(s);
     ML__NEW(arena, features->features, features->n_features);
     for (size_t j = 0; j < features->n_features; j++) {
-        char *name = j < n_old ? ml__arena_text(arena, old->features[j].name) : new_name(s, old, arena, j - n_old);
+        char *name = j < n_old ? ml__arena_text(arena, old->features[j].name) : new_name(model, arena, j - n_old);
         if (!name)
             return ML_E_MEMORY;
         features->features[j].name = name;
@@ -445,16 +468,16 @@ const ml__kind ml__gmm = {
     .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT64,
     .params = PARAMS,
-    .params_size = sizeof(params),
+    .params_size = sizeof(ml__gmm_model_params),
     .tensors = TENSORS,
     .fit = fit,
-    .starts_from = starts_from,
-    .prepare = prepare,
-    .proba = proba,
-    .transform = transform,
-    .score_samples = score_samples,
-    .scratch = scratch_size,
-    .width = width,
-    .name_features = name_features,
+    .starts_from = ml__gmm_starts_from,
+    .prepare = ml__gmm_prepare,
+    .proba = ml__gmm_proba,
+    .transform = ml__gmm_transform,
+    .score_samples = ml__gmm_score_samples,
+    .scratch = ml__gmm_scratch,
+    .width = ml__gmm_width,
+    .name_features = ml__gmm_name_features,
     .accepts_of = accepts_of,
 };

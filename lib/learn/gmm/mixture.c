@@ -40,6 +40,7 @@ ml_status ml__mixture_create(ml__arena *arena, ml__covariance type, size_t k, si
     ML__NEW(arena, out->factors, ml__covariance_numbers(out));
     ML__NEW(arena, out->log_weights, k);
     ML__NEW(arena, out->log_norms, k);
+    ML__NEW(arena, out->counts, k);
 done:
     return st;
 }
@@ -256,7 +257,7 @@ static const ml__named_tensor *find(const ml__learned *learned, const char *name
     return ml__learned_find(learned, full);
 }
 
-static ml_status find_shaped(const ml__learned *learned, const char *name, const char *suffix, uint32_t rank,
+ml_status ml__mixture_tensor(const ml__learned *learned, const char *name, const char *suffix, uint32_t rank,
                              const uint64_t *shape, double **out)
 {
     const ml__named_tensor *t = find(learned, name, suffix);
@@ -321,10 +322,10 @@ ml_status ml__mixture_read(const ml__learned *learned, const char *suffix, ml__a
         total += out->weights[c];
     ML__CHECK(fabs(total - 1) <= 1e-9 * (double)out->k, ML_E_FORMAT, "tensor 'weights%s': the sum is %g, expected 1",
               suffix, total);
-    ML__TRY(find_shaped(learned, "means", suffix, 2, (const uint64_t[]){out->k, out->d}, &out->means));
+    ML__TRY(ml__mixture_tensor(learned, "means", suffix, 2, (const uint64_t[]){out->k, out->d}, &out->means));
     rank = shape_of(out->type, out->k, out->d, shape);
-    ML__TRY(find_shaped(learned, "covariances", suffix, rank, shape, &out->covariances));
-    ML__TRY(find_shaped(learned, "precisions_cholesky", suffix, rank, shape, &out->factors));
+    ML__TRY(ml__mixture_tensor(learned, "covariances", suffix, rank, shape, &out->covariances));
+    ML__TRY(ml__mixture_tensor(learned, "precisions_cholesky", suffix, rank, shape, &out->factors));
     for (size_t c = 0; c < ml__covariance_count(out->type, out->k); c++)
         ML__TRY(check_factor(suffix, out, c));
     ML__NEW(arena, out->log_weights, out->k);

@@ -8,6 +8,8 @@
  *     missing.c      rows with missing entries
  *     start.c        what EM starts from
  *     gmm.c          the kind gmm: parameters, fit, predictions
+ *     posterior.c    variational inference: what priors make of an M-step and of the next E-step
+ *     bayesian.c     the kind bayesian_gmm: its priors; the rest is gmm's
  *     classifier.c   the kind gmm_classifier: a mixture for each class
  *     criteria.c     BIC, AIC, samples (include/invar/mixture.h)
  *     select.c       the best number of components and covariance type
@@ -33,6 +35,7 @@ typedef struct ml__mixture {
     double *factors;     /* U, upper triangular: Sigma^-1 = U U'; of diagonals 1 / sigma */
     double *log_weights; /* ln pi [k] */
     double *log_norms;   /* ln det U - d/2 ln 2 pi [k] */
+    double *counts;      /* N [k] of the M-step it is from; not copied, not in files */
 } ml__mixture;
 
 /* Numbers of one covariance. */
@@ -76,7 +79,10 @@ void ml__log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, con
 ml_status ml__mixture_publish(ml__learned *learned, const char *suffix, const ml__mixture *m, const double *shift);
 /* Reads and checks them; log_weights and log_norms come from `arena`, the others stay in the tensors. */
 ml_status ml__mixture_read(const ml__learned *learned, const char *suffix, ml__arena *arena, ml__mixture *out);
-/* The mixture that a fitted gmm has learned. */
+/* One tensor of them, of that rank and shape. */
+ml_status ml__mixture_tensor(const ml__learned *learned, const char *name, const char *suffix, uint32_t rank,
+                             const uint64_t *shape, double **out);
+/* The mixture that a fitted gmm, or bayesian_gmm, has learned. */
 const ml__mixture *ml__gmm_mixture(const ml_model *model);
 
 /* ---- sufficient statistics (statistics.c) ---- */
@@ -121,6 +127,39 @@ void ml__log_densities_of_rows(const ml__mixture *m, const ml__kernels_f64 *kern
 /* Log-densities [n x k] become those of components and rows together. */
 void ml__add_log_weights(const ml__mixture *m, size_t n, double *L);
 
+/* ---- variational inference (posterior.c) ---- */
+
+/* What is known of a mixture after its rows were seen: distributions of its parameters. */
+typedef struct ml__posterior {
+    bool is_process;        /* weights are broken off a stick; else they are Dirichlet distributed */
+    double *concentration;  /* alpha [k]; of sticks a and b of Beta distributions [2 x k] */
+    double *mean_precision; /* beta [k] */
+    double *freedom;        /* nu [k], of tied covariances [1] */
+} ml__posterior;
+
+/* And before. */
+typedef struct ml__prior {
+    double concentration, mean_precision, freedom; /* gamma, beta0, nu0 */
+    double *mean;                                  /* m0 [d], less what was taken off the rows */
+    double *covariance;                            /* W0^-1, of one component */
+    double unit;                                   /* weight of a row that EM counts as 1 */
+    ml__posterior posterior;                       /* of the last M-step */
+} ml__prior;
+
+/* Workspace of a prior for k components. */
+ml_status ml__posterior_create(ml__arena *arena, ml__covariance type, size_t k, bool is_process, ml__posterior *out);
+/* prior->posterior from the counts of a mixture. */
+void ml__posterior_count(const ml__prior *prior, const ml__mixture *m);
+/* After an M-step: weights, means and covariances become those of the posterior. Returns Σ w r ln(pi N(x)) under `old`, which
+ * the E-step before had made r with; 0 without it. work: d x d. */
+double ml__posterior_update(const ml__prior *prior, const ml__mixture *old, double reg_covar, ml__mixture *m,
+                            double *work);
+/* log_weights and log_norms, as ml__mixture_prepare() leaves them, become expected ones. */
+void ml__posterior_expect(const ml__posterior *p, ml__mixture *m);
+/* The same after ml__posterior_update(). Returns the lower bound but for what does not depend on the rows; entropy: that of
+ * the shares, -Σ w r ln r. */
+double ml__posterior_weigh(const ml__prior *prior, double entropy, ml__mixture *m);
+
 /* ---- EM (em.c) ---- */
 
 /* One fit by EM: the rows, and workspace for its steps. */
@@ -148,18 +187,22 @@ typedef struct ml__em {
     double *partial; /* [n_slots x stride]: n_sums partial sums, then workspace */
     size_t stride, n_sums;
     size_t *orders; /* [n_slots x d], of patterns */
+
+    const ml__prior *prior; /* or NULL: maximum likelihood */
+    double explained;       /* what ml__posterior_update() gave */
 } ml__em;
 
 /* Of a mixture of this type, with k components. */
 ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points *points, ml__covariance type, size_t k,
                         double reg_covar, ml__em *out);
-/* The first mixture, from em->R or em->of. Missing entries count as those of a row at the mean of all, with the variance of
+/* The first mixture, from em->R or em->of. Missing entries count as those of a row at the centre of all, with the variance of
  * the feature. */
 ml_status ml__em_begin(ml__em *em, ml__mixture *m);
 /* Any mixture as the first one. */
 ml_status ml__em_begin_from(ml__em *em, const ml__mixture *m);
-/* E- and M-step: the next mixture, and the mean log-likelihood of the rows under the one before. */
-ml_status ml__em_step(ml__em *em, ml__mixture *m, double *log_likelihood);
+/* E- and M-step: the next mixture, and the mean log-likelihood of the rows under the one before; with a prior the lower bound
+ * of the next one. */
+ml_status ml__em_step(ml__em *em, ml__mixture *m, double *bound);
 
 /* ---- fits ---- */
 
@@ -173,12 +216,13 @@ typedef struct ml__gmm_params {
 enum { ML__GMM_KMEANS, ML__GMM_KMEANS_PLUS_PLUS, ML__GMM_RANDOM, ML__GMM_RANDOM_FROM_DATA };
 enum { ML__GMM_MAX_ITER = 1000000 };
 
-#define ML__GMM_PARAMS                                                                                               \
+/* `bound` is what tol is about. */
+#define ML__GMM_PARAMS(bound)                                                                                        \
     ML__INT(ml__gmm_params, n_components, "1", ML__RANGE(1, 65536), "number of Gaussians"),                          \
         ML__CHOICE(ml__gmm_params, covariance_type, "full", "full|tied|diag|spherical",                              \
                    "each component its own matrix, one matrix for all, variances of features, or one variance"),     \
         ML__REAL(ml__gmm_params, tol, "0.001", ML__RANGE_OPEN_HIGH(0, INFINITY),                                     \
-                 "stop when the mean log-likelihood changes by less than this"),                                     \
+                 "stop when the " bound " changes by less than this"),                                               \
         ML__REAL(ml__gmm_params, reg_covar, "1e-6", ML__RANGE_OPEN_HIGH(0, INFINITY),                                \
                  "added to the diagonal of every covariance"),                                                       \
         ML__INT(ml__gmm_params, max_iter, "100", ML__RANGE(1, ML__GMM_MAX_ITER), "most EM iterations of one start"), \
@@ -187,11 +231,27 @@ enum { ML__GMM_MAX_ITER = 1000000 };
                    "how responsibilities start: k-means clusters, rows drawn by k-means++, random numbers, or "      \
                    "random rows")
 
+/* And those of the kinds that transform, gmm and bayesian_gmm. */
+typedef struct ml__gmm_model_params {
+    ml__gmm_params fit;
+    int64_t features, passthrough;
+} ml__gmm_model_params;
+
+#define ML__GMM_MODEL_PARAMS                                                                                 \
+    ML__BOOL(ml__gmm_params, warm_start, "false", "a fit begins with what the model has learned before"),    \
+        ML__RANDOM_STATE(ml__gmm_params),                                                                    \
+        ML__CHOICE(ml__gmm_model_params, features, "posteriors", "posteriors|log_densities|labels",          \
+                   "what transform gives: posterior probabilities, log-densities of the components, or the " \
+                   "component's number"),                                                                    \
+        ML__BOOL(ml__gmm_model_params, passthrough, "false",                                                 \
+                 "transform keeps the old features in front of the new ones")
+
 /* Rows ready for EM. */
 typedef struct ml__gmm_rows {
-    ml__points points;   /* with positive weight, less the mean of all, weights of mean 1; NaN: missing */
+    ml__points points;   /* with positive weight, less their centre, weights of mean 1; NaN: missing */
     ml__points complete; /* the same with 0 for NaN */
     double *shift;       /* what was taken off [d] */
+    double unit;         /* the mean weight */
 } ml__gmm_rows;
 
 ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out);
@@ -210,5 +270,43 @@ ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__
                                ml__gmm_start *out);
 /* Start number t: what em->R or em->of is. */
 ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t);
+
+/* ---- what gmm and bayesian_gmm share (gmm.c) ---- */
+
+/* Tensors of both; those that are optional stand for what the parameters leave at their defaults. */
+#define ML__GMM_TENSORS                                                                                   \
+    {"weights", ML_FLOAT64, "k", ML__FINITE | ML__NON_NEGATIVE}, {"means", ML_FLOAT64, "kd", ML__FINITE}, \
+        {"covariances", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},                                           \
+        {"precisions_cholesky", ML_FLOAT64, "kdd|dd|kd|k", ML__FINITE},                                   \
+        {"lower_bounds", ML_FLOAT64, "t", ML__FINITE}, /* of each iteration of the best start */          \
+        {"converged", ML_INT64, "1", ML__NON_NEGATIVE}, {"n_iter", ML_INT64, "1", ML__NON_NEGATIVE},      \
+        {"covariance_type", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL}, /* absent: full */           \
+        {"features", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL},        /* absent: posteriors */     \
+    {                                                                                                     \
+        "passthrough", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL /* absent: false */                 \
+    }
+
+/* What predictors of both read: learned->state. */
+typedef struct ml__gmm_state {
+    ml__mixture mixture;
+    int64_t features;
+    bool passthrough;
+} ml__gmm_state;
+
+/* The fit of a kind whose parameters begin with ml__gmm_model_params. `make_prior`: NULL, or what makes a prior of the
+ * rows; then `publish` adds its tensors, with `shift` as in the rows. */
+typedef struct ml__gmm_inference {
+    ml_status (*make_prior)(ml__fit *f, const ml__gmm_rows *rows, ml__prior *out);
+    ml_status (*publish)(ml__fit *f, const ml__prior *prior, const ml__mixture *m, const double *shift);
+} ml__gmm_inference;
+ml_status ml__gmm_fit(ml__fit *f, const ml__gmm_inference *inference);
+ml_status ml__gmm_starts_from(const ml_model *model, const ml_model *from);
+ml_status ml__gmm_prepare(const ml_model *model, ml__learned *learned);
+ml_status ml__gmm_proba(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+ml_status ml__gmm_score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+ml_status ml__gmm_transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch);
+size_t ml__gmm_scratch(const ml_model *model, size_t n);
+size_t ml__gmm_width(const ml_model *model, int32_t what);
+ml_status ml__gmm_name_features(const ml_model *model, ml__arena *arena, ml__schema *features);
 
 #endif

@@ -44,8 +44,31 @@ static size_t count_types(uint32_t types)
     return n;
 }
 
+/* What decides whether data can train a mixture at all. */
+typedef struct rows {
+    const ml_dataset *data;
+    size_t n; /* of positive weight */
+    bool has_missing;
+} rows;
+
+static ml_status count_rows(ml__arena *arena, const ml_dataset *data, rows *out)
+{
+    const size_t n = ml_dataset_n_rows(data);
+    size_t row, feature;
+    double *w;
+    ml_status st = ML_OK;
+
+    *out = (rows){.data = data, .has_missing = ml__dataset_find_missing(data, &row, &feature)};
+    ML__NEW(arena, w, n);
+    ml__dataset_read_weights(data, w);
+    for (size_t i = 0; i < n; i++)
+        out->n += w[i] > 0;
+done:
+    return st;
+}
+
 /* One candidate; what the data cannot train has *score NaN. The caller owns *fitted, which may be NULL. */
-static ml_status try_one(const ml_model *model, const ml_dataset *data, const ml_mixture_options *options, size_t k,
+static ml_status try_one(const ml_model *model, const rows *r, const ml_mixture_options *options, size_t k,
                          int64_t type, ml_model **fitted, double *score)
 {
     const ml_fit_options fit = {
@@ -60,14 +83,16 @@ static ml_status try_one(const ml_model *model, const ml_dataset *data, const ml
     ml__model_forget_start(copy);
     ML__TRY(ml_model_set_int(copy, "n_components", (int64_t)k));
     ((ml__gmm_params *)copy->params)->covariance_type = type;
-    st = ml_model_fit(copy, data, &fit);
-    if (st == ML_E_NUMERIC || (st == ML_E_DATA && k > ml_dataset_n_rows(data)))
+    if (k > r->n || (r->has_missing && !(ml__model_accepts(copy) & ML__MISSING)))
+        return ML_OK;
+    st = ml_model_fit(copy, r->data, &fit);
+    if (st == ML_E_NUMERIC)
         return ML_OK;
     if (st == ML_OK && ml_model_stop_reason(copy) == ML_STOP_MONITOR)
         st = ml__fail(ML_E_CANCELLED, "the monitor stopped the selection at %zu components", k);
     if (st == ML_OK)
-        st = options->criterion == ML_MIXTURE_BIC ? ml_mixture_bic(copy, data, score)
-                                                  : ml_mixture_aic(copy, data, score);
+        st = options->criterion == ML_MIXTURE_BIC ? ml_mixture_bic(copy, r->data, score)
+                                                  : ml_mixture_aic(copy, r->data, score);
 done:
     return st;
 }
@@ -80,6 +105,7 @@ ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const
     double least = INFINITY, *table;
     size_t n_sizes, wanted = SIZE_MAX, at = 0;
     ml__arena arena;
+    rows r;
     ml_status st;
 
     if (best)
@@ -93,10 +119,11 @@ ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const
               "scores has %zu elements, %zu types with %zu numbers of components are %zu", n, count_types(o.types),
               n_sizes, wanted);
     ML__NEW(&arena, table, n);
+    ML__TRY(count_rows(&arena, data, &r));
     for (int64_t type = 0; type < N_TYPES; type++)
         for (size_t k = o.min_components; (o.types >> type & 1) && k <= o.max_components; k++) {
             double score;
-            ML__TRY(try_one(model, data, &o, k, type, &candidate, &score));
+            ML__TRY(try_one(model, &r, &o, k, type, &candidate, &score));
             if (scores)
                 table[at++] = score;
             if (score < least) {

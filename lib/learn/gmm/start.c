@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What EM starts from: rows less their mean, and shares of them: k-means clusters (one component each), single rows (drawn
+ * What EM starts from: rows less their centre, and shares of them: k-means clusters (one component each), single rows (drawn
  * by k-means++ or at random), or random shares. An M-step makes the first mixture of them. The starts are scikit-learn's.
  *
- * Rows without weight are left out. Of rows with missing entries k-means sees the mean there; for full covariances rows with
+ * Centre      the mean of the middle half of each feature, in a sample of rows. The mean of all would be far from nearly all
+ *             rows where a few are huge, and what is subtracted costs them digits then.
+ * Rows without weight are left out. Of rows with missing entries k-means sees the centre there; for full covariances rows with
  * the same missing entries are brought together.
  */
 #include <float.h>
@@ -11,9 +13,12 @@
 #include <string.h>
 
 #include "learn/gmm/mixture.h"
-#include "learn/moments.h"
+#include "learn/weighted.h"
 
-enum { START_ITER = 300 }; /* of k-means, as scikit-learn's KMeans */
+enum {
+    START_ITER = 300,  /* of k-means, as scikit-learn's KMeans */
+    SAMPLE_ROWS = 1024 /* whose middle half the centre is taken from */
+};
 static const double START_TOL = 1e-4;
 
 /* ---- rows ---- */
@@ -88,27 +93,59 @@ done:
     return st;
 }
 
-static ml_status centre_rows(ml__fit *f, double *X, double *w, size_t n, double **shift)
+/* Values of feature j in n_rows rows spread over all; where none has one, of all rows the first. */
+static size_t sample_column(const double *X, size_t n, size_t d, size_t j, size_t n_rows, ml__weighted *values)
 {
-    const size_t d = f->d;
-    double mean_weight = 0;
-    ml__moments moments;
-    ml_status st;
+    size_t n_values = 0;
 
-    ML__TRY(ml__moments_of(f->scratch, X, n, d, w, &moments));
-    for (size_t j = 0; j < d; j++)
-        ML__CHECK(moments.W[j] > 0, ML_E_DATA, "gmm: feature '%s' has no value in any row",
-                  f->schema->features[j].name);
-    for (size_t i = 0; i < n; i++)
-        mean_weight += w[i];
-    mean_weight /= (double)n;
-    ML__CHECK(mean_weight >= DBL_MIN, ML_E_NUMERIC, "gmm: the mean weight is %g, too small to divide by", mean_weight);
-    for (size_t i = 0; i < n; i++) {
-        w[i] /= mean_weight;
-        for (size_t j = 0; j < d; j++)
-            X[i * d + j] -= moments.mean[j];
+    for (size_t i = 0; i < n_rows; i++) {
+        const double x = X[(i * (n / n_rows) + i * (n % n_rows) / n_rows) * d + j];
+        if (!isnan(x))
+            values[n_values++] = (ml__weighted){x, 1};
     }
-    *shift = moments.mean;
+    for (size_t i = 0; i < n && !n_values; i++)
+        if (!isnan(X[i * d + j]))
+            values[n_values++] = (ml__weighted){X[i * d + j], 1};
+    return n_values;
+}
+
+/* Mean of the middle half, about the middle value: exact where they are the same. */
+static double centre_of(ml__weighted *values, size_t n)
+{
+    const size_t first = n / 4, n_middle = n - 2 * first;
+    double middle, more = 0;
+
+    ml__weighted_sort(values, n);
+    middle = values[n / 2].value;
+    for (size_t i = first; i < first + n_middle; i++)
+        more += (values[i].value - middle) / (double)n_middle;
+    return isfinite(middle + more) ? middle + more : middle;
+}
+
+static ml_status centre_rows(ml__fit *f, double *X, double *w, size_t n, ml__gmm_rows *out)
+{
+    const size_t d = f->d, n_rows = n < SAMPLE_ROWS ? n : SAMPLE_ROWS;
+    double unit = 0;
+    ml__weighted *values;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, values, n_rows);
+    ML__NEW(f->scratch, out->shift, d);
+    for (size_t j = 0; j < d; j++) {
+        const size_t n_values = sample_column(X, n, d, j, n_rows, values);
+        ML__CHECK(n_values, ML_E_DATA, "gmm: feature '%s' has no value in any row", f->schema->features[j].name);
+        out->shift[j] = centre_of(values, n_values);
+    }
+    for (size_t i = 0; i < n; i++)
+        unit += w[i];
+    unit /= (double)n;
+    ML__CHECK(unit >= DBL_MIN, ML_E_NUMERIC, "gmm: the mean weight is %g, too small to divide by", unit);
+    for (size_t i = 0; i < n; i++) {
+        w[i] /= unit;
+        for (size_t j = 0; j < d; j++)
+            X[i * d + j] -= out->shift[j];
+    }
+    out->unit = unit;
 done:
     return st;
 }
@@ -120,7 +157,7 @@ ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out)
     ml_status st;
 
     ML__TRY(gather_rows(f, &X, &w, &n));
-    ML__TRY(centre_rows(f, X, w, n, &out->shift));
+    ML__TRY(centre_rows(f, X, w, n, out));
     complete = X;
     if (ml__has_missing(X, n * f->d)) {
         if (type == ML__FULL)
