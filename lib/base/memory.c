@@ -199,13 +199,13 @@ static bool grow(ml__arena *arena, size_t n_bytes)
     block->next = arena->blocks;
     arena->blocks = block;
     arena->next = (char *)block + BLOCK_HEADER;
-    arena->left = n_bytes;
+    arena->left = arena->n_block = n_bytes;
     return true;
 }
 
 static size_t next_block_size(const ml__arena *arena)
 {
-    const size_t last = arena->blocks ? arena->blocks->n_bytes : 0;
+    const size_t last = arena->n_block;
     return last < BLOCK_SMALLEST / 2 ? BLOCK_SMALLEST : last < BLOCK_LARGEST / 2 ? 2 * last : BLOCK_LARGEST;
 }
 

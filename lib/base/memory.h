@@ -41,7 +41,7 @@ typedef struct ml__arena {
     ml_context *context;
     ml__arena_block *blocks;
     char *next;
-    size_t left;
+    size_t left, n_block; /* of the block that pieces are cut from */
 } ml__arena;
 
 void ml__arena_init(ml__arena *arena, ml_context *context);

@@ -306,6 +306,22 @@ TEST(memory, pieces_of_nothing_have_an_address)
     ml__arena_free(&arena);
 }
 
+/* What is small gets a small block, however large the piece before it is. */
+TEST(memory, a_large_piece_does_not_make_the_next_block_large)
+{
+    enum { LARGE = 1 << 22 };
+    test_allocator allocator = {0};
+    ml_context *context = test_context(&allocator, 1);
+    ml__arena arena;
+
+    ml__arena_init(&arena, context);
+    CHECK(ml__arena_take(&arena, LARGE, 1));
+    CHECK(ml__arena_take(&arena, 1, 1));
+    CHECK(ml_context_memory(context) < LARGE + 8192);
+    ml__arena_free(&arena);
+    ml_context_free(context);
+}
+
 TEST(memory, arena_texts_are_copies)
 {
     char text[] = "sepal length";

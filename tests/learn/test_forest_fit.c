@@ -550,7 +550,28 @@ TEST(forest_fit, trees_that_know_categories_do_not_grow_on_without_them)
     ml_dataset_free(data);
 }
 
-/* ---- the memory limit ---- */
+/* ---- memory ---- */
+
+/* Codes of a byte, a thread's copy of them, small nodes until the end: beside the caller's table a fit takes less than three
+ * such tables in single precision. */
+TEST(forest_fit, a_fit_takes_little_memory_beside_the_table)
+{
+    enum { N_ROWS = 20000, N_FEATURES = 28 };
+    const ml_context_options options = {.struct_size = sizeof options};
+    ml_context *context;
+    ml_dataset *data;
+    ml_model *model;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    CHECK_OK(ml_dataset_make(NULL, "classification", "n_samples=20000,n_features=28,n_informative=14", &data));
+    model = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "60"));
+    CHECK(toy_tensor(model, "trees.nodes").shape[0] > 100000);
+    CHECK_MSG(ml_context_memory_peak(context) < 3 * N_ROWS * N_FEATURES * sizeof(float), "%zu bytes",
+              (size_t)ml_context_memory_peak(context));
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_context_free(context);
+}
 
 /* Under every limit a fit leaves the first trees of the whole forest, or fails; never when there was room for all of it. */
 TEST(forest_fit, the_memory_limit_leaves_a_smaller_forest)

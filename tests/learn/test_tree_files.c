@@ -165,7 +165,8 @@ TEST(tree_files, damaged_wide_nodes_are_refused)
     with_word(&p, 0, 0, bits(NAN), "tree 1, node 0: its threshold is not finite");
     with_word(&p, 0, 0, bits(-INFINITY), "tree 1, node 0: its threshold is not finite");
     with_word(&p, 0, 1, 3 << 2, "tree 1, node 0: its feature is 3, of 3");
-    with_word(&p, 0, 1, UINT32_MAX & ~3u, "tree 1, node 0: its feature is 1073741823, of 3");
+    with_word(&p, 0, 1, INT32_MAX & ~3, "tree 1, node 0: its feature is 536870911, of 3");
+    with_word(&p, 0, 1, UINT32_MAX & ~3u, "tree 1, node 0: unknown bits are set"); /* more than a node has room for */
     with_word(&p, 0, 1, *word(&p, 0, 1) | 2, "tree 1, node 0: its feature 0 has no categories");
     with_word(&p, 0, 2, 0, "tree 1, node 0: unknown bits are set");
     with_word(&p, 0, 2, 3, "node 0: its left child is 3, in breadth-first order it would be 1");

@@ -19,9 +19,9 @@ enum {
     MAX_COLUMN_ROWS = 1 << 26,     /* squares of weights are whole numbers in double */
     MAX_TARGET_ROWS = 1 << 22,     /* targets of the root keep 15 bits */
     MAX_COLUMN_FEATURES = 1 << 14, /* each has tables of 3 KiB */
-    /* bytes at most: order and check of a node; offsets, depth and a line begun by a tree; small things; what arenas waste,
-     * which is not more than what is in them either */
-    PUBLISHED_NODE = 8,
+    /* bytes at most: order of a node; offsets, depth and a line begun by a tree; small things; what arenas waste, which is not
+     * more than what is in them either */
+    PUBLISHED_NODE = 4,
     PUBLISHED_TREE = 272,
     PUBLISHED_REST = 1 << 16,
     PUBLISHED_REST_OF_THREAD = 1 << 13,
@@ -355,7 +355,8 @@ typedef struct {
     ml__tree_data data;
     bool by_columns, keep_leaf_targets;
     ml__bins bins;
-    ml__draws draws; /* of a forest that may be grown on */
+    ml__draws draws;  /* of a forest that may be grown on */
+    ml__arena growth; /* holds codes and workspaces: given back before the trees are published */
     size_t n_growers;
     ml__column_grower **growers; /* [n_growers] */
     ml__arena *arenas;           /* [n_trees] what each tree is in */
@@ -526,7 +527,7 @@ static ml_status grow_what_fits(forest *r)
         return st;
     n = n_grown = keep_grown(r);
     while (n && !hold_back(r, r->n_grown, n)) {
-        n /= 2;
+        n -= (n + 7) / 8;
         drop_trees(r, r->n_grown + n, r->n_grown + n_grown);
     }
     if (!r->n_grown && !n) {
@@ -575,21 +576,26 @@ static ml_status make_growers(forest *r, size_t n_new)
 {
     const size_t n_threads = ml__n_threads(r->f->context);
     const size_t n_apart = trees_apart(r, n_new < r->most_batch ? n_new : r->most_batch);
-    ml__arena *scratch = r->f->scratch;
     ml_status st = ML_OK;
 
     r->n_growers = !n_apart ? 1 : n_apart < n_threads ? n_apart : n_threads;
-    ML__NEW(scratch, r->growers, r->n_growers);
+    ML__NEW(&r->growth, r->growers, r->n_growers);
     for (size_t i = 0; i < r->n_growers; i++)
-        ML__TRY(
-            ml__column_grower_create(scratch, &r->data, &r->bins, i ? 1 : workers_of_tree(r, n_new), &r->growers[i]));
+        ML__TRY(ml__column_grower_create(&r->growth, &r->data, &r->bins, i ? 1 : workers_of_tree(r, n_new),
+                                         &r->growers[i]));
 done:
     return st;
 }
 
+static void free_growers(forest *r)
+{
+    for (size_t i = 0; i < r->n_growers && r->growers; i++)
+        ml__column_grower_free(r->growers[i]);
+    r->growers = NULL;
+}
+
 static ml_status make_codes(forest *r, int64_t max_bins)
 {
-    ml__arena *scratch = r->f->scratch;
     const size_t n_threads = ml__n_threads(r->f->context), n_new = r->n_trees > r->n_kept ? r->n_trees - r->n_kept : 0;
     ml_status st = ML_OK;
 
@@ -600,9 +606,9 @@ static ml_status make_codes(forest *r, int64_t max_bins)
     if (!r->by_columns) {
         r->data.X = ml__fit_matrix_f32(r->f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
-        return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
+        return ml__codes_of(&r->growth, r->data.X, r->data.n, r->data.d, &r->data.codes);
     }
-    ML__TRY(ml__bins_make(scratch, r->f->data, &r->data, (size_t)max_bins, &r->bins));
+    ML__TRY(ml__bins_make(&r->growth, r->f->data, &r->data, (size_t)max_bins, &r->bins));
     ML__TRY(make_growers(r, n_new));
 done:
     return st;
@@ -638,6 +644,7 @@ static ml_status publish(forest *r, const ml__forest_plan *plan)
     ML__TRY(publish_path(r));
     if (plan->oob_score)
         ML__TRY(ml__out_of_bag(r->f, &r->data, bins_of(r), r->n_grown, r->trees));
+    ml__arena_free(&r->growth);
     if (plan->warm_start)
         ML__TRY(ml__publish_for_growing_on(r->f, &r->draws, r->n_grown, r->trees));
     if (plan->keep_leaf_targets)
@@ -684,6 +691,7 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
     if (!hold_back(r, 0, r->n_grown))
         ml__reserve_free(&r->reserve);
     ML__TRY(grow_trees(r));
+    free_growers(r);
     ml__reserve_free(&r->reserve);
     ML__TRY(publish(r, plan));
 done:
@@ -697,6 +705,7 @@ ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan)
     ml_dataset *labelled = NULL;
     ml_status st;
 
+    ml__arena_init(&r.growth, f->context);
     if (f->n_outputs == 1)
         ML__TRY(ml__dataset_labelled(all, &labelled));
     ML__CHECK(!labelled || !plan->oob_score, ML_E_UNSUPPORTED,
@@ -708,8 +717,8 @@ ml_status ml__trees_fit(ml__fit *f, const ml__forest_plan *plan)
     }
     ML__TRY(grow_and_publish(&r, plan));
 done:
-    for (size_t i = 0; i < r.n_growers && r.growers; i++)
-        ml__column_grower_free(r.growers[i]);
+    free_growers(&r);
+    ml__arena_free(&r.growth);
     for (size_t t = 0; t < r.n_trees && r.arenas; t++)
         ml__arena_free(&r.arenas[t]);
     ml__reserve_free(&r.reserve);

@@ -276,15 +276,17 @@ static ml_status split_node(grower *g, const candidate *c, visit children[2])
     const size_t middle = partition(g, c);
     ml__tree *tree = &g->growing.tree;
     const uint32_t left = (uint32_t)tree->n_nodes;
+    ml__tree_node node = {.feature = (int32_t)split->feature,
+                          .is_set = split->is_set,
+                          .missing_left = split->missing_left,
+                          .next = left,
+                          .threshold = split->threshold};
     ml_status st;
 
+    if (split->is_set)
+        node.set = c->set;
     ML__TRY(ml__add_nodes(&g->growing, 2));
-    tree->nodes[v->node] = (ml__tree_node){.feature = (int32_t)split->feature,
-                                           .next = left,
-                                           .threshold = split->threshold,
-                                           .is_set = split->is_set,
-                                           .set = c->set,
-                                           .missing_left = split->missing_left};
+    tree->nodes[v->node] = node;
     tree->gain[v->node] = c->gain;
     for (uint32_t side = 0; side < 2; side++) {
         children[side] = *v;

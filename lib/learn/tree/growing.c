@@ -148,10 +148,10 @@ ml_status ml__growing_copy(ml__growing *g, ml__arena *arena, size_t d, ml__tree 
     out->n_nodes = tree->n_nodes;
     out->n_values = tree->n_values;
     out->n_set_words = tree->n_set_words;
-    ML__NEW(arena, out->nodes, tree->n_nodes);
-    ML__NEW(arena, out->value, tree->n_values * g->K);
+    ML__NEW(arena, out->importance, d); /* what is small comes first, and may share a block */
     ML__NEW(arena, out->sets, tree->n_set_words);
-    ML__NEW(arena, out->importance, d);
+    ML__NEW(arena, out->value, tree->n_values * g->K);
+    ML__NEW(arena, out->nodes, tree->n_nodes);
     memcpy(out->nodes, tree->nodes, tree->n_nodes * sizeof *out->nodes);
     memcpy(out->value, tree->value, tree->n_values * g->K * sizeof *out->value);
     if (tree->n_set_words)

@@ -75,8 +75,9 @@ ml_status ml_model_tree_node(const ml_model *model, size_t tree, size_t node, ml
         result.right = result.left + 1;
         result.feature = plain.feature;
         result.missing_left = plain.missing_left;
-        result.threshold = plain.threshold;
-        if (plain.is_set) {
+        if (!plain.is_set)
+            result.threshold = plain.threshold;
+        else {
             result.categories = trees->sets + plain.set;
             result.n_categories = trees->features[plain.feature].n_categories;
         }

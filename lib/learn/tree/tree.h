@@ -195,14 +195,16 @@ static inline bool ml__keeps_worth(const ml__tree_data *data)
     return data->max_leaf_nodes || data->ccp_alpha > 0 || data->pruning_path;
 }
 
-/* A node on its own. */
+/* A node on its own. Growing forests are made of them: 12 bytes. */
 typedef struct ml__tree_node {
-    int32_t feature;   /* -1: a leaf */
-    uint32_t next;     /* the left child, the right one is next + 1; of a leaf: its row of values */
-    float threshold;   /* x <= threshold goes left, */
-    bool is_set;       /* or what is in a set of categories */
-    uint32_t set;      /* its first word */
-    bool missing_left; /* a missing value goes left, else right */
+    int32_t feature : 30;  /* -1: a leaf */
+    bool is_set : 1;       /* what is in a set of categories goes left, else x <= threshold */
+    bool missing_left : 1; /* a missing value goes left, else right */
+    uint32_t next;         /* the left child, the right one is next + 1; of a leaf: its row of values */
+    union {
+        float threshold;
+        uint32_t set; /* its first word */
+    };
 } ml__tree_node;
 
 /* Sets of categories: bit k % 32 of word k / 32 tells whether category k goes left. */
@@ -561,15 +563,19 @@ static inline ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, s
     const bool compact = trees->n_words == ML__COMPACT_WORDS;
     const uint32_t left = compact ? w[1] >> trees->shift : w[2];
     const uint32_t column = compact ? w[1] & (((uint32_t)1 << trees->shift) - 1) : w[1];
+    ml__tree_node node = {.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
 
     if (left == i)
-        return (ml__tree_node){.feature = -1, .next = compact ? w[0] & ML__VALUE_MASK : w[3]};
-    return (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
-                           .next = left,
-                           .threshold = column & ML__IS_SET ? 0 : ml__float_of(w[0]),
+        return node;
+    node = (ml__tree_node){.feature = (int32_t)(column >> ML__FLAG_BITS),
                            .is_set = column & ML__IS_SET,
-                           .set = column & ML__IS_SET ? w[0] : 0,
-                           .missing_left = column & ML__MISSING_LEFT};
+                           .missing_left = column & ML__MISSING_LEFT,
+                           .next = left};
+    if (node.is_set)
+        node.set = w[0];
+    else
+        node.threshold = ml__float_of(w[0]);
+    return node;
 }
 
 /* Where a row goes from a split. */

@@ -83,7 +83,8 @@ static ml_status check_split(const ml__trees *trees, const ml__tree_node *node, 
               (int)node->feature, trees->d);
     if (node->is_set)
         ML__TRY(check_set(trees, node, i, t));
-    ML__CHECK(isfinite(node->threshold), ML_E_FORMAT, "tree %zu, node %zu: its threshold is not finite", t, i);
+    ML__CHECK(node->is_set || isfinite(node->threshold), ML_E_FORMAT, "tree %zu, node %zu: its threshold is not finite",
+              t, i);
     ML__CHECK(node->next == *n_claimed, ML_E_FORMAT,
               "tree %zu, node %zu: its left child is %u, in breadth-first order it would be %zu", t, i,
               (unsigned)node->next, *n_claimed);

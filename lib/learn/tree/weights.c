@@ -8,8 +8,6 @@
  * Table        classes by name, or by index where no class has that name; the others count 1. With several outputs "output=class"
  * Outputs      the weights of a row's classes are multiplied, those of the outputs that it has (scikit-learn's rule)
  */
-#include <string.h>
-
 #include "learn/class_weights.h"
 #include "learn/tree/tree.h"
 
@@ -72,20 +70,18 @@ static bool has_any(const ml__tree_data *data, size_t i)
 
 ml_status ml__tree_weights(ml__fit *f, const ml__weights *classes, ml__tree_data *data)
 {
-    const double *given = ml__fit_weights(f);
     const bool weighs = classes->form != ML__CLASS_WEIGHT_NONE;
     double *w, largest = 0;
     uint32_t *rows;
     int exponent;
-    ml_status st = given ? ML_OK : ML_E_MEMORY;
+    ml_status st = ML_OK;
 
-    ML__TRY(st);
     ML__CHECK(data->classify || !weighs, ML_E_PARAMETER,
               "%s: parameter 'class_weight' is for labels, output '%s' is real", f->model->kind->name,
               f->schema->outputs[0].name);
     ML__NEW(f->scratch, w, f->n);
     ML__NEW(f->scratch, rows, f->n);
-    memcpy(w, given, f->n * sizeof *w);
+    ml__dataset_read_weights(f->data, w);
     data->balance_draws = classes->form == ML__CLASS_WEIGHT_SUBSAMPLE && data->bootstrap;
     if (weighs && !data->balance_draws)
         ML__TRY(weigh_classes(f, classes, data, w));
