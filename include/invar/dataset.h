@@ -3,7 +3,7 @@
  * @file
  * Datasets: a matrix of features with names, and optionally outputs (labels or reals) and sample weights.
  *
- * Life cycle: make one from memory, from CSV or synthetically; set outputs and weights; split it into views;
+ * Life cycle: make one from memory, from CSV, of a matrix file or synthetically; set outputs and weights; split it into views;
  * pass it to fit, predict and score; free it. A view shares the rows of the dataset it was taken from and keeps
  * them alive, so the order of freeing does not matter.
  *
@@ -122,6 +122,46 @@ ML_API ml_status ml_dataset_from_csv(ml_context *context, const char *path, cons
  */
 ML_API ml_status ml_dataset_from_csv_memory(ml_context *context, const char *text, size_t n_bytes, const char *name,
                                             const ml_csv_options *options, ml_dataset **out);
+
+typedef struct ml_matrix_options {
+    size_t struct_size; /**< sizeof(ml_matrix_options) */
+    const char *target; /**< numbers of output columns, comma-separated: "#3" is the third column, "#-1" the last; NULL:
+                             no output */
+    const char *weight; /**< number of the column of sample weights, or NULL */
+    const char *ignore; /**< numbers of columns to leave out, comma-separated, or NULL */
+    uint32_t task;  /**< of the outputs; ML_TASK_DETECT: at most 20 distinct whole numbers are labels, all else reals */
+    ml_dtype dtype; /**< 0: a .npy file, which says all of the following itself; else the elements of a file without
+                             header, little-endian and row after row: ML_FLOAT32, ML_FLOAT64, ML_INT32, ML_INT64, ML_UINT8 */
+    size_t n_cols;  /**< columns of such a file; rows are as many as its size tells */
+    uint64_t offset; /**< bytes before the first element of such a file */
+} ml_matrix_options;
+
+/**
+ * A dataset of a matrix file that stays where it is, for matrices larger than memory: rows are read when they are used. The
+ * file must not change as long as the dataset and its views live. Read is what NumPy saves with numpy.save() (.npy, versions
+ * 1.0 to 3.0, two dimensions, C order, descr '<f4', '<f8', '<i4', '<i8' or '|u1'), or elements alone, see the options.
+ *
+ * It can be used as any other dataset. Kinds that go over rows in blocks learn from it within the memory of some blocks, and
+ * predictions of all kinds do; other kinds copy the features into memory (docs/larger-than-memory.md lists them). What is
+ * learned is the same, bit for bit, as from the matrix in memory. Outputs and weights are kept in memory.
+ *
+ * @param context  NULL for the defaults
+ * @param path     of a regular file, in the system's encoding
+ * @param options  NULL: a .npy file, all columns are features
+ * @param out      the new dataset; NULL on failure
+ * @return ML_OK; ML_E_ARGUMENT (NULL; struct_size; task or dtype out of range; dtype without n_cols, n_cols or offset without
+ *         dtype; several weight columns); ML_E_IO (cannot be opened or read, not a regular file; with the system's reason);
+ *         ML_E_FORMAT (no .npy file, a header that is none, a file longer or shorter than its header says or than whole rows);
+ *         ML_E_UNSUPPORTED (.npy: other version, other elements, big-endian, stored by columns, not two dimensions);
+ *         ML_E_DATA (no rows or columns; an infinite value, a whole number of 2^53 or beyond: row and column are named; a
+ *         column number that is none or named twice; no feature left; a weight that is missing or negative; an output that
+ *         is all missing, or is to be labels and not whole); ML_E_LIMIT (columns, outputs, classes); ML_E_MEMORY.
+ * Later reads, in whatever function, fail with ML_E_IO when the file has become shorter or has values that it did not have.
+ * Features are named "x0", "x1", … by their column until ml_dataset_set_feature_names(). Any thread may read. Cost: one pass
+ * over the file; 8 bytes per row for each output and for the weights, 8 bytes per column when some are no features. @since 0.1
+ */
+ML_API ml_status ml_dataset_open_matrix(ml_context *context, const char *path, const ml_matrix_options *options,
+                                        ml_dataset **out);
 
 /**
  * A synthetic dataset.
@@ -253,7 +293,8 @@ ML_API const char *ml_dataset_class_name(const ml_dataset *dataset, size_t outpu
 /**
  * Copy one row: n_features values, categories as their codes, NaN where missing.
  * @param n  n_features
- * @return ML_OK; ML_E_ARGUMENT (NULL, row out of range); ML_E_SHAPE (n). `out` is untouched on failure. @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT (NULL, row out of range); ML_E_SHAPE (n); ML_E_IO (a row that is not in memory), after which
+ *         `out` may have been written, and never else on failure. @since 0.1
  */
 ML_API ml_status ml_dataset_row(const ml_dataset *dataset, size_t row, double *out, size_t n);
 

@@ -200,6 +200,7 @@ enum {
  *         ML_E_DATA       the data cannot train this kind; the message names row, column and reason
  *         ML_E_UNSUPPORTED  this kind cannot learn this task, or not from the model given to ml_model_start_from()
  *         ML_E_MEMORY     allocation failed, or the context's limit was reached
+ *         ML_E_IO         rows that are not in memory cannot be read, or have changed; file and row are named
  *         ML_E_NUMERIC    a value became NaN or infinite; the message names the step
  *         ML_E_CANCELLED  the monitor asked to stop
  *         ML_E_SHAPE      the validation data has other features, outputs or numbers of classes; so has the data of a fit that
@@ -281,7 +282,8 @@ ML_API size_t ml_model_width(const ml_model *model, int32_t what);
  * @param n     size of `out` in elements: n_rows * width
  * @return ML_OK; ML_E_ARGUMENT; ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not offered by this kind);
  *         ML_E_SHAPE (features, or n: both numbers are named; `out` is untouched); ML_E_DATA (missing values where the
- *         kind takes none, a feature that has another name); ML_E_MEMORY (workspace, one allocation); ML_E_EXECUTOR.
+ *         kind takes none, a feature that has another name); ML_E_MEMORY (workspace, one allocation); ML_E_IO (rows that are
+ *         not in memory); ML_E_EXECUTOR.
  * Threads: any number at once, on one model. Memory: a few hundred rows per thread of the context. @since 0.1
  */
 ML_API ml_status ml_model_predict(const ml_model *model, const ml_dataset *data, double *out, size_t n);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -149,4 +150,31 @@ ml_status ml__read_file(ml_context *context, const char *path, uint64_t max_byte
 done:
     ml__free(bytes);
     return st;
+}
+
+/* ---- byte order ---- */
+
+static bool host_is_little_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char low;
+
+    memcpy(&low, &one, 1);
+    return low == 1;
+}
+
+void ml__copy_little_endian(void *to, const void *from, size_t n_bytes, size_t element_bytes)
+{
+    unsigned char *b = to;
+
+    if (n_bytes > 0 && to != from)
+        memcpy(to, from, n_bytes);
+    if (host_is_little_endian() || element_bytes == 1)
+        return;
+    for (unsigned char *element = b; element < b + n_bytes; element += element_bytes)
+        for (size_t low = 0, high = element_bytes - 1; low < high; low++, high--) {
+            const unsigned char kept = element[low];
+            element[low] = element[high];
+            element[high] = kept;
+        }
 }

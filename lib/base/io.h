@@ -32,4 +32,7 @@ void ml__input_close(ml__input *input); /* once or more often */
 /* All bytes of a regular file of at most max_bytes, and a NUL behind them, in a block of ml__alloc. */
 ml_status ml__read_file(ml_context *context, const char *path, uint64_t max_bytes, char **text, size_t *n_bytes);
 
+/* Whole elements between the host's order and little-endian; `to` and `from` may be the same. */
+void ml__copy_little_endian(void *to, const void *from, size_t n_bytes, size_t element_bytes);
+
 #endif

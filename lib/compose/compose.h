@@ -15,5 +15,8 @@ bool ml__transforms(const ml_model *model);
 ml_status ml__refuse_missing_in(const char *name, const ml_model *member, const char *feature_name);
 /* Names and categories of what a fitted transformer gives, into the arena. */
 ml_status ml__name_new_features(const ml_model *model, ml__arena *arena, ml__schema *features);
+/* The same rows, outputs and weights with what a fitted transformer gives as features. Of streamed data it is streamed, too:
+ * then `step` must outlive it. An infinite value is ML_E_DATA. */
+ml_status ml__transformed(const ml_model *step, const ml_dataset *data, ml_dataset **out);
 
 #endif

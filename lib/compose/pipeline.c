@@ -67,31 +67,6 @@ done:
 
 /* ---- fit ---- */
 
-/* The dataset that the next step sees. */
-static ml_status transform_dataset(const ml_model *step, const ml_dataset *data, ml_dataset **out)
-{
-    const size_t n = ml_dataset_n_rows(data), width = ml_model_width(step, ML_TRANSFORM);
-    ml__schema features = {0};
-    ml__arena names;
-    double *x = NULL;
-    ml_status st;
-
-    *out = NULL;
-    ml__arena_init(&names, step->context);
-    ML__TRY(ml__name_new_features(step, &names, &features));
-    x = ml__alloc_array(step->context, n, width * sizeof *x);
-    if (!x) {
-        st = ML_E_MEMORY;
-        goto done;
-    }
-    ML__TRY(ml__model_apply(step, ML_TRANSFORM, data, x, n * width));
-    ML__TRY(ml__dataset_with_features(data, x, &features, out));
-done:
-    ml__free(x);
-    ml__arena_free(&names);
-    return st;
-}
-
 /* What is passed from step to step: the data so far, owned unless it is the caller's. */
 typedef struct {
     const ml_dataset *data;
@@ -105,7 +80,7 @@ static ml_status pass_on(const ml_model *step, const char *name, passing *p)
 
     if (!p->data)
         return st;
-    st = transform_dataset(step, p->data, &next);
+    st = ml__transformed(step, p->data, &next);
     ml_dataset_free(p->owned);
     p->data = p->owned = next;
     return st == ML_OK || st == ML_E_MEMORY ? st : ml__blame(st, "after step '%s': ", name);

@@ -21,10 +21,6 @@
 #include "data/csv.h"
 #include "data/table.h"
 
-/* A target of more distinct whole numbers than these is a quantity, not a label. */
-enum { MAX_DETECTED_CLASSES = 20 };
-/* 2^53: beyond it every double is whole, and several texts stand for one. */
-static const double MAX_WHOLE = 9007199254740992.0;
 enum { DEFAULT_MAX_CATEGORIES = 65536 };
 static const uint64_t DEFAULT_MAX_BYTES = (uint64_t)16 << 30;
 /* Messages show the end of longer file names, the beginning of longer cells. */
@@ -582,37 +578,6 @@ done:
 
 /* ---- outputs ---- */
 
-static bool is_whole(double value)
-{
-    return fabs(value) <= MAX_WHOLE && value == floor(value);
-}
-
-static bool are_whole(const double *values, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isnan(values[i]) && !is_whole(values[i]))
-            return false;
-    return true;
-}
-
-static bool are_few(const double *values, size_t n)
-{
-    double seen[MAX_DETECTED_CLASSES];
-    size_t n_seen = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        size_t k = 0;
-        while (k < n_seen && seen[k] != values[i])
-            k++;
-        if (isnan(values[i]) || k < n_seen)
-            continue;
-        if (n_seen == MAX_DETECTED_CLASSES)
-            return false;
-        seen[n_seen++] = values[i];
-    }
-    return true;
-}
-
 static int compare_wholes(const void *source, size_t a, size_t b)
 {
     const double *v = source;
@@ -639,7 +604,7 @@ static int32_t find_class(lookup *l, const ml__cell *cell)
     char digits[ML__NUMBER_BYTES];
     double value;
 
-    if (code < 0 && ml__parse_real(cell->text, cell->length, &value) == ML__NUMBER_OK && is_whole(value))
+    if (code < 0 && ml__parse_real(cell->text, cell->length, &value) == ML__NUMBER_OK && ml__is_whole(value))
         code = lookup_find(l, digits, ml__print_int((int64_t)value, digits));
     return code;
 }
@@ -667,7 +632,7 @@ static ml_status read_labels(importer *im, const column *c, ml__column *out)
     const text_source cells = cells_of(im, c);
     const ml__labels texts = {&cells, compare_cells, is_missing_cell, copy_cell};
     const ml__labels wholes = {c->values, compare_wholes, is_missing_whole, whole_digits};
-    const bool as_text = c->is_text || !are_whole(c->values, im->n_rows);
+    const bool as_text = c->is_text || !ml__are_whole(c->values, im->n_rows);
     const ml_status st = ml__column_encode(out, as_text ? &texts : &wholes, im->n_rows);
 
     return st == ML_OK ? st : blame_column(im, c, st);
@@ -697,7 +662,7 @@ static bool wants_labels(const importer *im, const column *c, const ml__output *
         return expected->n_classes > 0;
     if (im->options.task != ML_TASK_DETECT)
         return im->options.task == ML_TASK_CLASSIFY;
-    return c->is_text || (are_whole(c->values, im->n_rows) && are_few(c->values, im->n_rows));
+    return c->is_text || (ml__are_whole(c->values, im->n_rows) && ml__are_few(c->values, im->n_rows));
 }
 
 static ml_status add_output(importer *im, size_t o, ml_dataset *dataset)

@@ -4,7 +4,7 @@
  *
  * Matrices are copied into dense rows of their own element type, or borrowed with their strides. Infinite values are
  * refused at the door, so that everything above sees finite numbers and NaN (missing) only; a borrowed matrix that its
- * owner changes later can spoil results, never memory.
+ * owner changes later can spoil results, never memory. A table may also have a source instead of a matrix (source.h).
  */
 #include "data/dataset.h"
 
@@ -50,6 +50,8 @@ static void table_release(ml__table *table)
     ml__arena_free(&table->arena);
     ml__free(table->weights);
     ml__free(table->owned);
+    if (table->source)
+        table->source->close(table->source);
     ml__free(table);
     ml__context_release(context);
 }
@@ -229,9 +231,19 @@ done:
     return whole_table(table, out);
 }
 
-ml_status ml__dataset_own(ml_context *context, double *x, size_t n_rows, const ml__schema *features, ml_dataset **out)
+/* Names and categories of the features. */
+static ml_status set_features(ml__table *table, const ml__schema *features)
 {
     const ml__schema source = {.n_features = features->n_features, .features = features->features};
+    ml_status st = source.features ? ml__schema_copy(&table->arena, &source, &table->schema)
+                                   : ml__schema_default_features(&table->arena, source.n_features, &table->schema);
+
+    table->schema.outputs = NULL; /* a block of its own, not of the arena */
+    return st;
+}
+
+ml_status ml__dataset_own(ml_context *context, double *x, size_t n_rows, const ml__schema *features, ml_dataset **out)
+{
     ml__table *table = table_create(context, n_rows);
     ml_status st;
 
@@ -241,14 +253,32 @@ ml_status ml__dataset_own(ml_context *context, double *x, size_t n_rows, const m
         return ML_E_MEMORY;
     }
     table->owned = x;
-    if (source.features)
-        ML__TRY(ml__schema_copy(&table->arena, &source, &table->schema));
-    else
-        ML__TRY(ml__schema_default_features(&table->arena, source.n_features, &table->schema));
-    table->schema.outputs = NULL; /* a block of its own, not of the arena */
+    ML__TRY(set_features(table, features));
     set_dense(table, x, ML_FLOAT64);
     ML__TRY(check_cells(table));
 done:
+    if (st != ML_OK) {
+        table_release(table);
+        return st;
+    }
+    return whole_table(table, out);
+}
+
+ml_status ml__dataset_of_source(ml_context *context, ml__source *source, size_t n_rows, ml_dtype dtype, bool may_miss,
+                                const ml__schema *features, ml_dataset **out)
+{
+    ml__table *table = table_create(context, n_rows);
+    ml_status st;
+
+    *out = NULL;
+    if (!table) {
+        source->close(source);
+        return ML_E_MEMORY;
+    }
+    table->source = source;
+    table->dtype = dtype;
+    table->may_miss = may_miss;
+    st = set_features(table, features);
     if (st != ML_OK) {
         table_release(table);
         return st;
@@ -518,6 +548,9 @@ done:
 
 /* ---- reading ---- */
 
+/* Of a block in which all rows are looked through, about. */
+enum { READ_VALUES = 4096 };
+
 const ml__schema *ml__dataset_schema(const ml_dataset *dataset)
 {
     return &dataset->table->schema;
@@ -554,17 +587,49 @@ static size_t size_of(ml_dtype dtype)
     return dtype == ML_FLOAT32 ? sizeof(float) : sizeof(double);
 }
 
-void ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out)
+bool ml__dataset_is_streamed(const ml_dataset *dataset)
+{
+    return dataset->table->source != NULL;
+}
+
+ml_dtype ml__dataset_dtype(const ml_dataset *dataset)
+{
+    return dataset->table->dtype;
+}
+
+/* Rows [first, first + n) of the dataset, of which those that follow each other in the source are read together. */
+static ml_status read_source(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, char *out)
+{
+    const size_t row_size = dataset->table->schema.n_features * size_of(dtype), end = first + n;
+    ml__source *source = dataset->table->source;
+    ml_status st = ML_OK;
+
+    for (size_t next; first < end; first = next) {
+        const size_t row = ml__dataset_row_of(dataset, first);
+
+        for (next = first + 1; next < end && ml__dataset_row_of(dataset, next) == row + (next - first);)
+            next++;
+        ML__TRY(source->read(source, row, next - first, dtype, out));
+        out += (next - first) * row_size;
+    }
+done:
+    return st;
+}
+
+ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out)
 {
     const size_t row_size = dataset->table->schema.n_features * size_of(dtype);
     const char *dense = ml__dataset_dense(dataset, dtype);
 
+    if (dataset->table->source)
+        return read_source(dataset, first, n, dtype, out);
     if (dense) {
         memcpy(out, dense + first * row_size, n * row_size);
-        return;
+        return ML_OK;
     }
     for (size_t i = 0; i < n; i++)
         read_row(dataset->table, ml__dataset_row_of(dataset, first + i), dtype, (char *)out + i * row_size);
+    return ML_OK;
 }
 
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)
@@ -576,18 +641,33 @@ const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)
     return is_dense && t->dtype == dtype && !dataset->rows ? t->x : NULL;
 }
 
-bool ml__dataset_find_missing(const ml_dataset *dataset, size_t *row, size_t *feature)
+ml_status ml__dataset_find_missing(const ml_dataset *dataset, bool *found, size_t *row, size_t *feature)
 {
-    const ml__table *t = dataset->table;
+    const size_t d = dataset->table->schema.n_features, block = READ_VALUES / d + 1;
+    double *x;
+    ml__arena arena;
+    ml_status st = ML_OK;
 
-    for (size_t i = 0; t->may_miss && i < dataset->n_rows; i++)
-        for (size_t j = 0; j < t->schema.n_features; j++)
-            if (isnan(cell_at(t, ml__dataset_row_of(dataset, i), j))) {
-                *row = i;
-                *feature = j;
-                return true;
+    *found = false;
+    ml__arena_init(&arena, dataset->table->context);
+    if (dataset->table->may_miss)
+        ML__NEW(&arena, x, block * d);
+    for (size_t i = 0; dataset->table->may_miss && i < dataset->n_rows; i += block) {
+        const size_t n = dataset->n_rows - i < block ? dataset->n_rows - i : block;
+
+        ML__TRY(ml__dataset_read(dataset, i, n, ML_FLOAT64, x));
+        for (size_t v = 0; v < n * d && !*found; v++)
+            if (isnan(x[v])) {
+                *found = true;
+                *row = i + v / d;
+                *feature = v % d;
             }
-    return false;
+        if (*found)
+            break;
+    }
+done:
+    ml__arena_free(&arena);
+    return st;
 }
 
 void ml__dataset_read_labels(const ml_dataset *dataset, size_t output, int32_t *out)
@@ -699,7 +779,7 @@ ml_status ml_dataset_row(const ml_dataset *dataset, size_t row, double *out, siz
 
     ML__TRY(check_room(dataset, out, n, ml_dataset_n_features(dataset)));
     ML__CHECK(row < dataset->n_rows, ML_E_ARGUMENT, "row is %zu, the dataset has %zu rows", row, dataset->n_rows);
-    ml__dataset_read(dataset, row, 1, ML_FLOAT64, out);
+    ML__TRY(ml__dataset_read(dataset, row, 1, ML_FLOAT64, out));
 done:
     return st;
 }

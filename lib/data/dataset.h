@@ -50,12 +50,17 @@ static inline float ml__to_float(double value)
     return value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : (float)value;
 }
 
-/* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64, through ml__to_float). */
-void ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out);
-/* The whole matrix when it is already dense row-major of that dtype and the rows are in order; else NULL. */
+/* The rows are not in memory but are read from a file, in blocks. */
+bool ml__dataset_is_streamed(const ml_dataset *dataset);
+/* The dtype that holds all features exactly. */
+ml_dtype ml__dataset_dtype(const ml_dataset *dataset);
+/* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64, through ml__to_float). ML_E_IO from
+ * streamed rows only. */
+ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out);
+/* The whole matrix when it is in memory, already dense row-major of that dtype, and the rows are in order; else NULL. */
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype);
-/* First missing cell; false when there is none. */
-bool ml__dataset_find_missing(const ml_dataset *dataset, size_t *row, size_t *feature);
+/* Is a cell missing, and which is the first? */
+ml_status ml__dataset_find_missing(const ml_dataset *dataset, bool *found, size_t *row, size_t *feature);
 
 /* All n_rows class indices (-1 missing) of a label output, or values (NaN missing) of a real one. */
 void ml__dataset_read_labels(const ml_dataset *dataset, size_t output, int32_t *out);
@@ -63,6 +68,8 @@ void ml__dataset_read_targets(const ml_dataset *dataset, size_t output, double *
 bool ml__dataset_has_weights(const ml_dataset *dataset);
 void ml__dataset_read_weights(const ml_dataset *dataset, double *out); /* 1 when there are none */
 
+/* A view of the same rows, for what must keep them. */
+ml_status ml__dataset_share(const ml_dataset *dataset, ml_dataset **out);
 /* A view of the same rows with other weights (n_rows, copied; NULL: none). */
 ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights, ml_dataset **out);
 /* The same rows, outputs and weights with other features: x is n_rows x schema->n_features doubles, copied; outputs of
@@ -70,7 +77,7 @@ ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights,
 ml_status ml__dataset_with_features(const ml_dataset *dataset, const double *x, const ml__schema *features,
                                     ml_dataset **out);
 /* The same rows, outputs and weights with these features of the dataset alone, in this order, which keep their names and
- * categories. The columns are copied. */
+ * categories. The columns are copied, unless they are streamed: then they still are. */
 ml_status ml__dataset_select(const ml_dataset *dataset, const int64_t *columns, size_t n, ml_dataset **out);
 /* The fold of each row, 0 .. n_folds-1: what ml_dataset_fold() is made of, with its checks. */
 ml_status ml__dataset_assign_folds(const ml_dataset *dataset, size_t n_folds, uint64_t seed, uint32_t flags,

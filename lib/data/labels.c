@@ -5,6 +5,7 @@
  * Distinct values come from a merge sort that drops equals while merging: n items of k kinds take O(n log k) comparisons,
  * memory does not depend on how large a label is, and there is no hash that a hostile table could collide.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/number.h"
@@ -127,6 +128,45 @@ static ml_status put(ml_dataset *dataset, const char *name, const ml__labels *la
 done:
     ml__column_free(&column);
     return st;
+}
+
+/* ---- reals that may be labels ---- */
+
+/* A target of more distinct whole numbers than these is a quantity, not a label. */
+enum { MAX_DETECTED_CLASSES = 20 };
+
+/* 2^53: beyond it every double is whole, and several texts stand for one. */
+static const double MAX_WHOLE = 9007199254740992.0;
+
+bool ml__is_whole(double value)
+{
+    return fabs(value) <= MAX_WHOLE && value == floor(value);
+}
+
+bool ml__are_whole(const double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(values[i]) && !ml__is_whole(values[i]))
+            return false;
+    return true;
+}
+
+bool ml__are_few(const double *values, size_t n)
+{
+    double seen[MAX_DETECTED_CLASSES];
+    size_t n_seen = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (k < n_seen && seen[k] != values[i])
+            k++;
+        if (isnan(values[i]) || k < n_seen)
+            continue;
+        if (n_seen == MAX_DETECTED_CLASSES)
+            return false;
+        seen[n_seen++] = values[i];
+    }
+    return true;
 }
 
 /* ---- whole numbers ---- */

@@ -12,6 +12,7 @@
 
 #include "base/context.h"
 #include "data/dataset.h"
+#include "data/source.h"
 
 enum { ML__MAX_NAME_BYTES = 255 };
 
@@ -27,7 +28,8 @@ typedef struct ml__table {
     ml_context *context;
     atomic_size_t n_references;
     size_t n_rows;
-    const void *x; /* row i, feature j is element i * row_stride + j * col_stride */
+    ml__source *source; /* where rows are read from when they are not in memory: then x is NULL */
+    const void *x;      /* row i, feature j is element i * row_stride + j * col_stride */
     ml_dtype dtype;
     size_t row_stride, col_stride;
     void *owned;       /* the matrix, unless it is borrowed */
@@ -60,6 +62,9 @@ static inline size_t ml__dataset_row_of(const ml_dataset *dataset, size_t i)
 ml_status ml__dataset_own(ml_context *context, double *x, size_t n_rows, const ml__schema *features, ml_dataset **out);
 /* A view of `rows` (counted in rows of `dataset`, valid), which it takes over, also on failure. */
 ml_status ml__dataset_view(const ml_dataset *dataset, size_t *rows, size_t n_rows, ml_dataset **out);
+/* ml__dataset_select() for a dataset that is streamed (selection.c): so is the new one. `features` are those selected. */
+ml_status ml__dataset_select_streamed(const ml_dataset *dataset, const int64_t *columns, const ml__schema *features,
+                                      ml_dataset **out);
 /* ML_E_ARGUMENT, ML_E_STATE unless outputs, weights and names of this dataset may be set. */
 ml_status ml__dataset_check_writable(const ml_dataset *dataset);
 /* Weights of all rows: finite, >= 0, with a positive and finite sum. */
@@ -109,5 +114,10 @@ ml_status ml__encode(ml__arena *arena, const ml__labels *labels, size_t n, size_
                      size_t *n_names);
 /* The same into a column that ml__column_init() made. */
 ml_status ml__column_encode(ml__column *column, const ml__labels *labels, size_t n_rows);
+/* Whole, and no larger than doubles count; all of them, NaN aside; and few enough distinct ones to be classes rather than a
+ * quantity. */
+bool ml__is_whole(double value);
+bool ml__are_whole(const double *values, size_t n);
+bool ml__are_few(const double *values, size_t n);
 
 #endif

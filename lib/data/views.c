@@ -92,6 +92,23 @@ static ml_status view_all(const ml_dataset *dataset, ml_dataset **out)
     return ml__dataset_view(dataset, rows, dataset->n_rows, out);
 }
 
+ml_status ml__dataset_share(const ml_dataset *dataset, ml_dataset **out)
+{
+    ml_dataset *view;
+
+    if (dataset->rows || dataset->has_own_weights)
+        return view_all(dataset, out);
+    view = ml__alloc_array(dataset->table->context, 1, sizeof *view);
+    *out = view;
+    if (!view)
+        return ML_E_MEMORY;
+    atomic_fetch_add(&dataset->table->n_references, 1);
+    view->table = dataset->table;
+    view->n_rows = dataset->n_rows;
+    view->is_view = true;
+    return ML_OK;
+}
+
 ml_status ml__dataset_reweight(const ml_dataset *dataset, const double *weights, ml_dataset **out)
 {
     ml_dataset *view = NULL;
@@ -165,6 +182,9 @@ ml_status ml__dataset_with_some_output(const ml_dataset *dataset, ml_dataset **o
 
 /* ---- the same rows with other features ---- */
 
+/* Read at a time. */
+enum { GATHERED_ROWS = 16 };
+
 static ml_status gather_output(const ml_dataset *from, size_t o, ml_dataset *to)
 {
     const ml__column *source = &from->table->columns[o];
@@ -185,19 +205,16 @@ done:
     return st;
 }
 
-/* Takes over x, also on failure. */
-static ml_status own_features(const ml_dataset *dataset, double *x, const ml__schema *features, ml_dataset **out)
+/* Outputs and weights for a new dataset of as many rows, which is freed on failure. */
+static ml_status complete(const ml_dataset *dataset, ml_dataset *made, ml_dataset **out)
 {
-    ml_context *context = dataset->table->context;
     const size_t n = dataset->n_rows;
-    ml_dataset *made = NULL;
-    ml_status st;
+    ml_status st = ML_OK;
 
-    ML__TRY(ml__dataset_own(context, x, n, features, &made));
     for (size_t o = 0; o < ml_dataset_n_outputs(dataset); o++)
         ML__TRY(gather_output(dataset, o, made));
     if (ml__dataset_has_weights(dataset)) {
-        made->table->weights = ml__alloc_array(context, n, sizeof *made->table->weights);
+        made->table->weights = ml__alloc_array(dataset->table->context, n, sizeof *made->table->weights);
         ML__TRY(made->table->weights ? ML_OK : ML_E_MEMORY);
         ml__dataset_read_weights(dataset, made->table->weights);
     }
@@ -206,6 +223,26 @@ done:
     if (st != ML_OK)
         ml_dataset_free(made);
     return st;
+}
+
+/* Takes over x, also on failure. */
+static ml_status own_features(const ml_dataset *dataset, double *x, const ml__schema *features, ml_dataset **out)
+{
+    ml_dataset *made;
+    const ml_status st = ml__dataset_own(dataset->table->context, x, dataset->n_rows, features, &made);
+
+    return st == ML_OK ? complete(dataset, made, out) : st;
+}
+
+ml_status ml__dataset_with_source(const ml_dataset *dataset, ml__source *source, ml_dtype dtype, bool may_miss,
+                                  const ml__schema *features, ml_dataset **out)
+{
+    ml_dataset *made;
+    const ml_status st =
+        ml__dataset_of_source(dataset->table->context, source, dataset->n_rows, dtype, may_miss, features, &made);
+
+    *out = NULL;
+    return st == ML_OK ? complete(dataset, made, out) : st;
 }
 
 /* Room for d features of all rows. */
@@ -240,17 +277,19 @@ done:
 static ml_status gather_columns(const ml_dataset *dataset, const int64_t *columns, size_t n, double *out)
 {
     const size_t d = dataset->table->schema.n_features;
-    double *row = ml__alloc_array(dataset->table->context, d, sizeof *row);
+    double *rows = ml__alloc_array(dataset->table->context, d, GATHERED_ROWS * sizeof *rows);
+    ml_status st = rows ? ML_OK : ML_E_MEMORY;
 
-    if (!row)
-        return ML_E_MEMORY;
-    for (size_t i = 0; i < dataset->n_rows; i++) {
-        ml__dataset_read(dataset, i, 1, ML_FLOAT64, row);
-        for (size_t c = 0; c < n; c++)
-            out[i * n + c] = row[columns[c]];
+    for (size_t i = 0; i < dataset->n_rows && st == ML_OK; i += GATHERED_ROWS) {
+        const size_t n_rows = dataset->n_rows - i < GATHERED_ROWS ? dataset->n_rows - i : GATHERED_ROWS;
+
+        st = ml__dataset_read(dataset, i, n_rows, ML_FLOAT64, rows);
+        for (size_t r = 0; r < n_rows && st == ML_OK; r++)
+            for (size_t c = 0; c < n; c++)
+                out[(i + r) * n + c] = rows[r * d + (size_t)columns[c]];
     }
-    ml__free(row);
-    return ML_OK;
+    ml__free(rows);
+    return st;
 }
 
 ml_status ml__dataset_select(const ml_dataset *dataset, const int64_t *columns, size_t n, ml_dataset **out)
@@ -263,6 +302,10 @@ ml_status ml__dataset_select(const ml_dataset *dataset, const int64_t *columns, 
     *out = NULL;
     ml__arena_init(&arena, dataset->table->context);
     ML__TRY(ml__schema_select(&arena, &dataset->table->schema, columns, n, &features));
+    if (dataset->table->source) {
+        ML__TRY(ml__dataset_select_streamed(dataset, columns, &features, out));
+        goto done;
+    }
     ML__TRY(new_cells(dataset, n, &x));
     ML__TRY(gather_columns(dataset, columns, n, x));
     st = own_features(dataset, x, &features, out);

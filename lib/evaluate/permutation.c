@@ -98,7 +98,7 @@ static ml_status weigh_features(permutation *p, ml__arena *arena, double *mean, 
     ML__NEW(arena, p->losses, p->n_repeats);
     ML__NEW(arena, means, p->d);
     ML__NEW(arena, stds, p->d);
-    ml__dataset_read(p->data, 0, p->n, ML_FLOAT64, p->x);
+    ML__TRY(ml__dataset_read(p->data, 0, p->n, ML_FLOAT64, p->x));
     for (size_t j = 0; j < p->d; j++)
         ML__TRY(weigh_feature(p, j, &means[j], &stds[j]));
     memcpy(mean, means, p->d * sizeof *mean);

@@ -89,9 +89,9 @@ static ml_status gather_rows(ml__fit *f, fitting *g)
     }
     g->weight = is_equal ? g->weight : 1;
     if (n == f->n) {
-        const double *f64 = f32 ? NULL : ml__fit_matrix_f64(f);
-        if (!f64 && !f32)
-            return ML_E_MEMORY;
+        const double *f64 = NULL;
+        if (!f32)
+            ML__TRY(ml__fit_matrix_f64(f, &f64));
         return ml__cloud_create(f->scratch, f64, f32, is_equal ? NULL : weights, n, f->d, &g->cloud);
     }
     ML__CHECK(ml__size_mul(n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, f->d);
@@ -100,7 +100,7 @@ static ml_status gather_rows(ml__fit *f, fitting *g)
     for (size_t i = 0, to = 0; i < f->n; i++) {
         if (!(weights[i] > 0))
             continue;
-        ml__dataset_read(f->data, i, 1, ML_FLOAT64, X + to * f->d);
+        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, X + to * f->d));
         w[to++] = weights[i];
     }
     ML__TRY(ml__cloud_create(f->scratch, X, NULL, is_equal ? NULL : w, n, f->d, &g->cloud));

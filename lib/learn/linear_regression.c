@@ -90,11 +90,11 @@ static void append_penalty(const equations *s, double alpha)
 static ml_status build_system(ml__fit *f, double alpha, bool with_intercept, ml__moments *mx, ml__moments *my,
                               equations *s)
 {
-    const double *X = ml__fit_matrix_f64(f), *Y = ml__fit_targets(f), *w = ml__fit_weights(f);
-    ml_status st = ML_E_MEMORY;
+    const double *X, *Y = ml__fit_targets(f), *w = ml__fit_weights(f);
+    ml_status st = Y && w ? ML_OK : ML_E_MEMORY;
 
-    if (!X || !Y || !w)
-        goto done;
+    ML__TRY(st);
+    ML__TRY(ml__fit_matrix_f64(f, &X));
     ML__TRY(create_system(f, alpha, s));
     if (with_intercept) {
         ML__TRY(ml__moments_of(f->scratch, X, f->n, f->d, w, mx));

@@ -187,12 +187,11 @@ done:
 
 static ml_status standardise(problem *p)
 {
-    const double *X = ml__fit_matrix_f64(p->f);
+    const double *X;
     ml__moments m;
-    ml_status st = ML_E_MEMORY;
+    ml_status st;
 
-    if (!X)
-        goto done;
+    ML__TRY(ml__fit_matrix_f64(p->f, &X));
     ML__TRY(ml__moments_of(p->f->scratch, X, p->n, p->d, p->w, &m));
     p->W = m.W[0];
     for (size_t j = 0; j < p->d; j++) {

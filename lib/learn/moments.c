@@ -12,7 +12,7 @@
  * Symbols   n rows, d columns; i row, j column; c [d] shift
  * Constant  the mean of a constant column is exact and its M2 exactly 0, as every delta is 0
  * Slots     see slots.h; merged in order, so that the bits do not depend on threads
- * Cost      2 passes, 3 d doubles for each slot
+ * Cost      2 passes, 3 d doubles for each slot; 256 d more for each thread when rows are read from a file
  */
 #include "learn/moments.h"
 
@@ -22,7 +22,9 @@
 #include "learn/slots.h"
 
 typedef struct {
-    const double *X, *w, *c;
+    ml_context *context;
+    const ml__rows *rows;
+    const double *w, *c;
     size_t d;
     ml__slots slots;
     ml__moments *partial; /* one per slot */
@@ -64,11 +66,22 @@ static ml_status sum_slot(void *argument, size_t slot)
 {
     const pass *p = argument;
     const size_t end = ml__slots_begin(&p->slots, slot + 1);
+    double *block;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&p->slots, slot); i < end; i++)
-        if (p->w[i] > 0)
-            add_row(&p->partial[slot], p->X + i * p->d, p->w[i], p->c);
-    return ML_OK;
+    ML__TRY(ml__rows_room(p->rows, p->context, ML__SLOT_BLOCK, &block));
+    for (size_t i = ml__slots_begin(&p->slots, slot); i < end; i += ML__SLOT_BLOCK) {
+        const size_t n = end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK;
+        const double *X;
+
+        ML__TRY(ml__rows_take(p->rows, i, n, block, &X));
+        for (size_t r = 0; r < n; r++)
+            if (p->w[i + r] > 0)
+                add_row(&p->partial[slot], X + r * p->d, p->w[i + r], p->c);
+    }
+done:
+    ml__free(block);
+    return st;
 }
 
 static ml_status create(ml__arena *arena, size_t d, ml__moments *m)
@@ -85,17 +98,17 @@ done:
 }
 
 /* Moments of x - c; c may be out->mean itself, which is written only after the last row was read. */
-static ml_status shifted_moments(ml_context *context, pass *p, const double *c, ml__moments *out)
+static ml_status shifted_moments(pass *p, const double *c, ml__moments *out)
 {
     ml__arena scratch;
     ml_status st = ML_OK;
 
-    ml__arena_init(&scratch, context);
+    ml__arena_init(&scratch, p->context);
     p->c = c;
     ML__NEW(&scratch, p->partial, p->slots.n);
     for (size_t s = 0; s < p->slots.n; s++)
         ML__TRY(create(&scratch, p->d, &p->partial[s]));
-    ML__TRY(ml__parallel_for_cost(context, p->slots.n, slot_nanoseconds(p), sum_slot, p));
+    ML__TRY(ml__parallel_for_cost(p->context, p->slots.n, slot_nanoseconds(p), sum_slot, p));
     for (size_t s = 1; s < p->slots.n; s++)
         merge(&p->partial[0], &p->partial[s]);
     for (size_t j = 0; j < p->d; j++) {
@@ -111,14 +124,22 @@ done:
     return st;
 }
 
-ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out)
+ml_status ml__moments_of_rows(ml__arena *arena, const ml__rows *rows, const double *w, ml__moments *out)
 {
-    pass p = {.X = X, .w = w, .d = d, .slots = ml__slots_make(n, 3 * d)};
+    pass p = {
+        .context = arena->context, .rows = rows, .w = w, .d = rows->d, .slots = ml__slots_make(rows->n, 3 * rows->d)};
     ml_status st;
 
-    ML__TRY(create(arena, d, out));
-    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
-    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
+    ML__TRY(create(arena, rows->d, out));
+    ML__TRY(shifted_moments(&p, out->mean, out));
+    ML__TRY(shifted_moments(&p, out->mean, out));
 done:
     return st;
+}
+
+ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out)
+{
+    const ml__rows rows = {.n = n, .d = d, .X = X};
+
+    return ml__moments_of_rows(arena, &rows, w, out);
 }

@@ -156,9 +156,9 @@ static ml_status create_counts(ml__fit *f, size_t widest, counts *c)
         return ML_OK;
     ML__NEW(f->scratch, c->weights, widest);
     ML__NEW(f->scratch, c->order, widest);
-    c->X = ml__fit_matrix_f64(f);
+    ML__TRY(ml__fit_matrix_f64(f, &c->X));
     c->w = ml__fit_weights(f);
-    ML__TRY(c->X && c->w ? ML_OK : ML_E_MEMORY);
+    ML__TRY(c->w ? ML_OK : ML_E_MEMORY);
     for (size_t i = 0; i < f->n; i++)
         c->W += c->w[i];
 done:

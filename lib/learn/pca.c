@@ -203,7 +203,7 @@ static ml_status centred_rows(ml__fit *f, const double *w, size_t n, const doubl
         double *x = X + at * f->d;
         if (!(w[i] > 0))
             continue;
-        ml__dataset_read(f->data, i, 1, ML_FLOAT64, x);
+        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, x));
         for (size_t j = 0; j < f->d; j++)
             x[j] = sqrt(w[i]) * (x[j] - mean[j]);
         at++;
@@ -359,7 +359,7 @@ static ml_status fit_gram(ml__fit *f, const double *w, size_t n)
         if (!(w[i] > 0))
             continue;
         c.W += w[i];
-        ml__dataset_read(f->data, i, 1, ML_FLOAT64, x);
+        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, x));
         for (size_t j = 0; j < f->d; j++) /* a constant feature stays exact: x - mean is 0 after the first row */
             mean[j] += w[i] / c.W * (x[j] - mean[j]);
     }

@@ -105,15 +105,14 @@ static ml_status estimate(void *argument, size_t j, ml__weighted *values, size_t
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *X = ml__fit_matrix_f64(f);
+    ml__rows rows;
     double *weights, *references;
     int64_t *distribution;
     size_t n_used;
     estimates e = {.d = f->d};
-    ml_status st = X ? ML_OK : ML_E_MEMORY;
+    ml_status st;
 
-    if (!X)
-        goto done;
+    ML__TRY(ml__fit_rows(f, &rows));
     ML__TRY(draw_rows(f, (size_t)p->subsample, &weights, &n_used));
     e.q = (size_t)p->n_quantiles < n_used ? (size_t)p->n_quantiles : n_used;
     ML__PUBLISH(f, references, "references", ML_FLOAT64, e.q);
@@ -123,7 +122,7 @@ static ml_status fit(ml__fit *f)
         references[k] = k + 1 == e.q ? 1 : (double)k * (1 / (double)(e.q - 1));
     e.references = references;
     *distribution = p->output_distribution;
-    ML__TRY(ml__visit_columns(f->context, X, weights, f->n, f->d, NULL, estimate, &e));
+    ML__TRY(ml__visit_columns(f->context, &rows, weights, NULL, estimate, &e));
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;

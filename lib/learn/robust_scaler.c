@@ -79,17 +79,18 @@ static ml_status estimate(void *argument, size_t j, ml__weighted *values, size_t
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *X = ml__fit_matrix_f64(f), *w = ml__fit_weights(f), *range = p->quantile_range.values;
+    const double *w = ml__fit_weights(f), *range = p->quantile_range.values;
     estimates e = {.p = p, .adjust = 1};
-    ml_status st = ML_E_MEMORY;
+    ml__rows rows;
+    ml_status st = w ? ML_OK : ML_E_MEMORY;
 
-    if (!X || !w)
-        goto done;
+    ML__TRY(st);
+    ML__TRY(ml__fit_rows(f, &rows));
     if (p->unit_variance)
         e.adjust = ml__normal_quantile(range[1] / 100) - ml__normal_quantile(range[0] / 100);
     ML__PUBLISH(f, e.center, "center", ML_FLOAT64, f->d);
     ML__PUBLISH(f, e.scale, "scale", ML_FLOAT64, f->d);
-    ML__TRY(ml__visit_columns(f->context, X, w, f->n, f->d, NULL, estimate, &e));
+    ML__TRY(ml__visit_columns(f->context, &rows, w, NULL, estimate, &e));
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;

@@ -42,15 +42,16 @@ static double *residuals_of(const pass *p, size_t s)
     return p->partial + s * p->stride + p->d * p->d;
 }
 
-static void add_block(const pass *p, size_t s, size_t first, size_t n)
+static ml_status add_block(const pass *p, size_t s, size_t first, size_t n)
 {
     const size_t d = p->d;
     double *r = residuals_of(p, s), *X = r + d;
 
     const double *rows = p->rows ? p->rows + first * d : X;
+    ml_status st = ML_OK;
 
     if (!p->rows)
-        ml__dataset_read(p->data, first, n, ML_FLOAT64, X);
+        ML__TRY(ml__dataset_read(p->data, first, n, ML_FLOAT64, X));
     for (size_t i = 0; i < n; i++) {
         const double w = p->w[first + i];
 
@@ -60,16 +61,19 @@ static void add_block(const pass *p, size_t s, size_t first, size_t n)
         }
     }
     ml__kernels_best()->f64.syrk_weighted(d, n, X, d, p->w + first, p->partial + s * p->stride, d);
+done:
+    return st;
 }
 
 static ml_status sum_slot(void *argument, size_t s)
 {
     const pass *p = argument;
     const size_t end = ml__slots_begin(&p->slots, s + 1);
+    ml_status st = ML_OK;
 
-    for (size_t i = ml__slots_begin(&p->slots, s); i < end; i += ML__SLOT_BLOCK)
-        add_block(p, s, i, end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK);
-    return ML_OK;
+    for (size_t i = ml__slots_begin(&p->slots, s); i < end && st == ML_OK; i += ML__SLOT_BLOCK)
+        st = add_block(p, s, i, end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK);
+    return st;
 }
 
 static ml_status create(ml__arena *arena, pass *p)
@@ -90,19 +94,20 @@ done:
 }
 
 /* The mean of some rows that have weight; x has room for one. A mean of equal values is that value. */
-static void sample_shift(const pass *p, double *x)
+static ml_status sample_shift(const pass *p, double *x)
 {
     const size_t n = ml_dataset_n_rows(p->data), step = n / N_SAMPLED + 1;
     double *sum = residuals_of(p, 0);
     size_t first = 0, n_sampled = 0;
+    ml_status st;
 
     while (!(p->w[first] > 0))
         first++;
-    ml__dataset_read(p->data, first, 1, ML_FLOAT64, p->c);
+    ML__TRY(ml__dataset_read(p->data, first, 1, ML_FLOAT64, p->c));
     for (size_t i = first; i < n; i += step) {
         if (!(p->w[i] > 0))
             continue;
-        ml__dataset_read(p->data, i, 1, ML_FLOAT64, x);
+        ML__TRY(ml__dataset_read(p->data, i, 1, ML_FLOAT64, x));
         for (size_t j = 0; j < p->d; j++)
             sum[j] += x[j] - p->c[j];
         n_sampled++;
@@ -110,6 +115,8 @@ static void sample_shift(const pass *p, double *x)
     for (size_t j = 0; j < p->d; j++)
         p->c[j] += sum[j] / (double)n_sampled;
     memset(sum, 0, p->d * sizeof *sum);
+done:
+    return st;
 }
 
 /* Is the mean of a feature so far from the shift that S loses digits? */
@@ -158,7 +165,7 @@ ml_status ml__scatter_of(ml__arena *arena, const ml_dataset *data, const double 
         out->n += w[i] > 0;
         out->W += w[i];
     }
-    sample_shift(&p, out->mean);
+    ML__TRY(sample_shift(&p, out->mean));
     for (int passes = 1;; passes++) {
         ML__TRY(ml__parallel_for_cost(arena->context, p.slots.n, ml__slots_rows(&p.slots) * row_ns, sum_slot, &p));
         ml__slots_add(&p.slots, p.partial, p.stride, p.d * p.d + p.d);

@@ -101,7 +101,7 @@ static ml_status estimate_in_order(void *argument, size_t j, ml__weighted *value
     return set_statistic(e->f, j, n_values, value, e->statistics);
 }
 
-static ml_status estimate(ml__fit *f, const double *X, const double *w, double *statistics)
+static ml_status estimate(ml__fit *f, const ml__rows *rows, const double *w, double *statistics)
 {
     const params *p = f->params;
     estimates e = {f, statistics};
@@ -111,7 +111,7 @@ static ml_status estimate(ml__fit *f, const double *X, const double *w, double *
 
     ML__NEW(f->scratch, in_order, f->d);
     if (p->strategy == MEAN)
-        ML__TRY(ml__moments_of(f->scratch, X, f->n, f->d, w, &m));
+        ML__TRY(ml__moments_of_rows(f->scratch, rows, w, &m));
     for (size_t j = 0; j < f->d; j++) {
         const int64_t strategy = strategy_of(f, j);
 
@@ -121,13 +121,36 @@ static ml_status estimate(ml__fit *f, const double *X, const double *w, double *
         else if (strategy == MEAN)
             ML__TRY(set_statistic(f, j, m.W[j] > 0, m.mean[j], statistics));
     }
-    ML__TRY(ml__visit_columns(f->context, X, w, f->n, f->d, in_order, estimate_in_order, &e));
+    ML__TRY(ml__visit_columns(f->context, rows, w, in_order, estimate_in_order, &e));
 done:
     return st;
 }
 
+/* Which columns miss values? */
+static ml_status find_missing(ml_context *context, const ml__rows *rows, bool *misses)
+{
+    enum { BLOCK_ROWS = 64 };
+    const size_t d = rows->d;
+    const double *X;
+    double *block;
+    ml_status st;
+
+    ML__TRY(ml__rows_room(rows, context, BLOCK_ROWS, &block));
+    for (size_t i = 0; i < rows->n; i += BLOCK_ROWS) {
+        const size_t n = rows->n - i < BLOCK_ROWS ? rows->n - i : BLOCK_ROWS;
+
+        ML__TRY(ml__rows_take(rows, i, n, block, &X));
+        for (size_t r = 0; r < n; r++)
+            for (size_t j = 0; j < d; j++)
+                misses[j] = misses[j] || isnan(X[r * d + j]);
+    }
+done:
+    ml__free(block);
+    return st;
+}
+
 /* Numbers of the features that miss values. */
-static ml_status add_indicator(ml__fit *f, const double *X)
+static ml_status add_indicator(ml__fit *f, const ml__rows *rows)
 {
     int64_t *indicator;
     bool *misses;
@@ -135,9 +158,7 @@ static ml_status add_indicator(ml__fit *f, const double *X)
     ml_status st = ML_OK;
 
     ML__NEW(f->scratch, misses, f->d);
-    for (size_t i = 0; i < f->n; i++)
-        for (size_t j = 0; j < f->d; j++)
-            misses[j] = misses[j] || isnan(X[i * f->d + j]);
+    ML__TRY(find_missing(f->context, rows, misses));
     for (size_t j = 0; j < f->d; j++)
         n += misses[j];
     ML__CHECK(f->d + n <= ML_MAX_FEATURES, ML_E_LIMIT, "%zu features and %zu indicators, at most %zu are allowed", f->d,
@@ -156,16 +177,17 @@ done:
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *X = ml__fit_matrix_f64(f), *w = ml__fit_weights(f);
+    const double *w = ml__fit_weights(f);
     double *statistics;
-    ml_status st = ML_E_MEMORY;
+    ml__rows rows;
+    ml_status st = w ? ML_OK : ML_E_MEMORY;
 
-    if (!X || !w)
-        goto done;
+    ML__TRY(st);
+    ML__TRY(ml__fit_rows(f, &rows));
     ML__PUBLISH(f, statistics, "statistics", ML_FLOAT64, f->d);
-    ML__TRY(estimate(f, X, w, statistics));
+    ML__TRY(estimate(f, &rows, w, statistics));
     if (p->add_indicator)
-        ML__TRY(add_indicator(f, X));
+        ML__TRY(add_indicator(f, &rows));
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;

@@ -2,7 +2,6 @@
 #include "learn/weighted.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/parallel.h"
@@ -219,24 +218,26 @@ double ml__placed_quantile(const ml__weighted *items, size_t n, double q)
 
 /* ---- columns ---- */
 
+enum { GATHERED_ROWS = 64, GATHERED_VALUES = 1 << 20 /* 8 MiB */ };
+
 typedef struct columns {
     ml_context *context;
-    const double *X, *w;
-    size_t n, d;
-    const bool *wanted;
+    const double *X, *w; /* n x stride, n */
+    size_t n, stride;
+    const size_t *numbers; /* of the columns to visit */
+    bool is_gathered;      /* X has only these, in this order */
     ml__column_visitor visit;
     void *argument;
 } columns;
 
-static ml_status visit_column(void *argument, size_t j)
+static ml_status visit_column(void *argument, size_t k)
 {
     const columns *c = argument;
+    const double *x = c->X + (c->is_gathered ? k : c->numbers[k]);
     ml__weighted *values, *spare;
     size_t n_values = 0, n_bytes;
     ml_status st;
 
-    if (c->wanted && !c->wanted[j])
-        return ML_OK;
     if (!ml__size_mul(c->n, 2 * sizeof *values, &n_bytes))
         return ml__fail(ML_E_MEMORY, "%zu values to sort exceed the address space", c->n);
     values = ml__alloc(c->context, n_bytes);
@@ -244,19 +245,101 @@ static ml_status visit_column(void *argument, size_t j)
         return ML_E_MEMORY;
     spare = values + c->n;
     for (size_t i = 0; i < c->n; i++)
-        if (!isnan(c->X[i * c->d + j]) && c->w[i] > 0)
-            values[n_values++] = (ml__weighted){c->X[i * c->d + j], c->w[i]};
+        if (!isnan(x[i * c->stride]) && c->w[i] > 0)
+            values[n_values++] = (ml__weighted){x[i * c->stride], c->w[i]};
     ml__weighted_sort_many(values, spare, n_values);
-    st = c->visit(c->argument, j, values, n_values);
+    st = c->visit(c->argument, c->numbers[k], values, n_values);
     ml__free(values);
     return st;
 }
 
-ml_status ml__visit_columns(ml_context *context, const double *X, const double *w, size_t n, size_t d,
-                            const bool *wanted, ml__column_visitor visit, void *argument)
+static ml_status visit_columns(columns *c, size_t n_columns)
 {
-    columns c = {context, X, w, n, d, wanted, visit, argument};
-    const double nanoseconds = 40 * (double)n; /* about, from what was measured */
+    const double nanoseconds = 40 * (double)c->n; /* about, from what was measured */
 
-    return ml__parallel_for_cost(context, d, nanoseconds, visit_column, &c);
+    return ml__parallel_for_cost(c->context, n_columns, nanoseconds, visit_column, c);
+}
+
+/* Some columns of the rows of positive weight, and these weights. */
+static ml_status gather(const columns *c, const ml__rows *rows, const double *w, size_t n_columns, double *X,
+                        double *weights)
+{
+    double *block;
+    size_t to = 0;
+    ml_status st;
+
+    ML__TRY(ml__rows_room(rows, c->context, GATHERED_ROWS, &block));
+    for (size_t i = 0; i < rows->n; i += GATHERED_ROWS) {
+        const size_t n = rows->n - i < GATHERED_ROWS ? rows->n - i : GATHERED_ROWS;
+        const double *x;
+
+        ML__TRY(ml__rows_take(rows, i, n, block, &x));
+        for (size_t r = 0; r < n; r++) {
+            if (!(w[i + r] > 0))
+                continue;
+            for (size_t k = 0; k < n_columns; k++)
+                X[to * n_columns + k] = x[r * rows->d + c->numbers[k]];
+            weights[to++] = w[i + r];
+        }
+    }
+done:
+    ml__free(block);
+    return st;
+}
+
+/* Columns that are not in memory: as many at a time as there are threads for, or as fit into GATHERED_VALUES. */
+static ml_status visit_gathered(ml__arena *arena, columns *c, const ml__rows *rows, const double *w, size_t n_columns)
+{
+    const size_t n_threads = ml__n_threads(c->context);
+    size_t at_once, n_values;
+    double *X, *weights;
+    ml_status st = ML_OK;
+
+    c->is_gathered = true;
+    for (size_t i = 0; i < rows->n; i++)
+        c->n += w[i] > 0;
+    at_once = GATHERED_VALUES / c->n;
+    at_once = at_once < n_threads ? n_threads : at_once;
+    at_once = at_once < n_columns ? at_once : n_columns;
+    ML__CHECK(ml__size_mul(c->n, at_once, &n_values), ML_E_MEMORY, "%zu columns of %zu values exceed the address space",
+              at_once, c->n);
+    ML__NEW(arena, X, n_values);
+    ML__NEW(arena, weights, c->n);
+    c->X = X;
+    c->w = weights;
+    for (size_t n; n_columns; n_columns -= n, c->numbers += n) {
+        n = c->stride = at_once < n_columns ? at_once : n_columns;
+        ML__TRY(gather(c, rows, w, n, X, weights));
+        ML__TRY(visit_columns(c, n));
+    }
+done:
+    return st;
+}
+
+ml_status ml__visit_columns(ml_context *context, const ml__rows *rows, const double *w, const bool *wanted,
+                            ml__column_visitor visit, void *argument)
+{
+    columns c = {.context = context, .visit = visit, .argument = argument};
+    ml__arena arena;
+    size_t *numbers, n = 0;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&arena, context);
+    ML__NEW(&arena, numbers, rows->d);
+    for (size_t j = 0; j < rows->d; j++)
+        if (!wanted || wanted[j])
+            numbers[n++] = j;
+    c.numbers = numbers;
+    if (!rows->X) {
+        ML__TRY(n ? visit_gathered(&arena, &c, rows, w, n) : ML_OK);
+        goto done;
+    }
+    c.X = rows->X;
+    c.w = w;
+    c.n = rows->n;
+    c.stride = rows->d;
+    ML__TRY(visit_columns(&c, n));
+done:
+    ml__arena_free(&arena);
+    return st;
 }

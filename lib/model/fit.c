@@ -77,32 +77,40 @@ bool ml__fit_late(const ml__fit *f)
 
 /* ---- data for learners ---- */
 
-static const void *fit_matrix(ml__fit *f, ml_dtype dtype)
+static ml_status fit_matrix(ml__fit *f, ml_dtype dtype, const void **out)
 {
-    const void *dense = ml__dataset_dense(f->data, dtype);
     size_t count;
     void *copy;
+    ml_status st = ML_OK;
 
-    if (dense)
-        return dense;
-    if (!ml__size_mul(f->n, f->d, &count)) {
-        (void)ml__fail(ML_E_MEMORY, "%zu x %zu values do not fit in memory", f->n, f->d);
-        return NULL;
-    }
+    *out = ml__dataset_dense(f->data, dtype);
+    if (*out)
+        return ML_OK;
+    ML__CHECK(ml__size_mul(f->n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", f->n, f->d);
     copy = ml__arena_take(f->scratch, count, ml__dtype_size(dtype));
-    if (copy)
-        ml__dataset_read(f->data, 0, f->n, dtype, copy);
-    return copy;
+    ML__TRY(copy ? ML_OK : ML_E_MEMORY);
+    ML__TRY(ml__dataset_read(f->data, 0, f->n, dtype, copy));
+    *out = copy;
+done:
+    return st;
 }
 
-const double *ml__fit_matrix_f64(ml__fit *f)
+ml_status ml__fit_matrix_f64(ml__fit *f, const double **out)
 {
-    return fit_matrix(f, ML_FLOAT64);
+    const void *X;
+    const ml_status st = fit_matrix(f, ML_FLOAT64, &X);
+
+    *out = X;
+    return st;
 }
 
-const float *ml__fit_matrix_f32(ml__fit *f)
+ml_status ml__fit_matrix_f32(ml__fit *f, const float **out)
 {
-    return fit_matrix(f, ML_FLOAT32);
+    const void *X;
+    const ml_status st = fit_matrix(f, ML_FLOAT32, &X);
+
+    *out = X;
+    return st;
 }
 
 const int32_t *ml__fit_labels(ml__fit *f, size_t o)
@@ -201,35 +209,43 @@ static ml_status check_cells(const ml_model *model, const ml_dataset *data, uint
 {
     const ml__schema *schema = ml__dataset_schema(data);
     size_t row, feature;
+    bool is_missing = false;
+    ml_status st = ML_OK;
 
     for (size_t j = 0; j < schema->n_features; j++)
-        if (schema->features[j].n_categories && !(accepts & ML__CATEGORIES))
-            return ml__fail(ML_E_DATA,
-                            "%s takes numbers only, feature '%s' is categorical (a one_hot_encoder before it helps)",
-                            model->kind->name, schema->features[j].name);
-    if (!(accepts & ML__MISSING) && ml__dataset_find_missing(data, &row, &feature))
-        return ml__refuse_missing(model, row, schema->features[feature].name);
-    return ML_OK;
+        ML__CHECK(!schema->features[j].n_categories || (accepts & ML__CATEGORIES), ML_E_DATA,
+                  "%s takes numbers only, feature '%s' is categorical (a one_hot_encoder before it helps)",
+                  model->kind->name, schema->features[j].name);
+    if (!(accepts & ML__MISSING))
+        ML__TRY(ml__dataset_find_missing(data, &is_missing, &row, &feature));
+    if (is_missing)
+        st = ml__refuse_missing(model, row, schema->features[feature].name);
+done:
+    return st;
 }
 
 /* Kinds that work in single precision cannot see larger values. */
 static ml_status check_single_precision(const ml_model *model, const ml_dataset *data)
 {
+    enum { CHECKED_ROWS = 16 }; /* at a time */
     const ml__schema *schema = ml__dataset_schema(data);
+    const size_t n = ml_dataset_n_rows(data), d = schema->n_features;
     ml__arena arena;
-    double *row;
+    double *x;
     ml_status st = ML_OK;
 
-    if (model->kind->real != ML_FLOAT32 || ml__dataset_dense(data, ML_FLOAT32))
+    if (model->kind->real != ML_FLOAT32 || ml__dataset_dtype(data) == ML_FLOAT32)
         return ML_OK;
     ml__arena_init(&arena, model->context);
-    ML__NEW(&arena, row, schema->n_features);
-    for (size_t i = 0; i < ml_dataset_n_rows(data); i++) {
-        ml__dataset_read(data, i, 1, ML_FLOAT64, row);
-        for (size_t j = 0; j < schema->n_features; j++)
-            ML__CHECK(!(fabs(row[j]) > FLT_MAX), ML_E_DATA,
+    ML__NEW(&arena, x, CHECKED_ROWS * d);
+    for (size_t i = 0; i < n; i += CHECKED_ROWS) {
+        const size_t n_rows = n - i < CHECKED_ROWS ? n - i : CHECKED_ROWS;
+
+        ML__TRY(ml__dataset_read(data, i, n_rows, ML_FLOAT64, x));
+        for (size_t v = 0; v < n_rows * d; v++)
+            ML__CHECK(!(fabs(x[v]) > FLT_MAX), ML_E_DATA,
                       "%s works in single precision, %g in row %zu of feature '%s' is too large", model->kind->name,
-                      row[j], i, schema->features[j].name);
+                      x[v], i + v / d, schema->features[v % d].name);
     }
 done:
     ml__arena_free(&arena);

@@ -260,9 +260,9 @@ struct ml__fit {
 };
 
 /* All rows as dense row-major n x d in the wanted precision: the dataset's own memory when it is so, else a copy in
- * f->scratch. NULL with message when out of memory. */
-const double *ml__fit_matrix_f64(ml__fit *f);
-const float *ml__fit_matrix_f32(ml__fit *f);
+ * f->scratch, also of rows that are not in memory. *out is NULL on failure: ML_E_MEMORY, ML_E_IO. */
+ml_status ml__fit_matrix_f64(ml__fit *f, const double **out);
+ml_status ml__fit_matrix_f32(ml__fit *f, const float **out);
 /* Outputs of all rows, in f->scratch: labels of output o (n; -1 only with ML__MISSING_LABELS), targets (n x n_outputs,
  * row-major; NaN only with ML__MISSING_LABELS; class indices in the columns of labels), weights (n; all 1 when there are
  * none). NULL with message when out of memory. */

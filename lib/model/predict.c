@@ -269,8 +269,8 @@ ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, s
 static ml_status take_rows(const application *a, size_t first, size_t n, double *x)
 {
     if (!a->z) {
-        ml__dataset_read(a->data, first, n, ML_FLOAT64, x);
-        return a->missing_allowed ? ML_OK : check_missing(a->model, x, n, first);
+        const ml_status st = ml__dataset_read(a->data, first, n, ML_FLOAT64, x);
+        return st != ML_OK || a->missing_allowed ? st : check_missing(a->model, x, n, first);
     }
     memcpy(x, a->z + first * a->n_in, n * a->n_in * sizeof *x);
     for (size_t i = 0; i < n * a->n_in; i++)

@@ -76,32 +76,6 @@ const char *ml__resembles(const unsigned char *bytes, size_t n_bytes)
 
 /* ---- byte order ---- */
 
-static bool host_is_little_endian(void)
-{
-    const uint16_t one = 1;
-    unsigned char low;
-
-    memcpy(&low, &one, 1);
-    return low == 1;
-}
-
-/* Whole elements between the host's order and little-endian; `to` and `from` may be the same. */
-static void copy_little_endian(void *to, const void *from, size_t n_bytes, size_t element_bytes)
-{
-    unsigned char *b = to;
-
-    if (n_bytes > 0 && to != from)
-        memcpy(to, from, n_bytes);
-    if (host_is_little_endian() || element_bytes == 1)
-        return;
-    for (unsigned char *element = b; element < b + n_bytes; element += element_bytes)
-        for (size_t low = 0, high = element_bytes - 1; low < high; low++, high--) {
-            const unsigned char kept = element[low];
-            element[low] = element[high];
-            element[high] = kept;
-        }
-}
-
 static uint64_t read_u64(const unsigned char bytes[LENGTH_BYTES])
 {
     uint64_t value = 0;
@@ -421,7 +395,7 @@ ml_status ml__safetensors_load(const ml__safetensors *layout, const ml__source *
     ml_status st;
 
     ML__TRY(file->read(file, layout->data_offset + tensor->begin, out, n));
-    copy_little_endian(out, out, n, tensor->element_bytes);
+    ml__copy_little_endian(out, out, n, tensor->element_bytes);
 done:
     return st;
 }
@@ -462,7 +436,7 @@ static ml_status read_plan(const ml__source *source, uint64_t offset, void *out,
             const ml__stored_tensor *t = tensor_at(plan, at);
             const uint64_t left = t->end - at;
             piece = left < n ? (size_t)left : n;
-            copy_little_endian(next, (const char *)t->data + (at - t->begin), piece, t->element_bytes);
+            ml__copy_little_endian(next, (const char *)t->data + (at - t->begin), piece, t->element_bytes);
         }
         next += piece;
         offset += piece;

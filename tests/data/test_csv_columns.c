@@ -349,12 +349,14 @@ TEST(csv_columns, shipped_tables_have_their_shape)
         ml_dataset *data = test_table(NULL, TABLES[t].name);
         double *targets = malloc(ml_dataset_n_rows(data) * sizeof *targets);
         size_t row, feature;
+        bool found;
         CHECK(ml_dataset_n_rows(data) == TABLES[t].n_rows && ml_dataset_n_features(data) == TABLES[t].n_features);
         CHECK(ml_dataset_n_outputs(data) == 1 && ml_dataset_n_classes(data, 0) == TABLES[t].n_classes);
         CHECK_OK(ml_dataset_output(data, 0, targets, TABLES[t].n_rows));
         CHECK(cell(data, TABLES[t].row, TABLES[t].feature) == TABLES[t].value);
         CHECK(targets[TABLES[t].row] == TABLES[t].target);
-        CHECK(!ml__dataset_find_missing(data, &row, &feature));
+        CHECK_OK(ml__dataset_find_missing(data, &found, &row, &feature));
+        CHECK(!found);
         free(targets);
         ml_dataset_free(data);
     }

@@ -25,15 +25,15 @@ static void check_small(const ml_dataset *data)
     float floats[12];
 
     CHECK(ml_dataset_n_rows(data) == 4 && ml_dataset_n_features(data) == 3);
-    ml__dataset_read(data, 0, 4, ML_FLOAT64, all);
-    ml__dataset_read(data, 0, 4, ML_FLOAT32, floats);
+    CHECK_OK(ml__dataset_read(data, 0, 4, ML_FLOAT64, all));
+    CHECK_OK(ml__dataset_read(data, 0, 4, ML_FLOAT32, floats));
     for (size_t i = 0; i < 4; i++) {
         CHECK_OK(ml_dataset_row(data, i, row, 3));
         for (size_t j = 0; j < 3; j++) {
             CHECK(row[j] == SMALL[3 * i + j] && all[3 * i + j] == row[j] && floats[3 * i + j] == (float)row[j]);
         }
     }
-    ml__dataset_read(data, 2, 1, ML_FLOAT64, row);
+    CHECK_OK(ml__dataset_read(data, 2, 1, ML_FLOAT64, row));
     CHECK(row[0] == 20 && row[2] == 22);
 }
 
@@ -129,7 +129,7 @@ TEST(dataset, nothing_behind_the_matrix_is_read)
             row_major[i] = (double)i;
         for (uint32_t flags = ML_COPY; flags <= ML_BORROW; flags++) {
             CHECK_OK(ml_dataset_from_matrix(NULL, row_major, ML_FLOAT64, n_rows, n_cols, 0, 0, flags, &data));
-            ml__dataset_read(data, 0, n_rows, ML_FLOAT64, out);
+            CHECK_OK(ml__dataset_read(data, 0, n_rows, ML_FLOAT64, out));
             CHECK_SAME_BYTES(out, n * sizeof *out, row_major, n * sizeof *out);
             ml_dataset_free(data);
             /* by columns, the row stride longer than needed: the last row is short */
@@ -200,7 +200,7 @@ TEST(dataset, doubles_beyond_floats_stay_finite)
     ml_dataset *data;
 
     CHECK_OK(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, 1, 4, 0, 0, ML_COPY, &data));
-    ml__dataset_read(data, 0, 1, ML_FLOAT32, out);
+    CHECK_OK(ml__dataset_read(data, 0, 1, ML_FLOAT32, out));
     CHECK(out[0] == FLT_MAX && out[1] == -FLT_MAX && out[2] == 0 && isnan(out[3]));
     ml_dataset_free(data);
 }
@@ -211,20 +211,25 @@ TEST(dataset, missing_cells_are_found_in_view_order)
     const size_t rows[] = {2, 0, 1}, without[] = {2, 0};
     ml_dataset *data, *view;
     size_t row = 9, feature = 9;
+    bool found;
 
     for (uint32_t flags = ML_COPY; flags <= ML_BORROW; flags++) {
         CHECK_OK(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, 3, 2, 0, 0, flags, &data));
-        CHECK(ml__dataset_find_missing(data, &row, &feature) && row == 1 && feature == 1);
+        CHECK_OK(ml__dataset_find_missing(data, &found, &row, &feature));
+        CHECK(found && row == 1 && feature == 1);
         CHECK_OK(ml_dataset_subset(data, rows, 3, &view));
-        CHECK(ml__dataset_find_missing(view, &row, &feature) && row == 2 && feature == 1);
+        CHECK_OK(ml__dataset_find_missing(view, &found, &row, &feature));
+        CHECK(found && row == 2 && feature == 1);
         ml_dataset_free(view);
         CHECK_OK(ml_dataset_subset(data, without, 2, &view));
-        CHECK(!ml__dataset_find_missing(view, &row, &feature));
+        CHECK_OK(ml__dataset_find_missing(view, &found, &row, &feature));
+        CHECK(!found);
         ml_dataset_free(view);
         ml_dataset_free(data);
     }
     data = small(NULL);
-    CHECK(!ml__dataset_find_missing(data, &row, &feature));
+    CHECK_OK(ml__dataset_find_missing(data, &found, &row, &feature));
+    CHECK(!found);
     ml_dataset_free(data);
 }
 

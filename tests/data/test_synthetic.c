@@ -16,7 +16,7 @@ static double *everything(const ml_dataset *data, size_t *n)
     const size_t n_rows = ml_dataset_n_rows(data), d = ml_dataset_n_features(data), k = ml_dataset_n_outputs(data);
     double *out = malloc(n_rows * (d + k) * sizeof *out);
 
-    ml__dataset_read(data, 0, n_rows, ML_FLOAT64, out);
+    CHECK_OK(ml__dataset_read(data, 0, n_rows, ML_FLOAT64, out));
     for (size_t o = 0; o < k; o++)
         CHECK_OK(ml_dataset_output(data, o, out + n_rows * (d + o), n_rows));
     *n = n_rows * (d + k) * sizeof *out;

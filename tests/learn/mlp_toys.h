@@ -94,7 +94,7 @@ static inline void standardised_parts(ml_context *context, const char *name, ml_
     double *X = malloc(n * d * sizeof *X);
     size_t *rows = malloc(n * sizeof *rows), n_train = 0, n_test = 0;
 
-    ml__dataset_read(table, 0, n, ML_FLOAT64, X);
+    CHECK_OK(ml__dataset_read(table, 0, n, ML_FLOAT64, X));
     for (size_t j = 0; j < d; j++) {
         double count = 0, mean = 0, squares = 0, scale;
         for (size_t i = 0; i < n; i++)

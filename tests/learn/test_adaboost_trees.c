@@ -282,7 +282,7 @@ static void check_votes_of_stumps(const char *algorithm)
     CHECK_OK(ml_model_decision(model, data, decision, n * K));
     CHECK_OK(ml_model_staged_predict(model, data, ML_DECISION, staged, T * n * K));
     CHECK_SAME_BYTES(decision, n * K * sizeof *decision, staged + (T - 1) * n * K, n * K * sizeof *decision);
-    ml__dataset_read(data, 0, n, ML_FLOAT64, x);
+    CHECK_OK(ml__dataset_read(data, 0, n, ML_FLOAT64, x));
     for (size_t i = 0; i < n; i += 7) {
         CHECK_OK(ml_model_predict_row(model, ML_DECISION, x + i * 4, 4, row, K, NULL, 0));
         CHECK_SAME_BYTES(row, K * sizeof *row, decision + i * K, K * sizeof *row);

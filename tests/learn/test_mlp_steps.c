@@ -178,7 +178,7 @@ TEST(mlp_steps, a_fit_is_its_steps_in_order)
         CHECK(fabsf(b.theta[i]) <= (float)sqrt(6.0 / 7)); /* the smallest layer has the widest bound */
     ml__arena_init(&arena, NULL);
     CHECK_OK(ml__mlp_solver_init(&solver, model->params, &crew, &b.net, b.n_theta, b.theta, &arena));
-    ml__dataset_read(data, 0, N, ML_FLOAT32, X);
+    CHECK_OK(ml__dataset_read(data, 0, N, ML_FLOAT32, X));
     ml__dataset_read_labels(data, 0, label);
     for (size_t epoch = 0; epoch < 3; epoch++)
         for (size_t first = 0; first < N; first += 16) {

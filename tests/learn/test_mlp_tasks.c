@@ -585,7 +585,7 @@ static void compare(ml_context *context, uint64_t seed, double *together, double
         static int64_t label[N_LEARN];
         ml_dataset *one;
 
-        ml__dataset_read(learn, 0, N_LEARN, ML_FLOAT64, X);
+        CHECK_OK(ml__dataset_read(learn, 0, N_LEARN, ML_FLOAT64, X));
         CHECK_OK(ml_dataset_from_matrix(context, X, ML_FLOAT64, N_LEARN, WIDE, 0, 0, ML_COPY, &one));
         if (o < 2) {
             ml__dataset_read_labels(learn, o, code);

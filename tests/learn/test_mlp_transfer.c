@@ -342,7 +342,7 @@ static ml_dataset *digits(ml_context *context, part rows, source_task task, size
     int64_t *label = malloc(2 * n * sizeof *label), *even = label + n;
     size_t n_taken = 0;
 
-    ml__dataset_read(table, 0, n, ML_FLOAT64, X);
+    CHECK_OK(ml__dataset_read(table, 0, n, ML_FLOAT64, X));
     ml__dataset_read_labels(table, 0, code);
     for (size_t i = 0; i < n; i++) {
         const part in = i % 10 == seed ? FEW : (i / 10 + i) % 2 ? OTHERS : TEST_ROWS;

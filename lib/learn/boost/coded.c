@@ -50,12 +50,20 @@ ml_status ml__coded_serves(const ml__fit *f, const ml_model *tree, size_t max_bi
     const size_t n_codes = f->n < max_bins ? f->n : max_bins;
     const double table_bytes = 8.0 * (double)f->d * (double)f->K * (double)ml__coded_stride(n_codes);
     size_t row, feature;
+    bool is_missing;
+    ml_status st = ML_OK;
 
-    *serves = max_bins >= 2 && f->K && f->K <= ML__MAX_CODES && f->n <= MAX_ROWS && table_bytes <= MAX_TABLE_BYTES &&
-              !ml__dataset_find_missing(f->data, &row, &feature);
+    *serves = max_bins >= 2 && f->K && f->K <= ML__MAX_CODES && f->n <= MAX_ROWS && table_bytes <= MAX_TABLE_BYTES;
     for (size_t j = 0; j < f->d; j++)
         *serves = *serves && !f->schema->features[j].n_categories;
-    return *serves ? check_plain(tree, serves) : ML_OK;
+    if (!*serves)
+        return ML_OK;
+    ML__TRY(ml__dataset_find_missing(f->data, &is_missing, &row, &feature));
+    *serves = !is_missing;
+    if (*serves)
+        ML__TRY(check_plain(tree, serves));
+done:
+    return st;
 }
 
 /* ---- rows ---- */

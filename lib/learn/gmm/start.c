@@ -41,7 +41,7 @@ static ml_status gather_rows(ml__fit *f, double **X, double **w, size_t *n)
     for (size_t i = 0, to = 0; i < f->n; i++) {
         if (!(weights[i] > 0))
             continue;
-        ml__dataset_read(f->data, i, 1, ML_FLOAT64, *X + to * f->d);
+        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, *X + to * f->d));
         (*w)[to++] = weights[i];
     }
 done:

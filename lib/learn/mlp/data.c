@@ -86,10 +86,9 @@ ml_status ml__mlp_read_rows(const ml__fit *f, const ml__mlp_plan *plan, const ml
     part.data = data;
     part.n = ml_dataset_n_rows(data);
     *r = (ml__mlp_rows){.n = part.n, .d = f->d};
-    r->X = ml__fit_matrix_f32(&part);
-    r->w = r->X ? ml__fit_weights(&part) : NULL;
-    if (!r->w)
-        return ML_E_MEMORY;
+    ML__TRY(ml__fit_matrix_f32(&part, &r->X));
+    r->w = ml__fit_weights(&part);
+    ML__TRY(r->w ? ML_OK : ML_E_MEMORY);
     for (size_t i = 0; i < r->n; i++)
         r->W += r->w[i];
     ML__CHECK(r->W > 0, ML_E_DATA, "%s: none of the %zu rows for %s has a positive weight", f->model->kind->name, r->n,

@@ -82,7 +82,7 @@ static ml_status transpose_block(void *argument, size_t block)
 
     ml__arena_init(&arena, b->context);
     ML__NEW(&arena, x, n_rows * d);
-    ml__dataset_read(b->dataset, begin, n_rows, ML_FLOAT32, x);
+    ML__TRY(ml__dataset_read(b->dataset, begin, n_rows, ML_FLOAT32, x));
     for (size_t j = 0; j < d; j++)
         for (size_t i = 0; i < n_rows; i++)
             b->columns[j * n + begin + i] = x[i * d + j];

@@ -307,8 +307,8 @@ static ml_status set_data(ml__fit *f, const ml__forest_plan *plan, ml__tree_data
                             .d = f->d,
                             .K = f->K ? ml__schema_width(f->schema) : f->n_outputs,
                             .n_outputs = f->n_outputs,
-                            .classify = f->K,
-                            .missing = ml__dataset_find_missing(f->data, &row, &feature)};
+                            .classify = f->K};
+    ML__TRY(ml__dataset_find_missing(f->data, &data->missing, &row, &feature));
     ML__CHECK(!plan->keep_leaf_targets || !f->K, ML_E_PARAMETER,
               "%s: parameter 'keep_leaf_targets' is for reals, output '%s' is labels", f->model->kind->name,
               f->schema->outputs[0].name);
@@ -604,9 +604,14 @@ static ml_status make_codes(forest *r, int64_t max_bins)
     /* a multiple of n_threads, so that only the last may have trees that are grown together */
     r->most_batch = r->f->run->monitor ? n_threads : (BATCH_TREES + n_threads - 1) / n_threads * n_threads;
     if (!r->by_columns) {
+<<<<<<< ours
         r->data.X = ml__fit_matrix_f32(r->f);
         ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
         return ml__codes_of(&r->growth, r->data.X, r->data.n, r->data.d, &r->data.codes);
+=======
+        ML__TRY(ml__fit_matrix_f32(r->f, &r->data.X));
+        return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
+>>>>>>> theirs
     }
     ML__TRY(ml__bins_make(&r->growth, r->f->data, &r->data, (size_t)max_bins, &r->bins));
     ML__TRY(make_growers(r, n_new));
@@ -675,10 +680,8 @@ static ml_status grow_and_publish(forest *r, const ml__forest_plan *plan)
     r->n_kept = plan->warm_start ? ml__kept_trees(f) : 0;
     ML__TRY(set_data(f, plan, &r->data));
     ML__TRY(make_codes(r, plan->rules->max_bins));
-    if ((plan->oob_score || plan->keep_leaf_targets) && !r->data.X) {
-        r->data.X = ml__fit_matrix_f32(f);
-        ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
-    }
+    if ((plan->oob_score || plan->keep_leaf_targets) && !r->data.X)
+        ML__TRY(ml__fit_matrix_f32(f, &r->data.X));
     ML__TRY(make_trees(r));
     if (plan->warm_start)
         ML__TRY(ml__describe_draws(f, &r->data, r->by_columns, &r->draws));

@@ -132,7 +132,7 @@ static ml_status visit_part(void *argument, size_t part)
     for (size_t begin = first; begin < end; begin += v->block_rows) {
         const size_t n = end - begin < v->block_rows ? end - begin : v->block_rows;
 
-        ml__dataset_read(v->data, begin, n, ML_FLOAT64, x);
+        ML__TRY(ml__dataset_read(v->data, begin, n, ML_FLOAT64, x));
         ML__TRY(ml__rows_to_single(v->model, x, n, begin, single));
         ML__TRY(v->visit(v->argument, part, begin, n, single));
     }

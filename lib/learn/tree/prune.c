@@ -356,7 +356,7 @@ static ml_status read_rows(pruning *p, ml__arena *scratch)
     for (size_t i = 0; i < p->n; i += BLOCK_ROWS) {
         const size_t n = p->n - i < BLOCK_ROWS ? p->n - i : BLOCK_ROWS;
 
-        ml__dataset_read(p->rows->data, i, n, ML_FLOAT64, x);
+        ML__TRY(ml__dataset_read(p->rows->data, i, n, ML_FLOAT64, x));
         ML__TRY(ml__rows_to_single(p->forest, x, n, i, p->X + i * d));
     }
 done:

@@ -35,7 +35,7 @@ ml_status ml__describe_draws(const ml__fit *f, const ml__tree_data *data, bool b
     hash = data->classify ? hash_words(hash, data->y, n_outputs) : hash_words(hash, data->t, n_outputs * per_target);
     for (size_t i = 0; i < data->n; i += BLOCK_ROWS) {
         const size_t n = data->n - i < BLOCK_ROWS ? data->n - i : BLOCK_ROWS;
-        ml__dataset_read(f->data, i, n, ML_FLOAT32, x);
+        ML__TRY(ml__dataset_read(f->data, i, n, ML_FLOAT32, x));
         hash = hash_words(hash, x, n * data->d);
     }
     *out =
