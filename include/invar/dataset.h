@@ -164,6 +164,22 @@ ML_API ml_status ml_dataset_open_matrix(ml_context *context, const char *path, c
                                         ml_dataset **out);
 
 /**
+ * A dataset over a CSV file that stays where it is: features are read from the file, block by block, whenever they are
+ * wanted. Names, categories, values, outputs, weights and messages are those of ml_dataset_from_csv().
+ *
+ * @param path     of a regular file that must not change as long as the dataset or a view of it is there
+ * @param options  as for ml_dataset_from_csv(); max_bytes is for files beyond 16 GiB
+ * @param out      the new dataset, which holds the file open; NULL on failure
+ * @return as ml_dataset_from_csv(). Later, whatever reads features of a file that has changed so that it can no longer be
+ *         understood is ML_E_IO with file and line.
+ * Any number of threads may read at once. Cost: two passes over the file, or three where there are texts; in memory the
+ * outputs and weights (and 8 bytes more per row of each while opening), the categories, 8 bytes per block of at most 256
+ * rows, and at one time four such blocks and one more per thread that reads. @since 0.1
+ */
+ML_API ml_status ml_dataset_open_csv(ml_context *context, const char *path, const ml_csv_options *options,
+                                     ml_dataset **out);
+
+/**
  * A synthetic dataset.
  *
  * @param what    "classification" (clusters on hypercube vertices, with informative, redundant and noise features),

@@ -9,7 +9,8 @@
  *     quoted  = '"' (any byte but '"' | '""')* '"'
  *
  * Lines of blanks only are skipped. The text is scanned twice: first to check everything and to count, then to write
- * the cells, so that nothing grows. Line numbers are not kept: an error counts the line ends before it.
+ * the cells, so that nothing grows. Line numbers are not kept: an error counts the line ends before it. A text may be a
+ * part of a file: then the scanner stops before a cell or blank line that the end of the part may have cut.
  */
 #include "data/csv.h"
 
@@ -20,21 +21,40 @@
 
 enum { MAX_CELL_BYTES = 1 << 20 };
 
-typedef struct scanner {
-    ml__csv *csv;
-    char *at, *end;
-    char *record; /* where the current one begins */
-    size_t n_records;
-    size_t n_cells; /* of the current record */
-    ml__cell *next; /* NULL while counting */
-} scanner;
+typedef ml__csv_scanner scanner;
 
-size_t ml__csv_line(const ml__csv *csv, const char *at)
+uint64_t ml__csv_place(const ml__csv *csv, const char *at)
 {
+    return csv->offset + (uint64_t)(at - csv->text);
+}
+
+/* CR LF is one line end. */
+static size_t count_line_ends(const char *text, size_t n, bool *is_after_cr)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        count += text[i] == '\r' || (text[i] == '\n' && !*is_after_cr);
+        *is_after_cr = text[i] == '\r';
+    }
+    return count;
+}
+
+/* Of a file that can no longer be read: as far as that goes. */
+size_t ml__csv_line(const ml__csv *csv, uint64_t place)
+{
+    bool is_after_cr = false;
+    char bytes[4096];
     size_t line = 1;
 
-    for (const char *c = csv->text; c < at; c++)
-        line += *c == '\n' || (*c == '\r' && c[1] != '\n');
+    if (!csv->input)
+        return line + count_line_ends(csv->text, (size_t)place, &is_after_cr);
+    for (uint64_t at = 0; at < place; at += sizeof bytes) {
+        const size_t n = place - at < sizeof bytes ? (size_t)(place - at) : sizeof bytes;
+        if (ml__input_read(csv->input, at, bytes, n) != ML_OK)
+            break;
+        line += count_line_ends(bytes, n, &is_after_cr);
+    }
     return line;
 }
 
@@ -49,14 +69,9 @@ static bool is_line_end(char c)
     return c == '\n' || c == '\r';
 }
 
-static bool is_blank(const scanner *s, char c)
-{
-    return (c == ' ' || c == '\t') && c != s->csv->delimiter;
-}
-
 static void skip_blanks(scanner *s)
 {
-    while (s->at < s->end && is_blank(s, *s->at))
+    while (s->at < s->end && ml__csv_is_blank(s->csv, *s->at))
         s->at++;
 }
 
@@ -70,10 +85,20 @@ static void skip_line_end(scanner *s)
 
 /* ---- cells ---- */
 
+ml_status ml__csv_fail(const scanner *s, uint64_t place, ml_status code, const char *reason)
+{
+    return ml__fail(code, "%s, line %zu, column %zu: %s", s->csv->name, ml__csv_line(s->csv, place), s->n_cells + 1,
+                    reason);
+}
+
+ml_status ml__csv_fail_overlong(const scanner *s, uint64_t place)
+{
+    return ml__csv_fail(s, place, ML_E_LIMIT, "the cell is longer than 1 MiB");
+}
+
 static ml_status fail_at(const scanner *s, const char *at, ml_status code, const char *reason)
 {
-    return ml__fail(code, "%s, line %zu, column %zu: %s", s->csv->name, ml__csv_line(s->csv, at), s->n_cells + 1,
-                    reason);
+    return ml__csv_fail(s, ml__csv_place(s->csv, at), code, reason);
 }
 
 static ml_status check_bytes(const scanner *s, const char *text, size_t n)
@@ -82,7 +107,7 @@ static ml_status check_bytes(const scanner *s, const char *text, size_t n)
     size_t n_zeros = 0;
 
     if (n > MAX_CELL_BYTES)
-        return fail_at(s, text, ML_E_LIMIT, "the cell is longer than 1 MiB");
+        return ml__csv_fail_overlong(s, ml__csv_place(s->csv, text));
     for (size_t i = 0; i < n; i++) {
         high |= (unsigned char)text[i];
         n_zeros += !text[i];
@@ -94,17 +119,27 @@ static ml_status check_bytes(const scanner *s, const char *text, size_t n)
     return ML_OK;
 }
 
+/* What follows a cell is a delimiter or line end of up to two bytes. */
+static bool is_cut(const scanner *s)
+{
+    return !s->is_last && s->end - s->at < 2;
+}
+
 static ml_status scan_plain(scanner *s, ml__cell *cell)
 {
     const char delimiter = s->csv->delimiter;
-    const char *first = s->at, *last;
+    const char *first = s->at, *const end = s->end, *last;
+    char *at = s->at;
 
-    while (s->at < s->end && *s->at != delimiter && !is_line_end(*s->at))
-        s->at++;
-    for (last = s->at; last > first && is_blank(s, last[-1]);)
+    while (at < end && *at != delimiter && !is_line_end(*at))
+        at++;
+    s->at = at;
+    for (last = at; last > first && ml__csv_is_blank(s->csv, last[-1]);)
         last--;
     *cell = (ml__cell){first, (size_t)(last - first)};
-    return s->next ? ML_OK : check_bytes(s, cell->text, cell->length);
+    if (s->is_checked || (is_cut(s) && cell->length <= MAX_CELL_BYTES))
+        return ML_OK;
+    return check_bytes(s, cell->text, cell->length);
 }
 
 /* Quotes are undoubled in place. The bytes that become free are blanked, so that the count of lines stays right. */
@@ -124,40 +159,57 @@ static ml_status scan_quoted(scanner *s, ml__cell *cell)
 {
     char *open = s->at, *first = open + 1, *close = first;
     bool has_doubled = false;
+    ml_status st = ML_OK;
 
     for (;; close += 2) {
-        close = memchr(close, '"', (size_t)(s->end - close));
+        close = close < s->end ? memchr(close, '"', (size_t)(s->end - close)) : NULL;
+        if (!close && !s->is_last) {
+            s->at = s->end;
+            s->is_overlong = s->end - first > MAX_CELL_BYTES;
+            return ML_OK;
+        }
         if (!close)
-            return fail_at(s, open, ML_E_FORMAT, "the quote that opens here is never closed");
+            return fail_at(s, open, ML_E_FORMAT, ML__CSV_NEVER_CLOSED);
         if (s->end - close < 2 || close[1] != '"')
             break;
         has_doubled = true;
     }
     s->at = close + 1;
     skip_blanks(s);
+    if (is_cut(s))
+        return ML_OK;
     if (s->at < s->end && *s->at != s->csv->delimiter && !is_line_end(*s->at))
-        return fail_at(s, s->at, ML_E_FORMAT, "text after the closing quote");
+        return fail_at(s, s->at, ML_E_FORMAT, ML__CSV_TEXT_BEHIND);
     *cell = (ml__cell){first, (size_t)(close - first)};
-    if (!s->next)
-        return check_bytes(s, cell->text, cell->length);
-    if (has_doubled)
+    if (!s->is_checked)
+        ML__TRY(check_bytes(s, cell->text, cell->length));
+    if (has_doubled && s->next)
         cell->length = undouble(first, cell->length);
-    return ML_OK;
+done:
+    return st;
 }
 
-static ml_status scan_cell(scanner *s)
+/* The next cell, and false in *is_whole when it is left for later. */
+static ml_status scan_cell(scanner *s, bool *is_whole)
 {
-    ml__cell cell;
+    ml__cell cell = {0};
+    char *first;
     ml_status st;
 
     skip_blanks(s);
-    if (s->at < s->end && *s->at == '"')
+    first = s->at;
+    if (first < s->end && *first == '"')
         ML__TRY(scan_quoted(s, &cell));
     else
         ML__TRY(scan_plain(s, &cell));
-    s->n_cells++;
-    if (s->next)
+    *is_whole = !is_cut(s);
+    if (!*is_whole) {
+        s->at = first;
+        return ML_OK;
+    }
+    if (s->next && s->n_cells < s->csv->n_columns)
         *s->next++ = cell;
+    s->n_cells++;
 done:
     return st;
 }
@@ -169,7 +221,7 @@ static ml_status check_record(scanner *s)
     ml__csv *csv = s->csv;
     ml_status st = ML_OK;
 
-    if (!s->n_records)
+    if (!csv->n_columns)
         csv->n_columns = s->n_cells;
     ML__CHECK(s->n_cells <= ML_MAX_FEATURES, ML_E_LIMIT, "%s, line %zu: %zu columns, at most %zu are allowed",
               csv->name, ml__csv_line(csv, s->record), s->n_cells, ML_MAX_FEATURES);
@@ -179,31 +231,17 @@ done:
     return st;
 }
 
-static ml_status scan_record(scanner *s)
-{
-    ml_status st;
-
-    s->n_cells = 0;
-    for (;; s->at++) {
-        ML__TRY(scan_cell(s));
-        if (s->at == s->end || *s->at != s->csv->delimiter)
-            break;
-    }
-    skip_line_end(s);
-    ML__TRY(check_record(s));
-    s->n_records++;
-done:
-    return st;
-}
-
 /* Go to the next record; false at the end of the text. */
 static bool find_record(scanner *s)
 {
     while (s->at < s->end) {
-        s->record = s->at;
+        char *first = s->at;
         skip_blanks(s);
+        if (is_cut(s))
+            return false;
         if (s->at < s->end && !is_line_end(*s->at)) {
-            s->at = s->record;
+            s->at = first;
+            s->record = ml__csv_place(s->csv, first);
             return true;
         }
         skip_line_end(s);
@@ -211,70 +249,120 @@ static bool find_record(scanner *s)
     return false;
 }
 
-static scanner start(ml__csv *csv)
-{
-    const bool has_mark = csv->n_bytes >= 3 && !memcmp(csv->text, "\xEF\xBB\xBF", 3);
-    return (scanner){.csv = csv, .at = csv->text + (has_mark ? 3 : 0), .end = csv->text + csv->n_bytes};
-}
-
-/* Whichever of the candidates the first record has most of outside quotes; the first of equals. */
-static char find_delimiter(ml__csv *csv)
-{
-    static const char CANDIDATES[] = {',', ';', '\t'};
-    size_t counts[sizeof CANDIDATES] = {0}, best = 0;
-    scanner s = start(csv);
-    bool is_quoted = false, is_start = true;
-
-    if (!find_record(&s))
-        return CANDIDATES[0];
-    for (const char *c = s.at; c < s.end && (is_quoted || !is_line_end(*c)); c++) {
-        bool is_delimiter = false;
-        for (size_t i = 0; !is_quoted && i < sizeof CANDIDATES; i++)
-            if (*c == CANDIDATES[i]) {
-                counts[i]++;
-                is_delimiter = true;
-            }
-        if (*c == '"' && (is_quoted || is_start))
-            is_quoted = !is_quoted;
-        is_start = is_delimiter || (is_start && *c == ' ') || (!is_quoted && *c == '"');
-    }
-    for (size_t i = 1; i < sizeof CANDIDATES; i++)
-        if (counts[i] > counts[best])
-            best = i;
-    return CANDIDATES[best];
-}
-
-static ml_status scan(scanner *s)
+static ml_status begin_record(scanner *s)
 {
     ml_status st = ML_OK;
 
-    while (find_record(s))
-        ML__TRY(scan_record(s));
+    ML__CHECK(!s->next || s->n_records < s->n_wanted, ML_E_DATA, "%s, line %zu: a line that was not there before",
+              s->csv->name, ml__csv_line(s->csv, s->record));
+    if (s->found)
+        ML__TRY(s->found(s->argument, s));
+    s->n_cells = 0;
+    s->is_in_record = true;
 done:
     return st;
 }
 
+ml_status ml__csv_scan(scanner *s)
+{
+    bool is_whole;
+    ml_status st = ML_OK;
+
+    while (s->is_in_record || find_record(s)) {
+        if (!s->is_in_record)
+            ML__TRY(begin_record(s));
+        ML__TRY(scan_cell(s, &is_whole));
+        if (!is_whole)
+            return ML_OK;
+        if (s->at < s->end && *s->at == s->csv->delimiter) {
+            s->at++;
+            continue;
+        }
+        skip_line_end(s);
+        ML__TRY(check_record(s));
+        s->n_records++;
+        s->is_in_record = false;
+        s->behind = ml__csv_place(s->csv, s->at);
+    }
+done:
+    return st;
+}
+
+/* ---- the beginning ---- */
+
+static const char CANDIDATES[] = {',', ';', '\t'};
+
+/* Counts what stands outside quotes. Blank lines before the first record count for nothing. */
+bool ml__csv_sniff(ml__csv_sniffer *s, const char *text, size_t n)
+{
+    for (const char *c = text; c < text + n; c++) {
+        const char *candidate = memchr(CANDIDATES, *c, sizeof CANDIDATES);
+        if (!s->is_quoted && is_line_end(*c)) {
+            if (s->is_started)
+                return false;
+            *s = (ml__csv_sniffer){0};
+            continue;
+        }
+        s->is_started |= *c != ' ' && *c != '\t';
+        if (!s->is_quoted && candidate)
+            s->counts[candidate - CANDIDATES]++;
+        if (*c == '"' && (s->is_quoted || !s->is_inside))
+            s->is_quoted = !s->is_quoted;
+        s->is_inside = s->is_quoted || !(candidate || *c == '"' || (!s->is_inside && *c == ' '));
+    }
+    return true;
+}
+
+/* Whichever the first record has most of; the first of equals. */
+char ml__csv_sniffed(const ml__csv_sniffer *s)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; s->is_started && i < sizeof CANDIDATES; i++)
+        if (s->counts[i] > s->counts[best])
+            best = i;
+    return CANDIDATES[best];
+}
+
+ml_status ml__csv_check_mark(const ml__csv *csv, size_t *n_bytes)
+{
+    ml_status st = ML_OK;
+
+    *n_bytes = csv->n_bytes >= 3 && !memcmp(csv->text, "\xEF\xBB\xBF", 3) ? 3 : 0;
+    ML__CHECK(csv->n_bytes < 2 || (memcmp(csv->text, "\xFF\xFE", 2) && memcmp(csv->text, "\xFE\xFF", 2)), ML_E_FORMAT,
+              "%s, line 1, column 1: UTF-16, expected UTF-8", csv->name);
+done:
+    return st;
+}
+
+/* ---- the whole ---- */
+
 ml_status ml__csv_parse(ml__csv *csv, ml_context *context)
 {
-    size_t n_cells;
+    ml__csv_sniffer sniffer = {0};
+    size_t n_cells, n_mark;
     scanner s;
     ml_status st;
 
-    ML__CHECK(csv->n_bytes < 2 || (memcmp(csv->text, "\xFF\xFE", 2) && memcmp(csv->text, "\xFE\xFF", 2)), ML_E_FORMAT,
-              "%s, line 1, column 1: UTF-16, expected UTF-8", csv->name);
-    if (!csv->delimiter)
-        csv->delimiter = find_delimiter(csv);
-    s = start(csv);
-    ML__TRY(scan(&s));
+    ML__TRY(ml__csv_check_mark(csv, &n_mark));
+    s = (scanner){.csv = csv, .at = csv->text + n_mark, .end = csv->text + csv->n_bytes, .is_last = true};
+    if (!csv->delimiter) {
+        ml__csv_sniff(&sniffer, s.at, csv->n_bytes - n_mark);
+        csv->delimiter = ml__csv_sniffed(&sniffer);
+    }
+    ML__TRY(ml__csv_scan(&s));
     ML__CHECK(s.n_records, ML_E_DATA, "%s, line 1: the file is empty", csv->name);
     csv->n_records = s.n_records;
 
     ML__CHECK(ml__size_mul(csv->n_records, csv->n_columns, &n_cells), ML_E_MEMORY, "%s has too many cells", csv->name);
     csv->cells = ml__alloc_array(context, n_cells, sizeof *csv->cells);
     ML__TRY(csv->cells ? ML_OK : ML_E_MEMORY);
-    s = start(csv);
+    s.at = csv->text + n_mark;
+    s.n_records = 0;
+    s.is_checked = true;
     s.next = csv->cells;
-    ML__TRY(scan(&s));
+    s.n_wanted = csv->n_records;
+    ML__TRY(ml__csv_scan(&s));
 done:
     return st;
 }

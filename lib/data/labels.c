@@ -65,29 +65,71 @@ size_t ml__rank(const void *source, ml__compare compare, const size_t *items, si
 
 /* ---- class tables ---- */
 
+/* Items are looked through in parts of at least so many. */
+enum { FEWEST_ITEMS = 4096 };
+
+/* Distinct items, ascending: the first n of `list`, which has room for `capacity` and as many again for merging. */
+typedef struct distinct {
+    size_t *list, n, capacity;
+} distinct;
+
+static ml_status make_room(ml_context *context, distinct *d, size_t capacity)
+{
+    size_t *larger = ml__alloc_array(context, capacity, 2 * sizeof *larger);
+
+    if (!larger)
+        return ML_E_MEMORY;
+    if (d->n)
+        memcpy(larger, d->list, d->n * sizeof *larger);
+    ml__free(d->list);
+    d->list = larger;
+    d->capacity = capacity;
+    return ML_OK;
+}
+
+/* Part after part, each at least as long as what is known already: memory goes with the number of distinct items. */
+static ml_status find_distinct(ml_context *context, const ml__labels *labels, size_t n, distinct *d)
+{
+    const void *source = labels->source;
+    ml_status st;
+
+    ML__TRY(make_room(context, d, n < FEWEST_ITEMS ? n : FEWEST_ITEMS));
+    for (size_t i = 0; i < n;) {
+        size_t *part, *scratch, n_part = 0;
+        if (d->n > d->capacity / 2)
+            ML__TRY(make_room(context, d, 2 * d->capacity));
+        part = d->list + d->n;
+        scratch = d->list + d->capacity;
+        for (; i < n && d->n + n_part < d->capacity; i++)
+            if (!labels->is_missing(source, i))
+                part[n_part++] = i;
+        n_part = ml__distinct(source, labels->compare, part, n_part, scratch);
+        d->n = merge(source, labels->compare, d->list, d->n, part, n_part, scratch);
+        memcpy(d->list, scratch, d->n * sizeof *scratch);
+    }
+done:
+    return st;
+}
+
 ml_status ml__encode(ml__arena *arena, const ml__labels *labels, size_t n, size_t max, int32_t *codes, char ***names,
                      size_t *n_names)
 {
     const void *source = labels->source;
-    size_t *items = ml__alloc_array(arena->context, n, 2 * sizeof *items), n_items = 0;
+    distinct d = {0};
     ml_status st;
 
-    ML__TRY(items ? ML_OK : ML_E_MEMORY);
-    for (size_t i = 0; i < n; i++)
-        if (!labels->is_missing(source, i))
-            items[n_items++] = i;
-    n_items = ml__distinct(source, labels->compare, items, n_items, items + n);
-    ML__CHECK(n_items <= max, ML_E_LIMIT, "%zu distinct values, at most %zu are allowed", n_items, max);
-    *n_names = n_items;
-    ML__NEW(arena, *names, n_items);
-    for (size_t k = 0; k < n_items; k++) {
-        (*names)[k] = labels->name(arena, source, items[k]);
+    ML__TRY(find_distinct(arena->context, labels, n, &d));
+    ML__CHECK(d.n <= max, ML_E_LIMIT, "%zu distinct values, at most %zu are allowed", d.n, max);
+    *n_names = d.n;
+    ML__NEW(arena, *names, d.n);
+    for (size_t k = 0; k < d.n; k++) {
+        (*names)[k] = labels->name(arena, source, d.list[k]);
         ML__TRY((*names)[k] ? ML_OK : ML_E_MEMORY);
     }
     for (size_t i = 0; i < n; i++)
-        codes[i] = labels->is_missing(source, i) ? -1 : (int32_t)ml__rank(source, labels->compare, items, n_items, i);
+        codes[i] = labels->is_missing(source, i) ? -1 : (int32_t)ml__rank(source, labels->compare, d.list, d.n, i);
 done:
-    ml__free(items);
+    ml__free(d.list);
     return st;
 }
 

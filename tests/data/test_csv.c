@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "csv_stream.h"
 #include "data/csv.h"
 
 #include "test.h"
@@ -17,6 +18,7 @@ static ml_status parse(const char *text, size_t n, char delimiter, char *out)
     ml__csv csv = {.name = "t.csv", .text = malloc(n + 1), .n_bytes = n, .delimiter = delimiter};
     ml_status st;
 
+    test_csv_stream(text, n, &(ml_csv_options){.delimiter = delimiter});
     memcpy(csv.text, text, n);
     csv.text[n] = 0;
     st = ml__csv_parse(&csv, NULL);
@@ -161,7 +163,7 @@ TEST(csv, lines_are_counted_whatever_ends_them)
 
     for (const char *c = text; *c; c++)
         if (*c >= '0')
-            CHECK(ml__csv_line(&csv, c) == (size_t)(*c == '5' ? 6 : *c - '0'));
+            CHECK(ml__csv_line(&csv, ml__csv_place(&csv, c)) == (size_t)(*c == '5' ? 6 : *c - '0'));
 }
 
 /* ---- files ---- */
@@ -298,6 +300,8 @@ TEST(csv, random_changes_give_a_dataset_or_an_error)
         n = mutate(text, n, sizeof text, &state);
         exact = malloc(n + !n); /* so that reading past the end is seen */
         memcpy(exact, text, n);
+        if (i % 7 == 0)
+            test_csv_stream(exact, n, &options);
         st = ml_dataset_from_csv_memory(NULL, exact, n, NULL, &options, &data);
         CHECK((st == ML_OK) == (data != NULL));
         CHECK_MSG(st == ML_OK || st == ML_E_DATA || st == ML_E_FORMAT, "%s", ml_last_error());

@@ -58,7 +58,8 @@ static ml_status count_rows(ml__arena *arena, const ml_dataset *data, rows *out)
     double *w;
     ml_status st = ML_OK;
 
-    *out = (rows){.data = data, .has_missing = ml__dataset_find_missing(data, &row, &feature)};
+    *out = (rows){.data = data};
+    ML__TRY(ml__dataset_find_missing(data, &out->has_missing, &row, &feature));
     ML__NEW(arena, w, n);
     ml__dataset_read_weights(data, w);
     for (size_t i = 0; i < n; i++)

@@ -604,14 +604,8 @@ static ml_status make_codes(forest *r, int64_t max_bins)
     /* a multiple of n_threads, so that only the last may have trees that are grown together */
     r->most_batch = r->f->run->monitor ? n_threads : (BATCH_TREES + n_threads - 1) / n_threads * n_threads;
     if (!r->by_columns) {
-<<<<<<< ours
-        r->data.X = ml__fit_matrix_f32(r->f);
-        ML__TRY(r->data.X ? ML_OK : ML_E_MEMORY);
-        return ml__codes_of(&r->growth, r->data.X, r->data.n, r->data.d, &r->data.codes);
-=======
         ML__TRY(ml__fit_matrix_f32(r->f, &r->data.X));
-        return ml__codes_of(scratch, r->data.X, r->data.n, r->data.d, &r->data.codes);
->>>>>>> theirs
+        return ml__codes_of(&r->growth, r->data.X, r->data.n, r->data.d, &r->data.codes);
     }
     ML__TRY(ml__bins_make(&r->growth, r->f->data, &r->data, (size_t)max_bins, &r->bins));
     ML__TRY(make_growers(r, n_new));
