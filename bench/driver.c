@@ -118,9 +118,11 @@ static ml_status make_dataset(job *j, const table *t, int with_outputs, ml_datas
     return st;
 }
 
-/* "param=name:value" belongs to the model, "baseparam=…" to its only member. */
-static ml_status set_params(const words *o, const char *key, ml_model *model)
+/* The words "key=name:value" in turn, each of which `use` gets as name and value. */
+static ml_status each_pair(const job *j, const char *key,
+                           ml_status (*use)(const job *j, const char *name, const char *value))
 {
+    const words *o = &j->words;
     ml_status st = ML_OK;
 
     for (int i = 0; i < o->n && st == ML_OK; i++) {
@@ -129,28 +131,37 @@ static ml_status set_params(const words *o, const char *key, ml_model *model)
         if (strcmp(o->key[i], key) || !colon)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(colon - o->value[i]), o->value[i]);
-        st = ml_model_set_text(model, name, colon + 1);
+        st = use(j, name, colon + 1);
     }
     return st;
 }
 
+static ml_status add_member(const job *j, const char *name, const char *kind)
+{
+    ml_model *member = NULL;
+    ml_status st = ml_model_create(j->context, kind, &member);
+
+    if (st == ML_OK)
+        st = ml_model_add_member(j->model, name, member);
+    if (st != ML_OK)
+        ml_model_free(member);
+    return st;
+}
+
+static ml_status set_param(const job *j, const char *name, const char *value)
+{
+    return ml_model_set_text(j->model, name, value);
+}
+
+/* "member=name:kind" makes members, in this order; "param=name:value" sets parameters, theirs as name__parameter. */
 static ml_status make_model(job *j)
 {
-    const char *base = text_of(&j->words, "base", NULL);
-    ml_model *member = NULL;
     ml_status st = ml_model_create(j->context, text_of(&j->words, "kind", ""), &j->model);
 
     if (st == ML_OK)
-        st = set_params(&j->words, "param", j->model);
-    if (st == ML_OK && base) {
-        st = ml_model_create(j->context, base, &member);
-        if (st == ML_OK)
-            st = set_params(&j->words, "baseparam", member);
-        if (st == ML_OK)
-            st = ml_model_add_member(j->model, "base", member);
-        if (st != ML_OK)
-            ml_model_free(member);
-    }
+        st = each_pair(j, "member", add_member);
+    if (st == ML_OK)
+        st = each_pair(j, "param", set_param);
     return st;
 }
 

@@ -63,7 +63,7 @@ def forest(name: str, title: str, data: tuple, peers: list[str], goal: float, go
 
 
 def adaboost(name: str, title: str, data: tuple, rounds: int, depth: int, goal: float, floor: float) -> Job:
-    ours = f"kind=adaboost param=n_estimators:{rounds} base=decision_tree baseparam=max_depth:{depth}"
+    ours = f"kind=adaboost param=n_estimators:{rounds} member=base:decision_tree param=base__max_depth:{depth}"
     return Job(name, title, data, f"task=adaboost rounds={rounds} depth={depth}", ours, ADABOOST_PEERS, goal,
                limit="rounds*n*d*depth*C_H/(f*t)", floor=floor, variants=[ONE, AVX2])
 
@@ -112,7 +112,7 @@ JOBS = [
     adaboost("adaboost-100k", "AdaBoost stumps: 100000×28, 50 rounds", WIDE, 50, 1, 0.03, 0.7),
     adaboost("adaboost-letter", "AdaBoost depth 8: letter, 50 rounds", LETTER, 50, 8, 0.15, 0.65),
     Job("adaboost-r2", "AdaBoost.R2: Boston 506×13, linear regression, 100 rounds", ("boston", "f8"),
-        "task=adaboost rounds=100", "kind=adaboost param=n_estimators:100 base=linear_regression", [SK, SK1], 0.001,
+        "task=adaboost rounds=100", "kind=adaboost param=n_estimators:100 member=base:linear_regression", [SK, SK1], 0.001,
         limit="rounds*n*d*d/F64", score="R²", floor=0.6, variants=[ONE, AVX2]),
     mlp("mlp-train", "MLP, train: 800×20, 64-32-3, batch 32, 10 epochs", TINY, "64,32", 10, 32,
         ["fann algorithm=rprop", "fann algorithm=incremental", SK, SK1, "opencv", *TORCH], 0.0012, elsewhere=KANN,

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Ours and theirs on the same data, in turn: sh bench/run.sh [job…] [--data DIR] [--write]; --help says the rest, --list
-# names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
+# names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead, and `sh bench/run.sh features` those of
+# models with and without the features that a mixture makes. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
 # BENCH_INSTALL=no leaves the system as it is, BUILD=DIR says where to build, INVAR_OPTIONS how.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -32,8 +33,11 @@ fi
     ${INVAR_OPTIONS:-} ) >&2
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
-if [ "${1:-}" = accuracy ]; then
+case ${1:-} in
+accuracy | features)
+    script=$1
     shift
-    exec "$python" "$here/bench/accuracy.py" --build "$build" "$@"
-fi
+    exec "$python" "$here/bench/$script.py" --build "$build" "$@"
+    ;;
+esac
 exec "$python" "$here/bench/run.py" --build "$build" "$@"

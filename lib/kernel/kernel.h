@@ -139,10 +139,12 @@ bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double
  * of the symmetric A[n x n], both triangles set (kernel/subspace.c). `start` is NULL or k x n, rows near the eigenvectors;
  * work has ml__leading_eigen_work(n, k) elements. Ends when no residual |A v - value v| exceeds tol times the largest
  * |value| (tol: at least n eps). A value beyond the range of double is infinite, its vector as good as any. False when
- * max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not finite or
- * ml__symmetric_eigen() failed inside: all values are then NaN, and vectors of no use. */
+ * max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not finite,
+ * ml__symmetric_eigen() or a host's executor failed inside: all values are then NaN, and vectors of no use. The threads of
+ * `context`, which may be NULL, share the products with A. */
+struct ml_context;
 size_t ml__leading_eigen_work(size_t n, size_t k);
-bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
-                       size_t max_iter, double *values, double *vectors, double *work);
+bool ml__leading_eigen(struct ml_context *context, size_t n, size_t k, const double *A, size_t lda, const double *start,
+                       double tol, size_t max_iter, double *values, double *vectors, double *work);
 
 #endif

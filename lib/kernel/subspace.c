@@ -5,10 +5,12 @@
  * Problem     A v_i = λ_i v_i for the k eigenvalues of largest |λ|, A[n x n] symmetric, k << n
  * Iteration   b = min(n, k + max(k, EXTRA)) orthonormal rows V span a subspace;
  *                 W = V A,   W V' = S' Θ S by its eigenvectors, |θ| descending (Rayleigh-Ritz)
- *                 Z = S V the Ritz vectors, S W = Z A their images;   V := an orthonormal basis of the images
+ *                 Z = S V the Ritz vectors, S W = Z A their images;   V := an orthonormal basis of T_3(A / |θ_b|) Z,
+ *             T_3 x = 4 x³ - 3 x of Chebyshev, at most 1 where |λ| <= |θ_b| and growing fast beyond, by way of
+ *             T_i+1 x = 2 x T_i x - T_i-1 x from the images; of the images where |θ_b| is too small to divide by
  *             (Rutishauser 1970, contribution II/9 of Wilkinson & Reinsch, Linear Algebra, 1971; Parlett, The Symmetric
- *             Eigenvalue Problem, 1998, chapter 14.) Pair i gains a factor |λ_i| / |λ_{b+1}| per iteration: the rows
- *             beyond k make that large where λ_k and λ_{k+1} are near each other.
+ *             Eigenvalue Problem, 1998, chapter 14; the filter: Zhou, Saad, Tiago & Chelikowsky 2006.) Pair i gains a factor
+ *             T_3(λ_i / θ_b) per iteration: the rows beyond k make that large where λ_k and λ_{k+1} are near each other.
  * Basis       V V' = L L', V := L^-1 V, twice (Cholesky QR: the second time removes what the first left, Yamamoto,
  *             Nakatsukasa, Yanagisawa & Fukaya 2015). Images are orthogonal up to convergence, so L is near the identity
  * Stop        |z_i A - θ_i z_i| <= tol |θ_1| for all i < k, a bound on the error of θ_i as well
@@ -18,7 +20,7 @@
  *             before the product, which may overflow, the other after it, as 2^-s itself may
  *
  * Symbols     vectors are rows: V, W, Z [b x n];  S, L [b x b];  θ_i Ritz values
- * Cost        per iteration 2 n² b + 12 n b² + 9 b³
+ * Cost        per iteration 6 n² b + 12 n b² + 9 b³; the products with A are shared among threads (product.h)
  */
 #include <float.h>
 #include <math.h>
@@ -26,14 +28,17 @@
 
 #include "base/random.h"
 #include "kernel/kernel.h"
+#include "kernel/product.h"
 #include "kernel/rows.h"
 
 enum { EXTRA = 8 };
 static const uint64_t SEED = 0x5eed;
 static const double LEAST_SINE = 1e-5; /* of the angle between a row and those before it */
+static const double WIDEST = 1e4;      /* |θ_1| over |θ_b| up to which rounding leaves the filter most digits */
 
 typedef struct {
     const ml__kernels_f64 *kernels;
+    ml_context *context;
     size_t n, b;
     double *V, *W, *Z;     /* b x n */
     double *S, *theta, *e; /* b x b, b, b; S also holds L */
@@ -116,16 +121,19 @@ static bool is_larger(double x, double y)
     return fabs(x) > fabs(y);
 }
 
-/* W = V A / 2^exponent */
-static void apply(state *s, const double *A, size_t lda, int exponent)
+/* W = V A / 2^exponent; false when a host's executor failed. */
+static bool apply(state *s, const double *A, size_t lda, int exponent)
 {
+    const ml__crew_f64 crew = {s->kernels, s->context};
     const size_t n = s->n, b = s->b;
     const int half = exponent / 2;
 
     scale(b * n, ldexp(1, -half), s->V);
-    s->kernels->gemm_nn(b, n, n, s->V, n, A, lda, 0, s->W, n);
+    if (ml__product_gemm_nn_f64(&crew, b, n, n, s->V, n, A, lda, 0, s->W, n) != ML_OK)
+        return false;
     scale(b * n, ldexp(1, half), s->V);
     scale(b * n, ldexp(1, half - exponent), s->W);
+    return true;
 }
 
 /* From the basis V: Z, θ, and in V the images of Z. */
@@ -134,13 +142,43 @@ static bool rayleigh_ritz(state *s, const double *A, size_t lda, int exponent)
     const ml__kernels_f64 *kernels = s->kernels;
     const size_t n = s->n, b = s->b;
 
-    apply(s, A, lda, exponent);
+    if (!apply(s, A, lda, exponent))
+        return false;
     kernels->gemm_nt(b, b, n, s->W, n, s->V, n, 0, s->S, b);
     if (!ml__symmetric_eigen(b, s->S, b, s->theta, s->e))
         return false;
     ml__sort_pairs(b, is_larger, s->theta, s->S, b);
     kernels->gemm_nn(b, n, b, s->S, b, s->V, n, 0, s->Z, n);
     kernels->gemm_nn(b, n, b, s->S, b, s->W, n, 0, s->V, n);
+    return true;
+}
+
+/* c X - Y, into Y */
+static void subtract_from(size_t count, double c, const double *X, double *Y)
+{
+    for (size_t j = 0; j < count; j++)
+        Y[j] = c * X[j] - Y[j];
+}
+
+/* V := T_3(A / a) Z from the images in V; Z and W are overwritten. */
+static bool filter(state *s, const double *A, size_t lda, int exponent)
+{
+    const double a = fabs(s->theta[s->b - 1]);
+    double *const image = s->V;
+
+    if (!(a * WIDEST > fabs(s->theta[0])))
+        return true;
+    scale(s->b * s->n, 1 / a, image);
+    if (!apply(s, A, lda, exponent))
+        return false;
+    subtract_from(s->b * s->n, 2 / a, s->W, s->Z);
+    s->V = s->Z;
+    s->Z = image;
+    if (!apply(s, A, lda, exponent))
+        return false;
+    subtract_from(s->b * s->n, 2 / a, s->W, image);
+    s->Z = s->V;
+    s->V = image;
     return true;
 }
 
@@ -175,12 +213,12 @@ static bool give_nothing(size_t k, double *values)
     return false;
 }
 
-bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const double *start, double tol,
-                       size_t max_iter, double *values, double *vectors, double *work)
+bool ml__leading_eigen(ml_context *context, size_t n, size_t k, const double *A, size_t lda, const double *start,
+                       double tol, size_t max_iter, double *values, double *vectors, double *work)
 {
     const size_t b = n_rows(n, k);
     const double least_tol = (double)n * DBL_EPSILON;
-    state s = {.kernels = &ml__kernels_best()->f64, .n = n, .b = b, .rng = ml__rng_make(SEED, 0)};
+    state s = {.kernels = &ml__kernels_best()->f64, .context = context, .n = n, .b = b, .rng = ml__rng_make(SEED, 0)};
     bool converged = k == 0;
     int exponent;
 
@@ -194,6 +232,8 @@ bool ml__leading_eigen(size_t n, size_t k, const double *A, size_t lda, const do
     s.e = s.theta + b;
     set_start(&s, k, start);
     for (size_t i = 0; i < max_iter && !converged; i++) {
+        if (i > 0 && !filter(&s, A, lda, exponent))
+            return give_nothing(k, values);
         orthonormalise(&s);
         if (!rayleigh_ritz(&s, A, lda, exponent))
             return give_nothing(k, values);

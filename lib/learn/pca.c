@@ -13,12 +13,14 @@
  *             depends on no row
  *
  * Route       n >= d: eigenvectors of S [d x d]; of a few out of many by subspace iteration.
- *             n < d: of the Gram matrix of the centred rows [n x n], X X' u = λ u, v = X'u / sqrt λ, made orthonormal again
+ *             n < d: of the Gram matrix of the centred rows [n x n], X X' u = λ u, v = X'u / sqrt λ, made orthonormal again.
+ *             randomized: from products of the centred rows with k + n_oversamples directions (principal.c)
  * Parts       partial_fit merges count, mean and S, and decomposes what it has then: the parts do not matter but for rounding
  *
  * Symbols     n rows, d features, k components; w weights, divided by their mean
  * Degenerate  λ_i up to r eps λ_1, which rounding makes, are 0; their v_i complete the basis, their whitened coordinate is 0
- * Cost        n d² / 2 multiply-adds and 9 d³ for the eigenvectors, or n² d and 9 n³
+ * Cost        n d² / 2 multiply-adds and 9 d³ for the eigenvectors, or n² d / 2 and 9 n³; randomized
+ *             2 (n_iter + 1) n d (k + n_oversamples)
  */
 #include <float.h>
 #include <string.h>
@@ -26,24 +28,35 @@
 #include "kernel/kernel.h"
 #include "kernel/product.h"
 #include "learn/learn.h"
+#include "learn/principal.h"
 #include "learn/scatter.h"
 
 typedef struct {
-    ml__size n_components;
-    int64_t whiten, svd_solver, incremental;
+    ml__size n_components, iterated_power;
+    int64_t whiten, svd_solver, n_oversamples, incremental, random_state;
 } params;
 
-enum { SOLVER_AUTO };
+enum { SOLVER_AUTO, SOLVER_FULL, SOLVER_RANDOMIZED };
+enum { COMPONENTS_ALL, COMPONENTS_MLE };
 
 static const ml__param PARAMS[] = {
     ML__SIZE(
-        params, n_components, "all", ML__RANGE(1, 16777216), "all",
+        params, n_components, "all", ML__RANGE(1, 16777216), "all|mle",
         "number of components; a fraction: as many as explain more than this share of the variance; all: the number of "
-        "rows or features, whichever is less"),
+        "rows or features, whichever is less; mle: the likeliest number (Minka), of at least as many rows as features"),
     ML__BOOL(params, whiten, "false", "divide new features by their standard deviations"),
-    ML__CHOICE(params, svd_solver, "auto", "auto|full",
-               "full: all eigenvectors; auto: a few out of many by subspace iteration"),
+    ML__CHOICE(
+        params, svd_solver, "auto", "auto|full|randomized",
+        "full: all eigenvectors; randomized: approximately, from products with random directions; auto: a few of at "
+        "least 256 by subspace iteration; randomized for at least 1000 rows and more features where n_components + "
+        "n_oversamples are at most a 32nd of the rows; else full"),
+    ML__SIZE_COUNTS(
+        params, iterated_power, "auto", ML__RANGE(0, 1000), "auto",
+        "power iterations of svd_solver randomized; auto: 7 for less than a tenth of all components, else 4"),
+    ML__INT(params, n_oversamples, "10", ML__RANGE(1, 1e6),
+            "directions that svd_solver randomized looks at beside n_components"),
     ML__BOOL(params, incremental, "false", "keep the scatter matrix, so that ml_model_partial_fit() can go on"),
+    ML__RANDOM_STATE(params),
     ML__PARAMS_END,
 };
 
@@ -57,10 +70,26 @@ static const ml__tensor_rule TENSORS[] = {
     {"n_samples", ML_FLOAT64, "1", ML__FINITE | ML__POSITIVE},
     {"sum_of_weights", ML_FLOAT64, "1", ML__FINITE | ML__POSITIVE},
     {"scatter", ML_FLOAT64, "dd", ML__FINITE | ML__OPTIONAL},
+    {"whiten", ML_INT64, "1", ML__NON_NEGATIVE | ML__OPTIONAL}, /* absent: 0 */
     {NULL, 0, NULL, 0},
 };
 
-/* ---- eigenvectors ---- */
+static ml_status check(const ml_model *model)
+{
+    const params *p = model->params;
+    ml_status st = ML_OK;
+
+    if (p->svd_solver != SOLVER_RANDOMIZED)
+        return ML_OK;
+    ML__CHECK(p->n_components.form == ML__SIZE_COUNT ||
+                  (p->n_components.form == ML__SIZE_CHOICE && p->n_components.count == COMPONENTS_ALL),
+              ML_E_PARAMETER,
+              "svd_solver randomized needs the number of components, a fraction or mle needs all variances");
+    ML__CHECK(!p->incremental, ML_E_PARAMETER,
+              "svd_solver randomized makes no scatter matrix, which incremental keeps");
+done:
+    return st;
+}
 
 /* What is known of the rows, and what comes of it. */
 typedef struct {
@@ -72,8 +101,9 @@ typedef struct {
     double *vectors;    /* in rows, as many as values */
 } decomposition;
 
-enum { LEADING_FEATURES = 256, LEADING_SHARE = 8, LEADING_ITER = 200 };
-static const double LEADING_TOL = 1e-9;
+/* ---- which solver ---- */
+
+enum { LEADING_FEATURES = 256, LEADING_SHARE = 8, SKETCH_ROWS = 1000, SKETCH_SHARE = 32 };
 
 /* Does subspace iteration pay for k of m eigenvectors? */
 static bool wants_leading(const params *p, size_t m, size_t k)
@@ -82,94 +112,29 @@ static bool wants_leading(const params *p, size_t m, size_t k)
            k <= m / LEADING_SHARE;
 }
 
-/* The eigenpairs 0 .. count - 1 of A[m x m], which is overwritten. */
-static ml_status full_eigen(ml__arena *arena, size_t m, size_t count, double *A, double *values, double *vectors)
+/* Is what is asked for found from products with a few random directions? They take a copy of the rows, as the Gram matrix
+ * does and the scatter matrix does not. */
+static bool wants_sketch(const params *p, size_t n, size_t d)
 {
-    double *all, *e;
-    ml_status st = ML_OK;
-
-    ML__NEW(arena, all, m);
-    ML__NEW(arena, e, m);
-    ML__CHECK(ml__symmetric_eigen(m, A, m, all, e), ML_E_NUMERIC, "pca: the eigenvectors did not converge");
-    for (size_t i = 0; i < count; i++) {
-        values[i] = all[m - 1 - i];
-        memcpy(vectors + i * m, A + (m - 1 - i) * m, m * sizeof *vectors);
-    }
-done:
-    return st;
+    if (p->svd_solver != SOLVER_AUTO || p->incremental || p->n_components.form != ML__SIZE_COUNT)
+        return p->svd_solver == SOLVER_RANDOMIZED;
+    return n < d && n >= SKETCH_ROWS && (size_t)(p->n_components.count + p->n_oversamples) <= n / SKETCH_SHARE;
 }
 
-static ml_status eigen(ml__fit *f, size_t m, size_t count, double *A, double *values, double *vectors)
+/* A few components need more iterations, as scikit-learn has it. */
+static ml__sketch sketch_of(const ml__fit *f, size_t r, size_t k)
 {
-    double *work;
-    ml_status st = ML_OK;
+    const params *p = f->params;
+    const size_t by_share = 10 * k < r ? 7 : 4;
 
-    if (wants_leading(f->params, m, count)) {
-        ML__NEW(f->scratch, work, ml__leading_eigen_work(m, count));
-        if (ml__leading_eigen(m, count, A, m, NULL, LEADING_TOL, LEADING_ITER, values, vectors, work))
-            return ML_OK;
-    }
-    ML__TRY(full_eigen(f->scratch, m, count, A, values, vectors));
-done:
-    return st;
-}
-
-/* ---- orthonormal rows ---- */
-
-static void subtract_projections(size_t d, size_t i, double *V)
-{
-    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
-
-    for (int twice = 0; twice < 2; twice++)
-        for (size_t q = 0; q < i; q++) {
-            const double share = kernels->dot(d, V + q * d, V + i * d);
-            for (size_t j = 0; j < d; j++)
-                V[i * d + j] -= share * V[q * d + j];
-        }
-}
-
-static void normalise(size_t d, double *v)
-{
-    const double norm = sqrt(ml__kernels_best()->f64.dot(d, v, v));
-
-    for (size_t j = 0; j < d; j++)
-        v[j] /= norm;
-}
-
-/* The axis of which the rows before row i hold least; i < d, so that something of it is left. */
-static void set_free_axis(size_t d, size_t i, double *V)
-{
-    double least = INFINITY;
-    size_t axis = 0;
-
-    for (size_t j = 0; j < d; j++) {
-        double held = 0;
-        for (size_t q = 0; q < i; q++)
-            held += V[q * d + j] * V[q * d + j];
-        if (held < least) {
-            least = held;
-            axis = j;
-        }
-    }
-    memset(V + i * d, 0, d * sizeof *V);
-    V[i * d + axis] = 1;
-}
-
-/* Rows V[k x d] whose value is 0 are replaced. */
-static void orthonormalise(size_t d, size_t k, const double *values, double *V)
-{
-    for (size_t i = 0; i < k; i++) {
-        if (!(values[i] > 0))
-            set_free_axis(d, i, V);
-        else
-            normalise(d, V + i * d);
-        subtract_projections(d, i, V);
-        normalise(d, V + i * d);
-    }
+    return (ml__sketch){.n_oversamples = (size_t)p->n_oversamples,
+                        .n_iter = p->iterated_power.form == ML__SIZE_COUNT ? (size_t)p->iterated_power.count : by_share,
+                        .seed = f->seed};
 }
 
 /* ---- routes ---- */
 
+/* Variances that are nothing but rounding. */
 static void drop_rounding(const decomposition *c, size_t count)
 {
     const double least = c->values[0] * (double)c->r * DBL_EPSILON;
@@ -184,11 +149,14 @@ static ml_status decompose_scatter(ml__fit *f, double *A, size_t count, decompos
 {
     ml_status st;
 
-    ML__TRY(eigen(f, c->d, count, A, c->values, c->vectors));
+    ML__TRY(
+        ml__principal_eigen(f->scratch, c->d, count, wants_leading(f->params, c->d, count), A, c->values, c->vectors));
     drop_rounding(c, count);
 done:
     return st;
 }
+
+enum { GRAM_ROWS = 256 };
 
 /* sqrt(w) (x - mean) for the n rows with weight. */
 static ml_status centred_rows(ml__fit *f, const double *w, size_t n, const double *mean, double **out)
@@ -213,29 +181,60 @@ done:
     return st;
 }
 
-static ml_status decompose_gram(ml__fit *f, const double *w, size_t count, decomposition *c)
+/* G = X X', half of it as products of blocks of rows with those up to them. */
+static ml_status find_gram(ml__fit *f, size_t n, size_t d, const double *X, double *G)
+{
+    const ml__crew_f64 crew = {&ml__kernels_best()->f64, f->context};
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < n; i += GRAM_ROWS) {
+        const size_t rows = n - i < GRAM_ROWS ? n - i : GRAM_ROWS;
+        ML__TRY(ml__product_gemm_nt_f64(&crew, rows, i + rows, d, X + i * d, d, X, d, 0, G + i * n, n));
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            G[j * n + i] = G[i * n + j];
+done:
+    return st;
+}
+
+static ml_status decompose_gram(ml__fit *f, const double *X, size_t count, decomposition *c)
 {
     const ml__crew_f64 crew = {&ml__kernels_best()->f64, f->context};
     const size_t n = (size_t)c->n, d = c->d;
-    double *X = NULL, *G, *U;
-    ml_status st;
+    double *G, *U;
+    ml_status st = ML_OK;
 
-    ML__TRY(centred_rows(f, w, n, c->mean, &X));
     ML__NEW(f->scratch, G, n * n);
     ML__NEW(f->scratch, U, count * n);
-    ML__TRY(ml__product_gemm_nt_f64(&crew, n, n, d, X, d, X, d, 0, G, n));
-    for (size_t i = 0; i < n; i++)
-        c->trace += G[i * n + i];
-    ML__CHECK(isfinite(c->trace), ML_E_NUMERIC, "pca: sums of squares of the rows are not finite; scale the features");
-    ML__TRY(eigen(f, n, count, G, c->values, U));
+    ML__TRY(find_gram(f, n, d, X, G));
+    ML__TRY(ml__principal_eigen(f->scratch, n, count, wants_leading(f->params, n, count), G, c->values, U));
     drop_rounding(c, count);
     ML__TRY(ml__product_gemm_nn_f64(&crew, count, d, n, U, n, X, d, 0, c->vectors, d));
-    orthonormalise(d, count, c->values, c->vectors);
+    ml__principal_orthonormalise(d, count, c->values, c->vectors);
+done:
+    return st;
+}
+
+/* `X` is overwritten. */
+static ml_status decompose_sketch(ml__fit *f, double *X, size_t count, decomposition *c)
+{
+    const ml__sketch sketch = sketch_of(f, c->r, count);
+    ml_status st;
+
+    ML__TRY(ml__principal_sketch(f, &sketch, (size_t)c->n, c->d, X, count, c->values, c->vectors));
+    drop_rounding(c, count);
+    ml__principal_orthonormalise(c->d, count, c->values, c->vectors);
 done:
     return st;
 }
 
 /* ---- fit ---- */
+
+static bool is_mle(const ml__size *n_components)
+{
+    return n_components->form == ML__SIZE_CHOICE && n_components->count == COMPONENTS_MLE;
+}
 
 /* The number of components that is asked for, and of eigenpairs to find. */
 static ml_status count_components(ml__fit *f, decomposition *c, size_t *count)
@@ -249,6 +248,8 @@ static ml_status count_components(ml__fit *f, decomposition *c, size_t *count)
     c->k = wanted->form == ML__SIZE_COUNT ? (size_t)wanted->count : c->r;
     ML__CHECK(c->k <= c->r, ML_E_DATA, "pca: n_components is %zu, %g rows of %zu features have at most %zu", c->k, c->n,
               c->d, c->r);
+    ML__CHECK(!is_mle(wanted) || c->n >= (double)c->d, ML_E_DATA,
+              "pca: n_components mle needs at least as many rows as features, there are %g and %zu", c->n, c->d);
     *count = c->k;
     ML__NEW(f->scratch, c->values, *count);
     ML__NEW(f->scratch, c->vectors, *count * c->d);
@@ -286,6 +287,7 @@ static ml_status publish(ml__fit *f, const decomposition *c)
 {
     const double scale = c->n / c->W / (c->n - 1); /* weights of mean 1 */
     double *components, *mean, *variance, *ratio, *singular, *noise, *n, *W, rest = c->trace;
+    int64_t *whiten;
     ml_status st = ML_OK;
 
     ML__PUBLISH(f, components, "components", ML_FLOAT64, c->k, c->d);
@@ -309,6 +311,10 @@ static ml_status publish(ml__fit *f, const decomposition *c)
     *noise = c->k < c->r && rest > c->trace * (double)c->r * DBL_EPSILON ? rest * scale / (double)(c->r - c->k) : 0;
     *n = c->n;
     *W = c->W;
+    if (((const params *)f->params)->whiten) {
+        ML__PUBLISH(f, whiten, "whiten", ML_INT64, 1);
+        *whiten = 1;
+    }
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;
@@ -317,10 +323,15 @@ done:
 static ml_status finish(ml__fit *f, decomposition *c)
 {
     const params *p = f->params;
+    ml_status st = ML_OK;
 
     if (p->n_components.form == ML__SIZE_FRACTION)
         cut_to_fraction(p->n_components.fraction, c);
-    return publish(f, c);
+    if (is_mle(&p->n_components) && c->trace > 0)
+        ML__TRY(ml__principal_likeliest(f->scratch, c->d, c->values, c->n, &c->k));
+    ML__TRY(publish(f, c));
+done:
+    return st;
 }
 
 /* From the scatter of all rows; it is kept when it may be needed again. */
@@ -346,10 +357,11 @@ done:
     return st;
 }
 
-static ml_status fit_gram(ml__fit *f, const double *w, size_t n)
+/* From the n rows with weight. */
+static ml_status fit_rows(ml__fit *f, const double *w, size_t n)
 {
     decomposition c = {.d = f->d, .n = (double)n};
-    double *mean, *x;
+    double *mean, *x, *X = NULL;
     size_t count;
     ml_status st = ML_OK;
 
@@ -365,7 +377,14 @@ static ml_status fit_gram(ml__fit *f, const double *w, size_t n)
     }
     c.mean = mean;
     ML__TRY(count_components(f, &c, &count));
-    ML__TRY(decompose_gram(f, w, count, &c));
+    ML__TRY(centred_rows(f, w, n, c.mean, &X));
+    for (size_t i = 0; i < n; i++)
+        c.trace += ml__kernels_best()->f64.dot(f->d, X + i * f->d, X + i * f->d);
+    ML__CHECK(isfinite(c.trace), ML_E_NUMERIC, "pca: sums of squares of the rows are not finite; scale the features");
+    if (wants_sketch(f->params, n, f->d))
+        ML__TRY(decompose_sketch(f, X, count, &c));
+    else
+        ML__TRY(decompose_gram(f, X, count, &c));
     ML__TRY(finish(f, &c));
 done:
     return st;
@@ -383,8 +402,8 @@ static ml_status fit(ml__fit *f)
         return ML_E_MEMORY;
     for (size_t i = 0; i < f->n; i++)
         n += w[i] > 0;
-    if (n < f->d && !p->incremental)
-        return fit_gram(f, w, n);
+    if (wants_sketch(p, n, f->d) || (n < f->d && !p->incremental))
+        return fit_rows(f, w, n);
     ML__TRY(ml__scatter_of(f->scratch, f->data, w, &s));
     ML__TRY(fit_scatter(f, &s, p->incremental));
 done:
@@ -421,6 +440,8 @@ static ml_status partial_fit(ml__fit *f)
 
     if (!w)
         return ML_E_MEMORY;
+    ML__CHECK(((const params *)f->params)->svd_solver != SOLVER_RANDOMIZED, ML_E_PARAMETER,
+              "pca: svd_solver randomized looks at all rows again and again, it cannot learn from parts");
     ML__TRY(ml__scatter_of(f->scratch, f->data, w, &part));
     if (f->model->learned) {
         ML__TRY(recall(f, &all));
@@ -488,21 +509,23 @@ done:
 
 static ml_status prepare(const ml_model *model, ml__learned *learned)
 {
-    const params *p = model->params;
     const ml__named_tensor *components = ml__learned_find(learned, "components");
+    const int64_t *whiten = ml__tensor_data(learned, "whiten");
     const double *variance = ml__tensor_data(learned, "explained_variance");
     const size_t k = (size_t)components->shape[0], d = learned->schema.n_features;
     state *s;
     ml_status st;
 
+    (void)model;
     ML__TRY(check_tensors(learned, k, d));
+    ML__CHECK(!whiten || *whiten <= 1, ML_E_FORMAT, "tensor 'whiten' is %lld, expected 0 or 1", (long long)*whiten);
     ML__NEW(&learned->arena, s, 1);
     *s = (state){.k = k,
                  .d = d,
                  .V = components->data,
                  .mean = ml__tensor_data(learned, "mean"),
                  .noise = *(const double *)ml__tensor_data(learned, "noise_variance")};
-    ML__TRY(derive(learned, variance, p->whiten != 0, s));
+    ML__TRY(derive(learned, variance, whiten && *whiten, s));
     learned->state = s;
 done:
     return st;
@@ -609,6 +632,7 @@ const ml__kind ml__pca = {
     .tensors = TENSORS,
     .fit = fit,
     .partial_fit = partial_fit,
+    .check = check,
     .prepare = prepare,
     .transform = transform,
     .score_samples = score_samples,

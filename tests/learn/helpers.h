@@ -109,7 +109,7 @@ static inline ml_dataset *with_holes(const ml_dataset *data)
 }
 
 /* A model of `kind` fitted on a shipped table has the same bytes for any number of threads. */
-static inline void check_threads(const char *kind, const char *table, const char *parameter, int64_t value)
+static inline void check_threads_text(const char *kind, const char *table, const char *parameter, const char *value)
 {
     static const uint32_t N_THREADS[] = {1, 2, 3, 7};
     void *first = NULL, *bytes;
@@ -122,7 +122,7 @@ static inline void check_threads(const char *kind, const char *table, const char
         ml_model *model = new_model(context, kind);
 
         if (parameter)
-            CHECK_OK(ml_model_set_int(model, parameter, value));
+            CHECK_OK(ml_model_set_text(model, parameter, value));
         CHECK_OK(ml_model_fit(model, data, NULL));
         bytes = test_saved(model, &n);
         if (t)
@@ -136,6 +136,14 @@ static inline void check_threads(const char *kind, const char *table, const char
         CHECK(allocator.n_live == 0);
     }
     free(first);
+}
+
+static inline void check_threads(const char *kind, const char *table, const char *parameter, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    check_threads_text(kind, table, parameter, text);
 }
 
 /* A monitor that stops at its step number *(int *)user. */

@@ -90,6 +90,41 @@ static const double *check_steps(const char *name, ml__covariance type, const ma
     return want + 2;
 }
 
+/* Skewed, correlated features on several scales. */
+static matrix houses(size_t n)
+{
+    static const double SCALES[] = {1, 10, 2, 0.5, 400, 1, 8, 40};
+    matrix m = make_matrix(n, 8);
+    uint64_t state = 7;
+
+    for (size_t i = 0; i < n; i++) {
+        double before = 0;
+
+        for (size_t j = 0; j < 8; j++) {
+            before = 0.6 * before + normal(&state);
+            m.X[i * 8 + j] = SCALES[j] * (3 + before + 0.25 * before * before);
+        }
+    }
+    return m;
+}
+
+/* Scores of the first k principal components; `m` is freed. */
+static matrix components(matrix m, size_t k)
+{
+    matrix scores = make_matrix(m.n, k);
+    ml_dataset *data = dataset(NULL, &m);
+    ml_model *pca;
+
+    CHECK_OK(ml_model_create(NULL, "pca", &pca));
+    CHECK_OK(ml_model_set_int(pca, "n_components", (int64_t)k));
+    CHECK_OK(ml_model_fit(pca, data, NULL));
+    CHECK_OK(ml_model_transform(pca, data, scores.X, m.n * k));
+    ml_model_free(pca);
+    ml_dataset_free(data);
+    free(m.X);
+    return scores;
+}
+
 TEST(gmm, fifty_steps_equal_scikit_learn)
 {
     static const size_t BOSTON[] = {0, 4, 5, 6, 7, 12}, DIGITS[] = {10, 20, 21, 27, 28, 35, 42, 43};
@@ -106,6 +141,8 @@ TEST(gmm, fifty_steps_equal_scikit_learn)
         {"digits", table("digits", 8, DIGITS), 5},
         {"breast_cancer", standardised(table("breast_cancer", 8, CANCER)), 2},
         {"diabetes", standardised(table("diabetes", 9, DIABETES)), 3},
+        {"houses", houses(2000), 4},
+        {"components of digits", components(table("digits", 0, NULL), 8), 5},
     };
     size_t n;
     double *numbers = test_read_numbers(test_expected_path("gmm_steps.txt"), &n);

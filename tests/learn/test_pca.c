@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Principal components: against scikit-learn, in parts, and at the edges. */
 #include "helpers.h"
+#include "learn/principal.h"
 
 static void set(ml_model *model, const char *name, const char *value)
 {
@@ -33,16 +34,14 @@ TEST(pca, agrees_with_scikit_learn)
         const char *table;
         size_t n_rows;
         const char *n_components, *whiten;
-    } CASES[] = {{"iris", 0, "all", "false"},
-                 {"wine", 0, "3", "false"},
-                 {"boston", 0, "5", "true"},
-                 {"digits", 0, "0.9", "false"},
-                 {"digits", 40, "10", "true"}};
+    } CASES[] = {{"iris", 0, "all", "false"},   {"wine", 0, "3", "false"},    {"boston", 0, "5", "true"},
+                 {"digits", 0, "0.9", "false"}, {"digits", 40, "10", "true"}, {"diabetes", 0, "mle", "false"},
+                 {"iris", 20, "mle", "false"}};
     size_t n_expected;
     double *expected = test_read_numbers(test_expected_path("pca.txt"), &n_expected);
     const double *e = expected;
 
-    for (int c = 0; c < 5; c++) {
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
         ml_dataset *data = features_of(CASES[c].table, 0, CASES[c].n_rows), *rows = features_of(CASES[c].table, 5, 3);
         const size_t d = ml_dataset_n_features(data);
         ml_model *pca = new_model(NULL, "pca");
@@ -105,6 +104,226 @@ TEST(pca, routes_agree)
     for (int r = 0; r < 3; r++)
         ml_model_free(routes[r]);
     ml_dataset_free(data);
+}
+
+TEST(pca, likeliest_number_agrees_with_scikit_learn)
+{
+    size_t n_expected;
+    double *expected = test_read_numbers(test_expected_path("pca_likeliest.txt"), &n_expected);
+
+    for (const double *e = expected; e < expected + n_expected;) {
+        const double n = *e++;
+        const size_t d = (size_t)*e++;
+        ml__arena arena;
+        size_t k;
+
+        ml__arena_init(&arena, NULL);
+        CHECK_OK(ml__principal_likeliest(&arena, d, e, n, &k));
+        CHECK_MSG((double)k == e[d], "%g rows of %zu features: %zu components, expected %g", n, d, k, e[d]);
+        e += d + 1;
+        ml__arena_free(&arena);
+    }
+    free(expected);
+}
+
+/* ---- the randomized solver ---- */
+
+/* Rows whose deviations along hidden directions fall by `decay` from one to the next. */
+static double *decaying(size_t n, size_t d, size_t rank, double decay)
+{
+    double *x = calloc(n * d, sizeof *x), *direction = malloc(d * sizeof *direction);
+    uint64_t state = 11;
+
+    for (size_t c = 0; c < rank; c++) {
+        for (size_t j = 0; j < d; j++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            direction[j] = (double)(state >> 40) / 16777216.0 - 0.5;
+        }
+        for (size_t i = 0; i < n; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            for (size_t j = 0; j < d; j++)
+                x[i * d + j] += ((double)(state >> 40) / 16777216.0 - 0.5) * pow(decay, (double)c) * direction[j];
+        }
+    }
+    free(direction);
+    return x;
+}
+
+static ml_model *fitted_by(const char *solver, const char *iterated_power, const char *k, const ml_dataset *data)
+{
+    ml_model *pca = new_model(NULL, "pca");
+
+    set(pca, "svd_solver", solver);
+    set(pca, "iterated_power", iterated_power);
+    set(pca, "n_components", k);
+    CHECK_OK(ml_model_fit(pca, data, NULL));
+    return pca;
+}
+
+/* The share of a direction beyond the 18 falls to 0.7^(10 (2 n_iter + 2)): nothing after 7 iterations; without any it is
+ * 8e-4, of each of those beyond, and singular values are within 5 %, never above. */
+TEST(pca, randomized_finds_what_full_finds_where_variances_fall)
+{
+    enum { K = 8 };
+    static const struct {
+        size_t n, d;
+        double unit, offset;
+        bool weighted;
+    } CASES[] = {{200, 60, 1, 0, false},
+                 {60, 200, 1, 0, true},
+                 {150, 150, 1, 1e5, true},
+                 {60, 200, 1e-150, 0, false},
+                 {200, 60, 1e150, 0, false}};
+
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        const size_t n = CASES[c].n, d = CASES[c].d;
+        double *x = decaying(n, d, 40, 0.7), *w = malloc(n * sizeof *w);
+        const double *at_once, *slow, *fast;
+        ml_dataset *data;
+        ml_model *full, *power, *none;
+
+        for (size_t i = 0; i < n * d; i++)
+            x[i] = x[i] * CASES[c].unit + CASES[c].offset;
+        for (size_t i = 0; i < n; i++)
+            w[i] = CASES[c].weighted ? (double)(i % 3) : 1;
+        data = matrix(NULL, x, n, d);
+        CHECK_OK(ml_dataset_set_weights(data, w, n));
+        full = fitted_by("full", "auto", "8", data);
+        power = fitted_by("randomized", "7", "8", data);
+        none = fitted_by("randomized", "0", "8", data);
+        at_once = reals_of(full, "singular_values");
+        slow = reals_of(power, "singular_values");
+        fast = reals_of(none, "singular_values");
+        for (int i = 0; i < K; i++) {
+            CHECK_CLOSE(slow[i] / at_once[i], 1, 1e-9);
+            CHECK(fast[i] <= at_once[i] * (1 + 1e-9));
+            CHECK_CLOSE(fast[i] / at_once[i], 1, 0.05);
+        }
+        CHECK(memcmp(slow, fast, K * sizeof *slow) != 0);
+        (void)expect(reals_of(full, "components"), reals_of(power, "components"), K * d, 1e-8);
+        CHECK_CLOSE(reals_of(power, "noise_variance")[0] / reals_of(full, "noise_variance")[0], 1, 1e-7);
+        ml_model_free(full);
+        ml_model_free(power);
+        ml_model_free(none);
+        ml_dataset_free(data);
+        free(x);
+        free(w);
+    }
+}
+
+/* Beside a large feature all directions that products give are nearly parallel; variances, of the full solver too, have 4 digits. */
+TEST(pca, randomized_finds_what_stands_beside_a_large_feature)
+{
+    enum { N = 120, D = 40, K = 5 };
+    double *x = decaying(N, D, 20, 0.6);
+    ml_dataset *data;
+    ml_model *full, *pca;
+
+    for (size_t i = 0; i < N; i++)
+        x[i * D + 3] = 5e3 * (double)((i * 37) % 11 - 5.0);
+    data = matrix(NULL, x, N, D);
+    full = fitted_by("full", "auto", "5", data);
+    pca = fitted_by("randomized", "auto", "5", data);
+    for (int i = 0; i < K; i++)
+        CHECK_CLOSE(reals_of(pca, "singular_values")[i] / reals_of(full, "singular_values")[i], 1, 1e-2);
+    ml_model_free(full);
+    ml_model_free(pca);
+    ml_dataset_free(data);
+    free(x);
+}
+
+/* All there is to find: as many directions as features, more than the rank. */
+TEST(pca, randomized_and_rows_of_lower_rank)
+{
+    enum { N = 30, D = 12, RANK = 3 };
+    double *x = decaying(N, D, RANK, 0.5);
+    ml_dataset *data = matrix(NULL, x, N, D);
+    ml_model *full = fitted_by("full", "auto", "all", data), *pca = fitted_by("randomized", "auto", "all", data);
+    const double *V = reals_of(pca, "components"), *variance = reals_of(pca, "explained_variance");
+
+    (void)expect(reals_of(full, "explained_variance"), variance, D, 1e-13);
+    CHECK(variance[RANK - 1] > 0 && variance[RANK] == 0);
+    for (int a = 0; a < D; a++)
+        for (int b = 0; b <= a; b++) {
+            double dot = 0;
+
+            for (int j = 0; j < D; j++)
+                dot += V[a * D + j] * V[b * D + j];
+            CHECK_CLOSE(dot, a == b, 1e-13);
+        }
+    ml_model_free(full);
+    ml_model_free(pca);
+    ml_dataset_free(data);
+    free(x);
+}
+
+TEST(pca, auto_is_randomized_for_few_components_of_many)
+{
+    enum { N = 1000, D = 1001 };
+    double *x = decaying(N, D, 12, 0.8);
+    ml_dataset *data = matrix(NULL, x, N, D);
+    ml_model *a = fitted_by("auto", "auto", "6", data), *b = fitted_by("randomized", "auto", "6", data);
+
+    CHECK(!memcmp(reals_of(a, "components"), reals_of(b, "components"), 6 * D * sizeof(double)));
+    ml_model_free(a);
+    ml_model_free(b);
+    ml_dataset_free(data);
+    free(x);
+}
+
+TEST(pca, solvers_that_do_not_go_with_what_is_asked_for_say_so)
+{
+    ml_dataset *iris = features_of("iris", 0, 0), *three = features_of("iris", 0, 3);
+    ml_model *pca = new_model(NULL, "pca");
+
+    set(pca, "svd_solver", "randomized");
+    set(pca, "n_components", "0.9");
+    CHECK_FAILS(ml_model_fit(pca, iris, NULL), ML_E_PARAMETER, "needs the number of components");
+    set(pca, "n_components", "mle");
+    CHECK_FAILS(ml_model_fit(pca, iris, NULL), ML_E_PARAMETER, "needs the number of components");
+    set(pca, "n_components", "2");
+    CHECK_FAILS(ml_model_partial_fit(pca, iris, NULL), ML_E_PARAMETER, "it cannot learn from parts");
+    set(pca, "incremental", "true");
+    CHECK_FAILS(ml_model_fit(pca, iris, NULL), ML_E_PARAMETER, "which incremental keeps");
+    set(pca, "svd_solver", "full");
+    set(pca, "n_components", "mle");
+    CHECK_FAILS(ml_model_fit(pca, three, NULL), ML_E_DATA, "mle needs at least as many rows as features");
+    CHECK_FAILS(ml_model_set_text(pca, "iterated_power", "0.5"), ML_E_PARAMETER, "iterated_power");
+    ml_model_free(pca);
+    ml_dataset_free(iris);
+    ml_dataset_free(three);
+}
+
+/* What a fit decided stays, also in copies and files, whatever the parameter says afterwards. */
+TEST(pca, whitening_is_that_of_the_fit)
+{
+    ml_dataset *iris = features_of("iris", 0, 0);
+
+    for (int whitened = 0; whitened < 2; whitened++) {
+        ml_model *pca = new_model(NULL, "pca"), *copy, *loaded;
+        size_t n, n_bytes;
+        double *before, *after;
+        void *bytes;
+
+        set(pca, "whiten", whitened ? "true" : "false");
+        CHECK_OK(ml_model_fit(pca, iris, NULL));
+        before = outputs_of(pca, iris, ML_TRANSFORM, &n);
+        set(pca, "whiten", whitened ? "false" : "true");
+        CHECK_OK(ml_model_clone(pca, &copy));
+        bytes = test_saved(pca, &n_bytes);
+        CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &loaded));
+        for (int m = 0; m < 3; m++) {
+            after = outputs_of(m == 0 ? pca : m == 1 ? copy : loaded, iris, ML_TRANSFORM, &n);
+            CHECK_SAME_BYTES(before, n * sizeof *before, after, n * sizeof *after);
+            free(after);
+        }
+        free(before);
+        free(bytes);
+        ml_model_free(pca);
+        ml_model_free(copy);
+        ml_model_free(loaded);
+    }
+    ml_dataset_free(iris);
 }
 
 TEST(pca, parts_give_what_all_rows_give)
@@ -251,4 +470,43 @@ TEST(pca, extreme_magnitudes_work_or_say_so)
 TEST(pca, any_number_of_threads_gives_the_same_bytes)
 {
     check_threads("pca", "digits", "n_components", 20);
+    check_threads_text("pca", "digits", "svd_solver", "randomized");
+}
+
+/* Products that threads share: of subspace iteration, and of the randomized solver with more rows and with more features. */
+TEST(pca, solvers_give_the_same_bytes_for_any_number_of_threads)
+{
+    static const struct {
+        const char *solver;
+        size_t n, d;
+    } CASES[] = {{"auto", 420, 400}, {"randomized", 420, 400}, {"randomized", 300, 500}};
+    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+
+    for (int c = 0; c < 3; c++) {
+        double *x = decaying(CASES[c].n, CASES[c].d, 30, 0.9);
+        void *first = NULL, *bytes;
+        size_t n_first = 0, n;
+
+        for (int t = 0; t < 4; t++) {
+            test_allocator allocator = {0};
+            ml_context *context = test_context(&allocator, N_THREADS[t]);
+            ml_dataset *data = matrix(context, x, CASES[c].n, CASES[c].d);
+            ml_model *pca = new_model(context, "pca");
+
+            set(pca, "svd_solver", CASES[c].solver);
+            set(pca, "n_components", "12");
+            CHECK_OK(ml_model_fit(pca, data, NULL));
+            bytes = test_saved(pca, &n);
+            if (t)
+                CHECK_SAME_BYTES(bytes, n, first, n_first);
+            free(first);
+            first = bytes;
+            n_first = n;
+            ml_model_free(pca);
+            ml_dataset_free(data);
+            ml_context_free(context);
+        }
+        free(first);
+        free(x);
+    }
 }

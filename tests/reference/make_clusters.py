@@ -6,6 +6,7 @@ tests/expected/kmeans.txt           inertia, n_iter, centres and labels from giv
                                     repeats
 tests/expected/pca.txt              what PCA(svd_solver="full") learns from the shipped tables, signs as in the tests, and what
                                     it makes of some rows
+tests/expected/pca_likeliest.txt    numbers of rows and of features, variances, and how many are components by Minka's evidence
 tests/expected/metrics_clusters.txt metrics on random tables, which tests/evaluate/test_clusters.c repeats
 """
 import csv
@@ -16,6 +17,7 @@ import numpy as np
 from sklearn import metrics as M
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.decomposition._pca import _infer_dimension
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -49,7 +51,8 @@ def make_kmeans():
 def make_pca():
     lines = []
     for name, rows, k, whiten in [("iris", None, None, False), ("wine", None, 3, False), ("boston", None, 5, True),
-                                  ("digits", None, 0.9, False), ("digits", 40, 10, True)]:
+                                  ("digits", None, 0.9, False), ("digits", 40, 10, True),
+                                  ("diabetes", None, "mle", False), ("iris", 20, "mle", False)]:
         X = table(name)[:rows]
         m = PCA(k, whiten=whiten, svd_solver="full").fit(X)
         largest = np.argmax(np.abs(m.components_), axis=1)
@@ -73,6 +76,18 @@ class Lcg:
         return (self.state >> 32) % bound
 
 
+def make_likeliest():
+    lines = []
+    for seed in range(40):
+        g = Lcg(seed)
+        d, n = 2 + g.below(30), 40 + g.below(2000)
+        of_signal = g.below(d)
+        variances = [1 + g.below(1000003) / (4e5 if i < of_signal else 1e7) for i in range(d)]
+        variances = np.array(sorted(variances, reverse=True))
+        lines.append([n, d, *variances, _infer_dimension(variances, n)])
+    write("pca_likeliest.txt", lines)
+
+
 def make_metrics():
     lines = []
     for seed in range(60):
@@ -91,4 +106,5 @@ def make_metrics():
 warnings.simplefilter("ignore")
 make_kmeans()
 make_pca()
+make_likeliest()
 make_metrics()

@@ -10,10 +10,12 @@ import os
 import warnings
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 N_STEPS = 50
+SCALES = 1, 10, 2, 0.5, 400, 1, 8, 40
 
 
 def table(name, columns=None, standardise=False):
@@ -35,6 +37,33 @@ def blobs(n, d, k):
                 X[i, j] += (state >> 32) / 2**32 - 0.5
             X[i, j] += 2.5 * ((i % k) >> j & 1)
     return X
+
+
+def uniform(state):
+    state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+    return state, (state >> 32) / 2**32
+
+
+def houses(n):
+    """Skewed, correlated features on scales from 1 to 1000, as a census has them."""
+    state, X = 7, np.zeros((n, 8))
+    for i in range(n):
+        before = 0.0
+        for j in range(8):
+            z = 0.0
+            for _ in range(12):
+                state, u = uniform(state)
+                z += u - 0.5
+            before = 0.6 * before + z
+            X[i, j] = SCALES[j] * (3 + before + 0.25 * before * before)
+    return X
+
+
+def components(X, k):
+    """Scores of the first principal components, the largest element of each positive."""
+    m = PCA(k, svd_solver="full").fit(X)
+    largest = m.components_[np.arange(k), np.argmax(np.abs(m.components_), axis=1)]
+    return m.transform(X) * np.sign(largest)
 
 
 def precisions(X, k, covariance):
@@ -72,6 +101,8 @@ def main():
         (table("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5),
         (table("breast_cancer", list(range(8)), standardise=True), 2),
         (table("diabetes", [0, 2, 3, 4, 5, 6, 7, 8, 9], standardise=True), 3),
+        (houses(2000), 4),
+        (components(table("digits"), 8), 5),
     ]
     with open(os.path.join(HERE, "..", "expected", "gmm_steps.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")

@@ -36,6 +36,7 @@ const test_fixture TEST_FIXTURES[] = {
     {"kmeans", "kmeans", WITH_LABELS, "n_clusters=5 max_iter=6", ""},
     {"kmeans/random", "kmeans", WITH_LABELS, "n_clusters=3 init=random n_init=2", ""},
     {"pca", "pca", WITH_LABELS, "n_components=2 whiten=true incremental=true", ""},
+    {"pca/randomized", "pca", WITH_LABELS, "n_components=2 svd_solver=randomized iterated_power=2 n_oversamples=1", ""},
     {"decision_tree/labels", "decision_tree", WITH_LABELS, "", ""},
     {"decision_tree/reals", "decision_tree", WITH_REALS, "", ""},
     {"decision_tree/pruned", "decision_tree", WITH_LABELS, "pruning_path=true ccp_alpha=0.01 class_weight=0:1,2:3", ""},
