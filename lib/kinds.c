@@ -30,6 +30,7 @@ static const ml__kind *const KINDS[] = {
     &ml__linear_regression,
     &ml__logistic_regression,
     &ml__kmeans_kind,
+    &ml__mini_batch_kmeans,
     &ml__pca,
     &ml__pipeline,
     &ml__column_transformer,

@@ -213,8 +213,8 @@ ML_API ml_status ml_model_fit(ml_model *model, const ml_dataset *data, const ml_
 
 /**
  * Learn on from what `model` has learned, with the rows of `data`; the first call is a fit. What is learned from a row
- * depends on all calls before; how much one call does is the kind's affair. mlp and autoencoder can: a call is one epoch.
- * ml_kind_doc() of a kind that can says so.
+ * depends on all calls before; how much one call does is the kind's affair: an epoch of mlp and autoencoder, a step of
+ * mini_batch_kmeans, one more part of the rows of pca. ml_kind_doc() of a kind that can says so.
  *
  * @param data     features, outputs and classes must be those of the calls before: views of one dataset have the same. What
  *                 learns without outputs does not look at these
@@ -298,7 +298,8 @@ ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset 
 
 /**
  * From new features back to features: what ml_model_transform() would turn into `z`, as far as it can be told. A pipeline
- * takes the inverses of its steps backwards; a last step that predicts is left out.
+ * takes the inverses of its steps backwards; a last step that predicts is left out. It has an inverse when all steps that
+ * transform have one: kmeans transforms too, so a pipeline that ends with it has none.
  *
  * @param z      n_rows x width, row-major; NaN where missing
  * @param width  ml_model_width(model, ML_TRANSFORM), or for a pipeline with a predictor the features that this gets

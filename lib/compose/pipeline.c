@@ -4,7 +4,8 @@
  *
  * Predict     f(x) = f_S(... f_2(f_1(x))), f_1 .. f_{S-1} by their transform, f_S by whatever was asked for; when the
  *             last step is a transformer as well, so is the pipeline
- * Back        the inverses of the steps that transform, the last of them first; a final predictor is left out
+ * Back        the inverses of the steps that transform, the last of them first; a final predictor is left out. What both predicts
+ *             and transforms, as kmeans does, is a step like the others: its new features are those of the pipeline
  * Fit         step s on the training data as steps 1 .. s-1 transform it, the validation data alike. The stop reason is
  *             that of the last step, or ML_STOP_DEADLINE (ML_STOP_MONITOR) when any of them was cut short.
  * Missing     values are accepted when every step up to one whose output has none (an imputer), or may have none, accepts
@@ -240,6 +241,9 @@ static size_t inverse_width(const ml_model *model)
     const ml__members *steps = &model->learned->members;
     const size_t n = n_transformers(steps);
 
+    for (size_t i = 0; i < n; i++)
+        if (!ml__inverse_width(steps->items[i].model))
+            return 0;
     return n ? ml_model_width(steps->items[n - 1].model, ML_TRANSFORM) : 0;
 }
 
@@ -258,8 +262,6 @@ static ml_status inverse(const ml_model *model, size_t n, const double *z, doubl
         const ml__member *step = &steps->items[i];
         double *to = i ? buffers[i % 2] : out;
 
-        ML__CHECK(ml__inverse_width(step->model), ML_E_UNSUPPORTED, "step '%s' (%s) has no inverse_transform",
-                  step->name, step->model->kind->name);
         ML__TRY(ml__evaluate_inverse(step->model, z, n, to, scratch));
         ML__TRY(check_range(step, to, n * step->model->learned->schema.n_features));
         z = to;

@@ -5,7 +5,8 @@
  * Of rows     n rows, K clusters c with n_c rows, centroid m_c; m the mean of all
  *             Davies & Bouldin 1979      mean_c max_{e != c} (s_c + s_e) / |m_c - m_e|,  s_c = mean |x - m_c|
  *             Calinski & Harabasz 1974   (Σ n_c |m_c - m|² / (K - 1)) / (Σ |x - m_c|² / (n - K))
- *             None of them depends on the unit of the rows, which are scaled so that no square leaves the range.
+ *             None of them depends on the unit of the rows: differences are scaled so that no square leaves the range. All is
+ *             computed from differences of rows, so that an entry far off does not take the digits of others
  * Of labels   N_ab rows of cluster a in one clustering and b in the other, N_a and N_b their sums
  *             Rand, adjusted             2 (tp tn - fn fp) / ((tp + fn) (fn + tn) + (tp + fp) (fp + tn)) of ordered pairs
  *             mutual information         Σ N_ab / n ln(n N_ab / (N_a N_b)) over the mean of -Σ N_a / n ln(N_a / n) and that of b
@@ -58,47 +59,32 @@ done:
     return st;
 }
 
-/* X from x: halves of everything on the way, so that no difference overflows. */
-static void take_rows(const double *x, double *mean, ml__clusters *c)
+/* mean and scale: halves of everything on the way, so that no difference overflows. */
+static void find_scale(ml__clusters *c)
 {
     const size_t n = c->n, d = c->d;
-    double largest = 0, scale;
+    const double *x = c->x;
+    double largest = 0;
     int exponent;
 
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
-            mean[j] += (0.5 * x[i * d + j] - 0.5 * x[j]) / (double)n;
+            c->mean[j] += (0.5 * x[i * d + j] - 0.5 * x[j]) / (double)n;
     for (size_t j = 0; j < d; j++)
-        mean[j] += 0.5 * x[j];
+        c->mean[j] += 0.5 * x[j];
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
-            largest = fmax(largest, fabs(c->X[i * d + j] = 0.5 * x[c->row[i] * d + j] - mean[j]));
+            largest = fmax(largest, fabs(0.5 * x[i * d + j] - c->mean[j]));
     frexp(largest, &exponent);
-    scale = ldexp(1, exponent < -1000 ? 1000 : -exponent);
-    for (size_t i = 0; i < n * d; i++)
-        c->X[i] *= scale;
-}
-
-/* To the last digits, so that centroids that are the same can be seen to be. */
-static void find_centres(ml__clusters *c)
-{
-    for (size_t k = 0; k < c->K; k++)
-        for (size_t j = 0; j < c->d; j++) {
-            ml__sum sum = {0, 0};
-
-            for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
-                ml__sum_add(&sum, c->X[i * c->d + j]);
-            c->centre[k * c->d + j] = ml__sum_total(sum) / (double)(c->begin[k + 1] - c->begin[k]);
-        }
+    c->scale = ldexp(1, exponent < -1000 ? 1000 : -exponent);
 }
 
 ml_status ml__clusters_create(ml__arena *arena, const double *x, size_t n, size_t d, const double *labels,
                               size_t n_clusters, ml__clusters *out)
 {
-    double *mean;
     ml_status st;
 
-    *out = (ml__clusters){.n = n, .d = d};
+    *out = (ml__clusters){.n = n, .d = d, .x = x};
     ML__CHECK(x && labels, ML_E_ARGUMENT, "%s is NULL", x ? "labels" : "x");
     ML__TRY(ml__metric_extent(n, d, "d"));
     ML__CHECK(n_clusters >= 1, ML_E_ARGUMENT, "n_clusters is 0, expected at least 1");
@@ -106,35 +92,84 @@ ml_status ml__clusters_create(ml__arena *arena, const double *x, size_t n, size_
     ML__TRY(check_rows(x, n, d));
     ML__NEW(arena, out->row, n);
     ML__TRY(sort_rows(arena, labels, n_clusters, out));
-    ML__NEW(arena, out->X, n * d);
-    ML__NEW(arena, out->centre, out->K * d);
-    ML__NEW(arena, mean, d);
-    take_rows(x, mean, out);
-    find_centres(out);
+    ML__NEW(arena, out->mean, d);
+    find_scale(out);
 done:
     return st;
 }
 
 /* ---- of rows ---- */
 
-static double squared_distance(size_t d, const double *x, const double *y)
+/* Centroids, as what they are off their cluster's first row: a row far off is felt in its own cluster only. */
+typedef struct {
+    double *off;   /* K x d */
+    double *reach; /* K x d: the largest difference from the first row */
+} centroids;
+
+/* To the last digits, so that centroids that are the same can be seen to be. */
+static ml_status find_centroids(ml__arena *arena, const ml__clusters *c, centroids *m)
+{
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, m->off, c->K * c->d);
+    ML__NEW(arena, m->reach, c->K * c->d);
+    for (size_t k = 0; k < c->K; k++)
+        for (size_t j = 0; j < c->d; j++) {
+            ml__sum sum = {0, 0};
+
+            for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++) {
+                const double e = ml__clusters_difference(c, i, c->begin[k], j);
+                ml__sum_add(&sum, e);
+                m->reach[k * c->d + j] = fmax(m->reach[k * c->d + j], fabs(e));
+            }
+            m->off[k * c->d + j] = ml__sum_total(sum) / (double)(c->begin[k + 1] - c->begin[k]);
+        }
+done:
+    return st;
+}
+
+/* |x - m_k|² of row row[i] of cluster k. */
+static double squared_spread(const ml__clusters *c, const centroids *m, size_t i, size_t k)
 {
     double sum = 0;
 
-    for (size_t j = 0; j < d; j++)
-        sum += (x[j] - y[j]) * (x[j] - y[j]);
+    for (size_t j = 0; j < c->d; j++) {
+        const double e = ml__clusters_difference(c, i, c->begin[k], j) - m->off[k * c->d + j];
+        sum += e * e;
+    }
     return sum;
 }
 
-/* (s_c + s_e) / |m_c - m_e| at most, over e whose centroid is another one, by more than rounding: no element is above 1. */
-static double worst_ratio(const ml__clusters *c, const double *spread, size_t k)
+/* Feature j of m_k - m_e. */
+static double centroid_difference(const ml__clusters *c, const centroids *m, size_t k, size_t e, size_t j)
 {
-    const double rounding = 4 * DBL_EPSILON * sqrt((double)c->d);
+    return ml__clusters_difference(c, c->begin[k], c->begin[e], j) + (m->off[k * c->d + j] - m->off[e * c->d + j]);
+}
+
+/* |m_k - m_e|; 0 when it is no more than rounding. */
+static double centroid_distance(const ml__clusters *c, const centroids *m, size_t k, size_t e)
+{
+    double sum = 0, rounding = 0;
+
+    for (size_t j = 0; j < c->d; j++) {
+        const double apart = centroid_difference(c, m, k, e, j);
+        const double terms = fabs(ml__clusters_difference(c, c->begin[k], c->begin[e], j)) + m->reach[k * c->d + j] +
+                             m->reach[e * c->d + j];
+
+        sum += apart * apart;
+        rounding += 4 * DBL_EPSILON * terms * (4 * DBL_EPSILON * terms);
+    }
+    return sum > rounding ? sqrt(sum) : 0;
+}
+
+/* (s_k + s_e) / |m_k - m_e| at most, over e whose centroid is another one. */
+static double worst_ratio(const ml__clusters *c, const centroids *m, const double *spread, size_t k)
+{
     double worst = 0;
 
     for (size_t e = 0; e < c->K; e++) {
-        const double apart = sqrt(squared_distance(c->d, c->centre + k * c->d, c->centre + e * c->d));
-        if (e != k && apart > rounding)
+        const double apart = e == k ? 0 : centroid_distance(c, m, k, e);
+        if (apart > 0)
             worst = fmax(worst, (spread[k] + spread[e]) / apart);
     }
     return worst;
@@ -142,16 +177,17 @@ static double worst_ratio(const ml__clusters *c, const double *spread, size_t k)
 
 static ml_status davies_bouldin(ml__arena *arena, const ml__clusters *c, double *out)
 {
+    centroids m;
     double *spread, sum = 0;
-    ml_status st = ML_OK;
+    ml_status st;
 
+    ML__TRY(find_centroids(arena, c, &m));
     ML__NEW(arena, spread, c->K);
     for (size_t k = 0; k < c->K; k++)
         for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
-            spread[k] += sqrt(squared_distance(c->d, c->X + i * c->d, c->centre + k * c->d)) /
-                         (double)(c->begin[k + 1] - c->begin[k]);
+            spread[k] += sqrt(squared_spread(c, &m, i, k)) / (double)(c->begin[k + 1] - c->begin[k]);
     for (size_t k = 0; k < c->K; k++)
-        sum += worst_ratio(c, spread, k);
+        sum += worst_ratio(c, &m, spread, k);
     *out = sum / (double)c->K;
 done:
     return st;
@@ -159,20 +195,26 @@ done:
 
 static ml_status calinski_harabasz(ml__arena *arena, const ml__clusters *c, double *out)
 {
-    double *mean;
+    centroids m;
+    double *mean; /* less the first cluster's centroid */
     ml__sum between = {0, 0}, within = {0, 0};
-    ml_status st = ML_OK;
+    ml_status st;
 
+    ML__TRY(find_centroids(arena, c, &m));
     ML__NEW(arena, mean, c->d);
-    for (size_t i = 0; i < c->n; i++)
+    for (size_t k = 1; k < c->K; k++)
         for (size_t j = 0; j < c->d; j++)
-            mean[j] += c->X[i * c->d + j] / (double)c->n;
+            mean[j] += centroid_difference(c, &m, k, 0, j) * ((double)(c->begin[k + 1] - c->begin[k]) / (double)c->n);
     for (size_t k = 0; k < c->K; k++) {
-        const double *centre = c->centre + k * c->d;
+        double sum = 0;
 
-        ml__sum_add(&between, (double)(c->begin[k + 1] - c->begin[k]) * squared_distance(c->d, centre, mean));
+        for (size_t j = 0; j < c->d; j++) {
+            const double e = centroid_difference(c, &m, k, 0, j) - mean[j];
+            sum += e * e;
+        }
+        ml__sum_add(&between, (double)(c->begin[k + 1] - c->begin[k]) * sum);
         for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
-            ml__sum_add(&within, squared_distance(c->d, c->X + i * c->d, centre));
+            ml__sum_add(&within, squared_spread(c, &m, i, k));
     }
     *out = ml__sum_total(within) > 0
                ? ml__sum_total(between) / ml__sum_total(within) * (double)(c->n - c->K) / (double)(c->K - 1)

@@ -3,7 +3,7 @@
  * Silhouettes (Rousseeuw 1987): all distances, block by block; no n x n matrix exists.
  *
  * Distance    |x - y|² = |x|² + |y|² - 2 x'y, the products by the kernels, about the mean of all rows. Where the sum is less
- *             than CLOSE of its terms it has lost digits and is taken anew from the differences
+ *             than CLOSE of its terms it has lost digits and is taken anew from the differences of the rows as they came
  * Sums        rows lie by cluster, so that the distances of a row from one cluster stand side by side
  *
  * Symbols     n rows, K clusters; a, b mean distances from the own and from the nearest other cluster
@@ -26,25 +26,27 @@ static const double CLOSE = 1e-5;
 typedef struct {
     const ml__clusters *c;
     ml__slots slots;
+    double *X;     /* n x d: the rows by cluster, about their mean, scaled */
     double *norm2; /* n */
     double *work;  /* n_slots x stride: products [ROWS x COLUMNS], sums of distances [ROWS x K] */
     double *s;     /* n: in the caller's order */
     size_t stride;
 } pass;
 
-static double distance_by_differences(size_t d, const double *x, const double *y)
+static double distance_by_differences(const ml__clusters *c, size_t a, size_t b)
 {
     double sum = 0;
 
-    for (size_t j = 0; j < d; j++)
-        sum += (x[j] - y[j]) * (x[j] - y[j]);
+    for (size_t j = 0; j < c->d; j++) {
+        const double e = ml__clusters_difference(c, a, b, j);
+        sum += e * e;
+    }
     return sqrt(sum);
 }
 
 /* P[n_columns] of row i with the rows from `first` on become distances. */
 static void make_distances(const pass *p, size_t i, size_t first, size_t n_columns, double *P)
 {
-    const size_t d = p->c->d;
     const double *norm2 = p->norm2 + first, own = p->norm2[i];
     size_t n_close = 0;
 
@@ -58,7 +60,7 @@ static void make_distances(const pass *p, size_t i, size_t first, size_t n_colum
         P[j] = P[j] < 0 ? -1 : sqrt(P[j]);
     for (size_t j = 0; j < n_columns && n_close; j++)
         if (P[j] < 0) {
-            P[j] = distance_by_differences(d, p->c->X + i * d, p->c->X + (first + j) * d);
+            P[j] = distance_by_differences(p->c, i, first + j);
             n_close--;
         }
 }
@@ -109,7 +111,7 @@ static void judge_block(const pass *p, size_t i0, size_t n, double *P, size_t *o
     for (size_t j0 = 0; j0 < c->n; j0 += COLUMNS) {
         const size_t n_columns = c->n - j0 < COLUMNS ? c->n - j0 : COLUMNS;
 
-        ml__kernels_best()->f64.gemm_nt(n, n_columns, c->d, c->X + i0 * c->d, c->d, c->X + j0 * c->d, c->d, 0, P,
+        ml__kernels_best()->f64.gemm_nt(n, n_columns, c->d, p->X + i0 * c->d, c->d, p->X + j0 * c->d, c->d, 0, P,
                                         COLUMNS);
         for (size_t r = 0; r < n; r++) {
             make_distances(p, i0 + r, j0, n_columns, P + r * COLUMNS);
@@ -146,12 +148,16 @@ static ml_status judge(ml__arena *arena, pass *p)
     p->slots = ml__slots_make(c->n, p->stride);
     ML__CHECK(ml__size_mul(p->slots.n, p->stride, &n_work), ML_E_MEMORY,
               "distances of %zu clusters do not fit in memory", c->K);
+    ML__NEW(arena, p->X, c->n * c->d);
     ML__NEW(arena, p->norm2, c->n);
     ML__NEW(arena, p->s, c->n);
     ML__NEW(arena, p->work, n_work);
     for (size_t i = 0; i < c->n; i++)
-        for (size_t j = 0; j < c->d; j++)
-            p->norm2[i] += c->X[i * c->d + j] * c->X[i * c->d + j];
+        for (size_t j = 0; j < c->d; j++) {
+            const double e = (0.5 * c->x[c->row[i] * c->d + j] - c->mean[j]) * c->scale;
+            p->X[i * c->d + j] = e;
+            p->norm2[i] += e * e;
+        }
     ML__TRY(ml__parallel_for_cost(arena->context, p->slots.n, ml__slots_rows(&p->slots) * row_ns, judge_slot, p));
 done:
     return st;

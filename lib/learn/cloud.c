@@ -5,7 +5,8 @@
  * Copy      X = (x - mean) / unit in single precision, unit the power of two above the largest |x - mean|: products neither
  *           overflow nor lose digits to an offset. Half the bytes, twice the lanes; what it rounds, lloyd.c accounts for
  * k-means++ (Arthur & Vassilvitskii 2007) rows drawn with probability ∝ w_i D_i², D_i the distance to the nearest row so far;
- *           of 2 + ln k candidates the one that leaves the least Σ w D² stays (section 5)
+ *           of 2 + ln k candidates the one that leaves the least Σ w D² stays (section 5). No candidate takes a row whose centre is
+ *           twice as far from it as from the row (Elkan 2003): its distance from candidates is not computed
  *
  * Symbols   n rows, d features, k centres; t candidate
  * Slots     see slots.h: the same bits for any number of threads
@@ -168,13 +169,19 @@ void ml__cloud_draw(const ml__cloud *cloud, size_t k, ml__rng *rng, size_t *rows
 /* ---- k-means++ ---- */
 
 enum { GROUP = 8, MAX_TRIALS = 16 }; /* k < 2^20: 2 + ln k < 16 */
+/* Spelled out because compilers miss what a loop over candidates could be. */
+typedef float lanes __attribute__((vector_size(GROUP / 2 * sizeof(float))));
 
 typedef struct {
     const ml__cloud *cloud;
     size_t n_trials;
+    uint32_t taking;         /* which centre comes next */
     size_t rows[MAX_TRIALS]; /* candidates */
     float *C;                /* d x MAX_TRIALS: the candidates side by side */
     float *D2;               /* n */
+    uint32_t *owner;         /* n: the row's nearest centre */
+    float *C_taken;          /* k x d: the centres */
+    float *near2;            /* k: squared distance of a centre from the nearest candidate */
     double *J;               /* n_slots x MAX_TRIALS: Σ w D² with each candidate */
     double *mass;            /* n_slots: Σ w D² so far */
 } seeding;
@@ -182,14 +189,44 @@ typedef struct {
 /* Squared distances of x from GROUP candidates: 0 from its own copy. */
 static inline void distances(size_t d, const float *x, const float *C, float *out)
 {
-    float sum[GROUP] = {0};
+    lanes low = {0}, high = {0}, c, e;
 
-    for (size_t j = 0; j < d; j++)
-        for (size_t t = 0; t < GROUP; t++) {
-            const float e = x[j] - C[j * MAX_TRIALS + t];
-            sum[t] += e * e;
+    for (size_t j = 0; j < d; j++) {
+        memcpy(&c, C + j * MAX_TRIALS, sizeof c);
+        memcpy(&e, C + j * MAX_TRIALS + GROUP / 2, sizeof e);
+        c = x[j] - c;
+        e = x[j] - e;
+        low += c * c;
+        high += e * e;
+    }
+    memcpy(out, &low, sizeof low);
+    memcpy(out + GROUP / 2, &high, sizeof high);
+}
+
+/* near2 of the first n_centres, to the first n_trials candidates. */
+static void find_near(const seeding *q, size_t n_centres, size_t n_trials)
+{
+    for (size_t c = 0; c < n_centres; c++) {
+        float least = INFINITY;
+
+        for (size_t t0 = 0; t0 < n_trials; t0 += GROUP) {
+            float D2[GROUP];
+
+            distances(q->cloud->d, q->C_taken + c * q->cloud->d, q->C + t0, D2);
+            for (size_t t = t0; t < n_trials && t < t0 + GROUP; t++)
+                least = D2[t - t0] < least ? D2[t - t0] : least;
         }
-    memcpy(out, sum, sizeof sum);
+        q->near2[c] = least;
+    }
+}
+
+/* Is row i's centre so far from all candidates that D² stays, however the squares were rounded? */
+static inline bool stays(const seeding *q, size_t i)
+{
+    static const float UNDERFLOW = 1e-30F;
+    const float slack = 1 + 1e-6F * (float)(q->cloud->d + 4);
+
+    return q->near2[q->owner[i]] > 4 * slack * q->D2[i] + UNDERFLOW;
 }
 
 static ml_status try_slot(void *argument, size_t s)
@@ -200,7 +237,13 @@ static ml_status try_slot(void *argument, size_t s)
     double *J = q->J + s * MAX_TRIALS;
 
     memset(J, 0, MAX_TRIALS * sizeof *J);
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++)
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
+        if (stays(q, i)) {
+            const double mass = weight_of(cloud, i) * (double)q->D2[i];
+            for (size_t t = 0; t < q->n_trials; t++)
+                J[t] += mass;
+            continue;
+        }
         for (size_t t0 = 0; t0 < q->n_trials; t0 += GROUP) {
             const double w = weight_of(cloud, i);
             float D2[GROUP];
@@ -209,6 +252,7 @@ static ml_status try_slot(void *argument, size_t s)
             for (size_t t = 0; t < GROUP; t++)
                 J[t0 + t] += w * (double)(D2[t] < q->D2[i] ? D2[t] : q->D2[i]);
         }
+    }
     return ML_OK;
 }
 
@@ -223,8 +267,11 @@ static ml_status take_slot(void *argument, size_t s)
     for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
         float D2[GROUP];
 
-        distances(cloud->d, cloud->X + i * cloud->d, q->C, D2);
-        q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
+        if (!stays(q, i)) {
+            distances(cloud->d, cloud->X + i * cloud->d, q->C, D2);
+            q->owner[i] = D2[0] < q->D2[i] ? q->taking : q->owner[i];
+            q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
+        }
         mass += weight_of(cloud, i) * (double)q->D2[i];
     }
     q->mass[s] = mass;
@@ -293,6 +340,9 @@ ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, 
     ml__arena_init(&arena, context);
     ML__NEW(&arena, q.C, cloud->d * MAX_TRIALS);
     ML__NEW(&arena, q.D2, cloud->n);
+    ML__NEW(&arena, q.owner, cloud->n);
+    ML__NEW(&arena, q.C_taken, k * cloud->d);
+    ML__NEW(&arena, q.near2, k);
     ML__NEW(&arena, q.J, cloud->slots.n * MAX_TRIALS);
     ML__NEW(&arena, q.mass, cloud->slots.n);
     for (size_t i = 0; i < cloud->n; i++)
@@ -300,10 +350,14 @@ ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, 
     for (size_t c = 0; c < k; c++) {
         for (size_t t = 0; t < q.n_trials; t++)
             set_candidate(&q, t, draw_row(&q, total > 0, total > 0 ? total : cloud->W, rng));
+        find_near(&q, c, q.n_trials);
         ML__TRY(choose(context, &q));
+        find_near(&q, c, 1);
+        q.taking = (uint32_t)c;
         ML__TRY(ml__parallel_for_cost(context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)cloud->d,
                                       take_slot, &q));
         rows[c] = q.rows[0];
+        memcpy(q.C_taken + c * cloud->d, cloud->X + rows[c] * cloud->d, cloud->d * sizeof *q.C_taken);
         q.n_trials = n_trials < MAX_TRIALS ? n_trials : MAX_TRIALS;
         total = 0;
         for (size_t s = 0; s < cloud->slots.n; s++)

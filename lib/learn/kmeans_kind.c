@@ -3,21 +3,18 @@
  * k-means clustering: the kind.
  *
  * Fit         n_init starts, each followed by Lloyd's iteration (lloyd.c); the least inertia Σ w |x - c|² stays
- * Start       k-means++, random rows, or the centres of another kmeans. One that is fitted with init "random" to k rows has these
- *             rows for centres, in their order: that is how centres are given
+ * Start       k-means++, random rows, or the centres of another kmeans or mini_batch_kmeans. A kmeans that is fitted with init
+ *             "random" to k rows has these rows for centres, in their order: that is how centres are given
  * Stop        no label changed, or Σ_k |c_k - c_k old|² <= tol · mean variance of the features, or max_iter. In the latter two
  *             cases labels and inertia are those of the final centres
- * Predict     the cluster, as a class index; transform: the distances from all centres; score_samples: minus the squared
- *             distance from the nearest one, whose sum is minus the inertia
- * Nearest     arg min_k |c_k|²/2 - x'c_k about the mean of the centres; decided by the distances where rounding could
- *             decide, as in the fit: the clusters of training rows are those of the fit
+ * Predict     centres.c: the clusters of training rows are those of the fit
  * Weights     rows of weight 0 do not exist; a row of weight 2 is two rows, but for what is drawn
  *
  * Symbols     n rows, d features, k clusters
  */
-#include <float.h>
 #include <string.h>
 
+#include "learn/centres.h"
 #include "learn/learn.h"
 #include "learn/lloyd.h"
 
@@ -63,7 +60,7 @@ typedef struct {
     size_t n_init, *rows;
     size_t n_iter;
     bool converged, is_cut;
-    double *best, inertia, best_inertia;
+    double *best, inertia, best_inertia; /* over unit² and, where weights are equal, the weight */
     size_t best_iter;
     bool best_converged;
 } fitting;
@@ -123,13 +120,8 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
     g->n_init = g->p->n_init.form == ML__SIZE_COUNT ? (size_t)g->p->n_init.count
                 : g->p->init == INIT_RANDOM         ? STARTS_OF_RANDOM
                                                     : 1;
-    if (f->model->start) {
-        ML__CHECK(f->model->start->learned->schema.n_features == f->d, ML_E_SHAPE,
-                  "kmeans: the data has %zu features, the model to begin with %zu", f->d,
-                  f->model->start->learned->schema.n_features);
-        g->from = ml__tensor_data(f->model->start->learned, "cluster_centers");
-        g->n_init = 1;
-    }
+    ML__TRY(ml__centres_start(f, &g->from));
+    g->n_init = g->from ? 1 : g->n_init;
 done:
     return st;
 }
@@ -175,7 +167,6 @@ static ml_status iterate(ml__fit *f, fitting *g, uint64_t t)
     if (!same) /* labels that go with the centres */
         ML__TRY(ml__lloyd_assign(f->context, run));
     ML__TRY(ml__lloyd_inertia(f->context, run, &g->inertia));
-    g->inertia *= g->weight;
 done:
     return st;
 }
@@ -192,6 +183,7 @@ static void keep_best(fitting *g, uint64_t t)
 
 static ml_status publish(ml__fit *f, const fitting *g)
 {
+    const ml__cloud *cloud = &g->cloud;
     double *centres, *inertia;
     int64_t *n_iter;
     ml_status st = ML_OK;
@@ -200,7 +192,8 @@ static ml_status publish(ml__fit *f, const fitting *g)
     ML__PUBLISH(f, inertia, "inertia", ML_FLOAT64, 1);
     ML__PUBLISH(f, n_iter, "n_iter", ML_INT64, 1);
     memcpy(centres, g->best, g->run.k * f->d * sizeof *centres);
-    *inertia = g->best_inertia;
+    ML__TRY(ml__centres_inertia("kmeans", g->best_inertia * g->weight, cloud->unit, cloud->n, cloud->W * g->weight,
+                                inertia));
     *n_iter = (int64_t)g->best_iter;
     f->learned->stop_reason = g->is_cut ? ML_STOP_DEADLINE : g->best_converged ? ML_STOP_CONVERGED : ML_STOP_MAX_ITER;
 done:
@@ -225,18 +218,7 @@ done:
 
 static ml_status starts_from(const ml_model *model, const ml_model *from)
 {
-    const params *p = model->params;
-    const ml__named_tensor *centres;
-    ml_status st = ML_OK;
-
-    ML__CHECK(from->kind == model->kind, ML_E_UNSUPPORTED, "kmeans cannot begin with what %s has learned",
-              from->kind->name);
-    centres = ml__learned_find(from->learned, "cluster_centers");
-    ML__CHECK(centres->shape[0] == (uint64_t)p->n_clusters, ML_E_PARAMETER,
-              "kmeans: n_clusters is %lld, the model to begin with has %llu", (long long)p->n_clusters,
-              (unsigned long long)centres->shape[0]);
-done:
-    return st;
+    return ml__centres_starts_from(model, from, ((const params *)model->params)->n_clusters);
 }
 
 static ml_status check(const ml_model *model)
@@ -246,148 +228,6 @@ static ml_status check(const ml_model *model)
     return p->n_init.form == ML__SIZE_FRACTION
                ? ml__fail(ML_E_PARAMETER, "kmeans: n_init is a fraction, expected a number")
                : ML_OK;
-}
-
-/* ---- what predictors read ---- */
-
-typedef struct {
-    size_t k, d;
-    const double *C;         /* d x k: the centres side by side */
-    const double *mean;      /* d: of the centres */
-    const double *CT, *half; /* d x k, k: centres about their mean, half their squares */
-    double longest;          /* of these */
-} state;
-
-static ml_status prepare(const ml_model *model, ml__learned *learned)
-{
-    const ml__named_tensor *t = ml__learned_find(learned, "cluster_centers");
-    const size_t k = (size_t)t->shape[0], d = learned->schema.n_features;
-    const double *centres = t->data;
-    double *C, *CT, *half, *mean, largest = 0;
-    state *s;
-    ml_status st = ML_OK;
-
-    (void)model;
-    ML__CHECK(k >= 1 && k < UINT32_MAX, ML_E_FORMAT, "tensor 'cluster_centers' has %zu rows", k);
-    ML__NEW(&learned->arena, s, 1);
-    ML__NEW(&learned->arena, C, k * d);
-    ML__NEW(&learned->arena, CT, k * d);
-    ML__NEW(&learned->arena, half, k);
-    ML__NEW(&learned->arena, mean, d);
-    for (size_t c = 0; c < k; c++)
-        for (size_t j = 0; j < d; j++)
-            mean[j] += centres[c * d + j] / (double)k;
-    for (size_t c = 0; c < k; c++) {
-        for (size_t j = 0; j < d; j++) {
-            C[j * k + c] = centres[c * d + j];
-            CT[j * k + c] = centres[c * d + j] - mean[j];
-            half[c] += 0.5 * CT[j * k + c] * CT[j * k + c];
-        }
-        largest = fmax(largest, 2 * half[c]);
-    }
-    *s = (state){.k = k, .d = d, .C = C, .mean = mean, .CT = CT, .half = half, .longest = sqrt(largest)};
-    learned->state = s;
-done:
-    return st;
-}
-
-/* ---- predict ---- */
-
-static size_t width(const ml_model *model, int32_t what)
-{
-    return what == ML_TRANSFORM ? ((const state *)model->learned->state)->k : 1;
-}
-
-/* Of n rows at a time. */
-typedef struct {
-    double *X, *value, *second, *distance; /* n x d about the mean, n, n, k */
-    uint32_t *labels;
-} workspace;
-
-static size_t scratch_size(const ml_model *model, size_t n)
-{
-    const state *s = model->learned->state;
-
-    return ml__scratch_bytes(n * s->d, sizeof(double)) + 2 * ml__scratch_bytes(n, sizeof(double)) +
-           ml__scratch_bytes(s->k, sizeof(double)) + ml__scratch_bytes(n, sizeof(uint32_t));
-}
-
-/* The length of a row by which rounding is bounded: |x| about the mean. */
-static double length(size_t d, const double *x)
-{
-    double sum = 0;
-
-    for (size_t j = 0; j < d; j++)
-        sum += x[j] * x[j];
-    return sqrt(sum);
-}
-
-/* Labels into w->labels; lloyd.c explains the bound. */
-static ml_status find_nearest(const state *s, const ml__block *x, ml__scratch scratch, workspace *w)
-{
-    const size_t n = x->n, d = s->d, k = s->k;
-    const double of_norm = 2 * (double)(d + 6) * (0.5 * DBL_EPSILON) * s->longest * 1.001;
-    double scale;
-
-    w->X = ml__scratch_take(&scratch, n * d, sizeof *w->X);
-    w->value = ml__scratch_take(&scratch, n, sizeof *w->value);
-    w->second = ml__scratch_take(&scratch, n, sizeof *w->second);
-    w->distance = ml__scratch_take(&scratch, k, sizeof *w->distance);
-    w->labels = ml__scratch_take(&scratch, n, sizeof *w->labels);
-    if (!w->X || !w->value || !w->second || !w->distance || !w->labels)
-        return ML_E_MEMORY;
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < d; j++)
-            w->X[i * d + j] = x->f64[i * d + j] - s->mean[j];
-    ml__kernels_rowwise()->f64.nearest(n, k, d, w->X, d, s->CT, k, s->half, w->labels, w->value, w->second);
-    for (size_t i = 0; i < n; i++) {
-        const double bound = of_norm * (length(d, w->X + i * d) + s->longest) + DBL_MIN * (double)(d + 6);
-        if (!(w->second[i] - w->value[i] > bound))
-            w->labels[i] = (uint32_t)ml__nearest_exactly(k, d, s->C, x->f64 + i * d, w->distance, &scale);
-    }
-    return ML_OK;
-}
-
-static ml_status labels(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    workspace w;
-    const ml_status st = find_nearest(model->learned->state, x, scratch, &w);
-
-    for (size_t i = 0; st == ML_OK && i < x->n; i++)
-        out[i] = w.labels[i];
-    return st;
-}
-
-static ml_status score_samples(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    const state *s = model->learned->state;
-    workspace w;
-    const ml_status st = find_nearest(s, x, scratch, &w);
-
-    for (size_t i = 0; st == ML_OK && i < x->n; i++) {
-        double sum = 0;
-        for (size_t j = 0; j < s->d; j++) {
-            const double e = x->f64[i * s->d + j] - s->C[j * s->k + w.labels[i]];
-            sum += e * e;
-        }
-        out[i] = -fmin(sum, DBL_MAX);
-    }
-    return st;
-}
-
-static ml_status transform(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
-{
-    const state *s = model->learned->state;
-
-    (void)scratch;
-    for (size_t i = 0; i < x->n; i++) {
-        double *distance = out + i * s->k, scale;
-
-        (void)ml__nearest_exactly(s->k, s->d, s->C, x->f64 + i * s->d, distance, &scale);
-        for (size_t c = 0; c < s->k; c++)
-            distance[c] = fmin(sqrt(distance[c]) * scale, DBL_MAX);
-    }
-    return ML_OK;
 }
 
 const ml__kind ml__kmeans_kind = {
@@ -402,10 +242,10 @@ const ml__kind ml__kmeans_kind = {
     .fit = fit,
     .starts_from = starts_from,
     .check = check,
-    .prepare = prepare,
-    .values = labels,
-    .transform = transform,
-    .score_samples = score_samples,
-    .scratch = scratch_size,
-    .width = width,
+    .prepare = ml__centres_prepare,
+    .values = ml__centres_labels,
+    .transform = ml__centres_distances,
+    .score_samples = ml__centres_scores,
+    .scratch = ml__centres_scratch,
+    .width = ml__centres_width,
 };

@@ -10,7 +10,7 @@ extern const ml__kind ml__ordinal_encoder, ml__polynomial_features;
 extern const ml__kind ml__standard_scaler, ml__simple_imputer, ml__one_hot_encoder, ml__passthrough;
 extern const ml__kind ml__decision_tree, ml__random_forest, ml__extra_trees, ml__adaboost;
 extern const ml__kind ml__mlp, ml__autoencoder;
-extern const ml__kind ml__gmm, ml__bayesian_gmm, ml__gmm_classifier, ml__kmeans_kind;
+extern const ml__kind ml__gmm, ml__bayesian_gmm, ml__gmm_classifier, ml__kmeans_kind, ml__mini_batch_kmeans;
 extern const ml__kind ml__pca;
 extern const ml__kind ml__linear_regression, ml__logistic_regression;
 

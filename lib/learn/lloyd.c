@@ -462,7 +462,7 @@ ml_status ml__lloyd_inertia(ml_context *context, ml__lloyd *l, double *out)
     if (st != ML_OK)
         return st;
     ml__slots_add(slots, l->distance, 1, 1);
-    *out = l->distance[0] * l->cloud->unit * l->cloud->unit;
+    *out = l->distance[0];
     return ML_OK;
 }
 

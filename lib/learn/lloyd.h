@@ -80,7 +80,7 @@ void ml__lloyd_reset(ml__lloyd *lloyd);
 ml_status ml__lloyd_assign(ml_context *context, ml__lloyd *lloyd);
 /* Fill empty clusters; then centres become means. */
 void ml__lloyd_update(ml__lloyd *lloyd);
-/* Σ w |x - centre|² for the labels there are. */
+/* Σ w |x - centre|² over unit², for the labels there are. */
 ml_status ml__lloyd_inertia(ml_context *context, ml__lloyd *lloyd, double *out);
 
 /* Squared distances of x from k centres, C [d x k], over *scale²; *scale is 1 unless the squares leave the range. Returns the

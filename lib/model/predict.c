@@ -468,10 +468,27 @@ size_t ml__inverse_width(const ml_model *model)
     return model->kind->inverse_width ? model->kind->inverse_width(model) : ml_model_width(model, ML_TRANSFORM);
 }
 
+/* Of a composite of steps the last one without a way back is named. */
+static ml_status refuse_inverse(const ml_model *model)
+{
+    const ml__members *steps = &model->learned->members;
+
+    for (size_t i = steps->n; i-- > 0 && model->kind->inverse;) {
+        const ml_model *step = steps->items[i].model;
+        if (ml_model_width(step, ML_TRANSFORM) && !ml__inverse_width(step))
+            return ml__fail(
+                ML_E_UNSUPPORTED,
+                "%s has no inverse_transform: its step '%s' (%s) has no inverse_transform, and all steps that "
+                "transform need one",
+                model->kind->name, steps->items[i].name, step->kind->name);
+    }
+    return ml__fail(ML_E_UNSUPPORTED, "%s has no inverse_transform", model->kind->name);
+}
+
 ml_status ml__evaluate_inverse(const ml_model *model, const double *z, size_t n, double *out, ml__scratch scratch)
 {
     if (!ml__inverse_width(model))
-        return ml__fail(ML_E_UNSUPPORTED, "%s has no inverse_transform", model->kind->name);
+        return refuse_inverse(model);
     return model->kind->inverse(model, n, z, out, scratch);
 }
 
@@ -483,7 +500,8 @@ static ml_status check_inverse(const application *a, size_t n)
 
     ML__CHECK(model && a->z && a->out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !a->z ? "z" : "out");
     ML__CHECK(model->learned, ML_E_STATE, "%s is not fitted", model->kind->name);
-    ML__CHECK(ml__inverse_width(model), ML_E_UNSUPPORTED, "%s has no inverse_transform", model->kind->name);
+    if (!ml__inverse_width(model))
+        return refuse_inverse(model);
     ML__CHECK(a->n_in == ml__inverse_width(model), ML_E_SHAPE, "rows of %zu new features, %s has %zu", a->n_in,
               model->kind->name, ml__inverse_width(model));
     ML__CHECK(ml__size_mul(a->n_rows, a->width, &wanted) && wanted == n && ml__size_mul(a->n_rows, a->n_in, &wanted),

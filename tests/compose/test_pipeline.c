@@ -355,7 +355,7 @@ TEST(pipeline, a_step_without_a_way_back_is_named)
 {
     ml_dataset *wine = test_table(NULL, "wine");
     ml_model *pipe = new_model(NULL, "pipeline"), *tree = new_model(NULL, "pipeline"),
-             *huge = new_model(NULL, "pipeline");
+             *huge = new_model(NULL, "pipeline"), *codes = new_model(NULL, "pipeline");
     double z[13] = {0}, out[13];
 
     add_member(pipe, "fill", "simple_imputer");
@@ -366,6 +366,13 @@ TEST(pipeline, a_step_without_a_way_back_is_named)
     add_member(tree, "tree", "decision_tree");
     CHECK_OK(ml_model_fit(tree, wine, NULL));
     CHECK_FAILS(ml_model_inverse_transform(tree, z, 1, 13, out, 13), ML_E_UNSUPPORTED, "pipeline has no inverse");
+    add_member(codes, "scale", "standard_scaler"); /* codes of the step before the clusters are not the pipeline's */
+    CHECK_OK(ml_model_set_int(add_member(codes, "pca", "pca"), "n_components", 2));
+    add_member(codes, "cluster", "kmeans");
+    CHECK_OK(ml_model_fit(codes, wine, NULL));
+    for (size_t width = 2; width <= 8; width += 6)
+        CHECK_FAILS(ml_model_inverse_transform(codes, z, 1, width, out, 13), ML_E_UNSUPPORTED,
+                    "pipeline has no inverse_transform: its step 'cluster' (kmeans) has no inverse_transform, and all");
     add_member(huge, "scale", "standard_scaler");
     CHECK_OK(ml_model_fit(huge, wine, NULL));
     z[12] = 1e308;
@@ -373,6 +380,7 @@ TEST(pipeline, a_step_without_a_way_back_is_named)
                 "step 'scale' turns a feature into inf");
     ml_model_free(pipe);
     ml_model_free(tree);
+    ml_model_free(codes);
     ml_model_free(huge);
     ml_dataset_free(wine);
 }

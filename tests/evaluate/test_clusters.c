@@ -100,6 +100,86 @@ TEST(clusters, close_rows_are_told_apart)
     CHECK_CLOSE(s[3], 1 - 2.0 / 6, 1e-6);
 }
 
+/* The definitions, in long double and from differences alone. */
+static long double apart(const drawn *t, const long double *x, const long double *y)
+{
+    long double sum = 0;
+
+    for (size_t j = 0; j < t->d; j++)
+        sum += (x[j] - y[j]) * (x[j] - y[j]);
+    return sum;
+}
+
+static void judge_exactly(const drawn *t, long double out[5])
+{
+    static long double x[MAX_ROWS * MAX_FEATURES];
+    long double centre[MAX_FEATURES][MAX_FEATURES] = {{0}}, all[MAX_FEATURES] = {0}, n[MAX_FEATURES] = {0},
+                spread[MAX_FEATURES] = {0}, within = 0, between = 0;
+
+    for (size_t v = 0; v < t->n * t->d; v++)
+        x[v] = t->x[v];
+    for (size_t i = 0; i < t->n; i++)
+        n[(int)t->labels[i]]++;
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t j = 0; j < t->d; j++) {
+            centre[(int)t->labels[i]][j] += x[i * t->d + j] / n[(int)t->labels[i]];
+            all[j] += x[i * t->d + j] / (long double)t->n;
+        }
+    for (size_t i = 0; i < t->n; i++) {
+        const int k = (int)t->labels[i];
+        spread[k] += sqrtl(apart(t, x + i * t->d, centre[k])) / n[k];
+        within += apart(t, x + i * t->d, centre[k]);
+    }
+    memset(out, 0, 5 * sizeof *out);
+    for (size_t k = 0; k < t->K; k++) {
+        long double worst = 0;
+        for (size_t e = 0; e < t->K; e++)
+            worst = fmaxl(worst, e == k ? 0 : (spread[k] + spread[e]) / sqrtl(apart(t, centre[k], centre[e])));
+        out[3] += worst / (long double)t->K;
+        between += n[k] * apart(t, centre[k], all);
+    }
+    out[4] = between / within * (long double)(t->n - t->K) / (long double)(t->K - 1);
+    for (size_t i = 0; i < t->n; i++) {
+        long double sums[MAX_FEATURES] = {0}, b = INFINITY, a, s;
+        const size_t own = (size_t)t->labels[i];
+        for (size_t r = 0; r < t->n; r++)
+            sums[(int)t->labels[r]] += sqrtl(apart(t, x + i * t->d, x + r * t->d));
+        a = sums[own] / fmaxl(n[own] - 1, 1);
+        for (size_t k = 0; k < t->K; k++)
+            b = k == own ? b : fminl(b, sums[k] / n[k]);
+        s = n[own] == 1 ? 0 : (b - a) / fmaxl(a, b);
+        out[0] += s / (long double)t->n;
+        out[1] = i == 0 ? s : out[1];
+        out[2] = s;
+    }
+}
+
+/* One entry far off takes no digits of the others: neither where it is in a cluster with them, nor alone in one. */
+TEST(clusters, an_entry_far_off_does_not_take_the_digits_of_others)
+{
+    for (uint64_t seed = 0; seed < 60; seed++)
+        for (double far = 1e6; far < 1e20; far *= 1e3)
+            for (int alone = 0; alone < 2; alone++) {
+                drawn t = draw(seed);
+                const size_t row = seed % t.n;
+                long double expected[5];
+                double got[5];
+
+                t.x[row * t.d] = far;
+                for (size_t i = 0; i < t.n && alone; i++)
+                    t.labels[i] = i == row ? 0 : i == row + 1 ? 1 : t.labels[i] == 0 ? 1 : t.labels[i];
+                t.K = t.K < 3 && alone ? 3 : t.K;
+                for (size_t k = 0; k < t.K && alone; k++) /* no cluster is empty */
+                    t.labels[(row + 1 + k) % t.n] = k == 0 ? 1 : (double)k;
+                judge_exactly(&t, expected);
+                judge(&t, t.x, got);
+                for (int i = 0; i < 5; i++)
+                    CHECK_MSG(fabs(got[i] - (double)expected[i]) <= 1e-9 * fmax(1, fabs((double)expected[i])),
+                              "seed %d, %g, alone %d, metric %d: %.12g, expected %.12g", (int)seed, far, alone, i,
+                              got[i], (double)expected[i]);
+            }
+}
+
 TEST(clusters, closed_forms)
 {
     const double x[] = {0, 0, 5, 5}, same[] = {3, 3, 3, 3}, two[] = {0, 0, 2, 2}, split[] = {0, 1, 2, 3},

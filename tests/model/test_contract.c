@@ -198,8 +198,9 @@ TEST(contract, any_number_of_threads_gives_the_same_bytes)
 
 TEST(contract, a_model_larger_than_one_block_is_deterministic_too)
 {
-    static const char *const KINDS[] = {
-        "gmm", "bayesian_gmm", "random_forest", "mlp", "logistic_regression", "standard_scaler", "kmeans", "pca"};
+    static const char *const KINDS[] = {"gmm",    "bayesian_gmm",        "random_forest",
+                                        "mlp",    "logistic_regression", "standard_scaler",
+                                        "kmeans", "mini_batch_kmeans",   "pca"};
 
     for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
         void *bytes[2];
@@ -375,8 +376,8 @@ TEST(contract, a_fit_that_the_monitor_ends_is_usable)
 
 TEST(contract, kinds_that_learn_in_steps_end_at_the_step)
 {
-    static const char *const KINDS[] = {"mlp",      "logistic_regression", "gmm",   "bayesian_gmm",
-                                        "adaboost", "random_forest",       "kmeans"};
+    static const char *const KINDS[] = {"mlp",      "logistic_regression", "gmm",    "bayesian_gmm",
+                                        "adaboost", "random_forest",       "kmeans", "mini_batch_kmeans"};
 
     for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++)
         for (int inside = 0; inside < 2; inside++) {

@@ -4,6 +4,9 @@
 
 tests/expected/kmeans.txt           inertia, n_iter, centres and labels from given starts, which tests/learn/test_kmeans_kind.c
                                     repeats
+tests/expected/mini_batch_kmeans.txt
+                                    centres, counts and the inertia of the last batch after partial fits, and medians of the inertia
+                                    of fits, for tests/learn/test_mini_batch_kmeans.c
 tests/expected/pca.txt              what PCA(svd_solver="full") learns from the shipped tables, signs as in the tests, and what
                                     it makes of some rows
 tests/expected/pca_likeliest.txt    numbers of rows and of features, variances, and how many are components by Minka's evidence
@@ -15,7 +18,7 @@ import warnings
 
 import numpy as np
 from sklearn import metrics as M
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.decomposition._pca import _infer_dimension
 
@@ -46,6 +49,31 @@ def make_kmeans():
         m = KMeans(k, init=start, n_init=1, tol=tol, max_iter=max_iter, algorithm="lloyd").fit(X, sample_weight=w)
         lines.append([m.inertia_, m.n_iter_, *m.cluster_centers_.ravel(), *m.labels_])
     write("kmeans.txt", lines)
+
+
+def blobs():
+    """26 groups in 16 dimensions; what a draw adds is whole eighths, so that both sides have the same numbers"""
+    g = Lcg(5)
+    centres = np.array([[g.below(64) for _ in range(16)] for _ in range(26)])
+    return np.array([[centres[i % 26, j] + (g.below(81) + g.below(81) + g.below(81) - 120) / 8 for j in range(16)]
+                     for i in range(5200)])
+
+
+def make_mini_batch_kmeans():
+    lines = []
+    for name, k, batch, weighted in [("iris", 3, 30, False), ("wine", 5, 50, True), ("digits", 10, 200, False),
+                                     ("digits", 10, 1797, True)]:
+        X = table(name)
+        w = np.array([i % 4 * 0.5 + 0.5 for i in range(len(X))]) if weighted else np.ones(len(X))
+        start = X[np.arange(k) * (len(X) // k)] + (np.arange(k * X.shape[1]) % 7).reshape(k, -1) / 100
+        m = MiniBatchKMeans(k, init=start, n_init=1, reassignment_ratio=0)
+        for b in range(0, len(X), batch):
+            m.partial_fit(X[b:b + batch], sample_weight=w[b:b + batch])
+        lines.append([m.n_steps_, m.inertia_, *m._counts, *m.cluster_centers_.ravel()])
+    for X, k, batch in [(table("digits"), 10, 1024), (table("digits"), 10, 100), (blobs(), 26, 256)]:
+        lines.append([np.median([MiniBatchKMeans(k, batch_size=batch, n_init=3, random_state=s).fit(X).inertia_
+                                 for s in range(30)])])
+    write("mini_batch_kmeans.txt", lines)
 
 
 def make_pca():
@@ -105,6 +133,7 @@ def make_metrics():
 
 warnings.simplefilter("ignore")
 make_kmeans()
+make_mini_batch_kmeans()
 make_pca()
 make_likeliest()
 make_metrics()
