@@ -91,6 +91,7 @@ const ml__kernels ml__kernels_cblas = {
     .f64 = {ML__MATRIX_SLOTS(CBLAS_F64), ML__LAYER_SLOTS(CBLAS_F64), ML__STATISTIC_SLOTS(ML__PORTABLE_F64),
             ML__VECTOR_SLOTS(ML__PORTABLE_F64)},
     .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)},
+    .mixture = {ML__MIXTURE_SLOTS(ML__PORTABLE_F64)},
 };
 
 #endif

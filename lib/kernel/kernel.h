@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/mixture.h"
 #include "kernel/trees.h"
 
 /* A function applied to every element of a layer's output. ReLU keeps a NaN. */
@@ -91,6 +92,10 @@ typedef struct ml__tree_kernels {
     ML__TREE_OPS(ML__KERNEL_SLOT)
 } ml__tree_kernels;
 
+typedef struct ml__mixture_kernels {
+    ML__MIXTURE_OPS(ML__KERNEL_SLOT)
+} ml__mixture_kernels;
+
 /* How an element of a matrix product adds up, from beta C (0 when beta is 0) over all terms. With ML__CHAIN_FUSED, gemm_nn
  * and gemm_nt of one column add in an order of their own, which depends on k only. */
 typedef enum ml__chain {
@@ -105,6 +110,7 @@ typedef struct ml__kernels {
     ml__kernels_f32 f32;
     ml__kernels_f64 f64;
     ml__tree_kernels tree;
+    ml__mixture_kernels mixture;
 } ml__kernels;
 
 /* Constant data; which, the first call finds out. Any thread. */

@@ -12,6 +12,7 @@ static const ml__kernels AVX2_TABLE = {
     .f32 = {ML__SLOTS(ML__AVX2_F32)},
     .f64 = {ML__SLOTS(ML__AVX2_F64)},
     .tree = {ML__TREE_SLOTS(ML__AVX2_TREE)},
+    .mixture = {ML__MIXTURE_SLOTS(ML__AVX2_F64)},
 };
 
 static const ml__kernels AVX512_TABLE = {
@@ -20,6 +21,7 @@ static const ml__kernels AVX512_TABLE = {
     .f32 = {ML__SLOTS(ML__AVX512_F32)},
     .f64 = {ML__SLOTS(ML__AVX512_F64)},
     .tree = {ML__TREE_SLOTS(ML__AVX512_TREE)},
+    .mixture = {ML__MIXTURE_SLOTS(ML__AVX512_F64)},
 };
 
 static const ml__kernels VBMI2_TABLE = {
@@ -28,6 +30,7 @@ static const ml__kernels VBMI2_TABLE = {
     .f32 = {ML__SLOTS(ML__AVX512_F32)},
     .f64 = {ML__SLOTS(ML__AVX512_F64)},
     .tree = {ML__TREE_SLOTS(ML__VBMI2_TREE)},
+    .mixture = {ML__MIXTURE_SLOTS(ML__AVX512_F64)},
 };
 #endif
 
@@ -38,6 +41,7 @@ static const ml__kernels NEON_TABLE = {
     .f32 = {ML__SLOTS(ML__NEON_F32)},
     .f64 = {ML__SLOTS(ML__NEON_F64)},
     .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)}, /* whose vectors the compiler makes NEON's */
+    .mixture = {ML__MIXTURE_SLOTS(ML__NEON_F64)},
 };
 #endif
 

@@ -51,4 +51,5 @@ const ml__kernels ml__kernels_portable = {
     .f32 = {ML__SLOTS(ML__PORTABLE_F32)},
     .f64 = {ML__SLOTS(ML__PORTABLE_F64)},
     .tree = {ML__TREE_SLOTS(ML__PORTABLE_TREE)},
+    .mixture = {ML__MIXTURE_SLOTS(ML__PORTABLE_F64)},
 };

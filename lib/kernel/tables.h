@@ -37,18 +37,22 @@ ml__level ml__cpu_level(void);
 ML__TREE_OPS(ML__PORTABLE_TREE)
 ML__KERNEL_OPS(float, ML__PORTABLE_F32)
 ML__KERNEL_OPS(double, ML__PORTABLE_F64)
+ML__MIXTURE_OPS(ML__PORTABLE_F64)
 #ifdef ML__X86_KERNELS
 ML__TREE_OPS(ML__AVX2_TREE)
 ML__TREE_OPS(ML__AVX512_TREE)
 ML__TREE_OPS(ML__VBMI2_TREE)
 ML__KERNEL_OPS(float, ML__AVX2_F32)
 ML__KERNEL_OPS(double, ML__AVX2_F64)
+ML__MIXTURE_OPS(ML__AVX2_F64)
 ML__KERNEL_OPS(float, ML__AVX512_F32)
 ML__KERNEL_OPS(double, ML__AVX512_F64)
+ML__MIXTURE_OPS(ML__AVX512_F64)
 #endif
 #ifdef ML__NEON_KERNELS
 ML__KERNEL_OPS(float, ML__NEON_F32)
 ML__KERNEL_OPS(double, ML__NEON_F64)
+ML__MIXTURE_OPS(ML__NEON_F64)
 #endif
 
 extern const ml__kernels ml__kernels_portable;
@@ -66,6 +70,9 @@ extern const ml__kernels ml__kernels_cblas;
     .vexp = OP(vexp), .vlog = OP(vlog), .vtanh = OP(vtanh), .vlogistic = OP(vlogistic), .softmax = OP(softmax), \
     .shares = OP(shares), .logsumexp = OP(logsumexp), .sum = OP(sum), .dot = OP(dot)
 #define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
+#define ML__MIXTURE_SLOTS(OP)                                                           \
+    .mixture_statistics = OP(mixture_statistics), .mixture_shares = OP(mixture_shares), \
+    .mixture_add = OP(mixture_add), .mixture_sum = OP(mixture_sum)
 #define ML__TREE_SLOTS(OP)                                                                                      \
     .tree_encode = OP(tree_encode), .tree_encode_rows = OP(tree_encode_rows), .tree_compare = OP(tree_compare), \
     .tree_next = OP(tree_next), .tree_move = OP(tree_move), .tree_move_ids = OP(tree_move_ids),                 \

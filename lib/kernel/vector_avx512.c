@@ -299,6 +299,11 @@ INLINE double add_lanes(vec_f64 v)
 #undef NAME
 #undef PUBLIC
 
+#define MIXTURE(name) ML__AVX512_F64(name)
+#define MIXTURE_KEEP(v) __asm__("" : "+v"(v))
+#define MIXTURE_TALL 8
+#include "kernel/mixture_tmpl.h"
+
 #define R float
 #define NAME(name) name##_f32
 #define PUBLIC(name) ML__AVX512_F32(name)

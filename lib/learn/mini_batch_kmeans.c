@@ -179,16 +179,17 @@ static void sample_rows(const fitting *g, uint64_t key, uint64_t first, const sa
 /* n rows by number, or from row `first` on, into X [n x d]; neighbours at once. */
 static ml_status read_rows(const ml_dataset *data, const size_t *rows, size_t first, size_t n, size_t d, double *X)
 {
-    if (!rows) {
-        ml__dataset_read(data, first, n, ML_FLOAT64, X);
-        return ML_OK;
-    }
+    ml_status st = ML_OK;
+
+    if (!rows)
+        return ml__dataset_read(data, first, n, ML_FLOAT64, X);
     for (size_t i = 0, run; i < n; i += run) {
         for (run = 1; i + run < n && rows[i + run] == rows[i] + run;)
             run++;
-        ml__dataset_read(data, rows[i], run, ML_FLOAT64, X + i * d);
+        ML__TRY(ml__dataset_read(data, rows[i], run, ML_FLOAT64, X + i * d));
     }
-    return ML_OK;
+done:
+    return st;
 }
 
 /* ---- a pass over rows ---- */

@@ -128,6 +128,7 @@ int main(int argc, char **argv)
         if (!is_repeated(tables, t)) {
             check_table_f32(tables[t]);
             check_table_f64(tables[t]);
+            check_mixture(tables[t]);
         }
         check_trees(tables[t]);
     }

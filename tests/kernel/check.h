@@ -35,6 +35,7 @@ double check_uniform(uint64_t *state);
 
 void check_table_f32(const ml__kernels *table);
 void check_table_f64(const ml__kernels *table);
+void check_mixture(const ml__kernels *table);
 void check_trees(const ml__kernels *table);
 void check_cuts(const ml__kernels *const *tables, size_t n_tables);
 void check_factor(void);

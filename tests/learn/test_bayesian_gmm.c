@@ -102,10 +102,8 @@ static const double *check_steps(const matrix *x, ml__covariance type, size_t k,
     CHECK_OK(ml__mixture_create(&arena, type, k, x->d, &m));
     em.prior = &prior;
     em.of = of;
-    if (row_by_row) {
+    if (row_by_row)
         em.p = 0;
-        em.T = NULL;
-    }
     CHECK_OK(ml__em_begin(&em, &m));
     for (size_t t = 0; t < N_STEPS; t++, want++) {
         CHECK_OK(ml__em_step(&em, &m, &bound));

@@ -62,10 +62,8 @@ static const double *check_steps(const char *name, ml__covariance type, const ma
     CHECK_OK(ml__mixture_create(&arena, type, k, x->d, &m));
     const size_t n_numbers = ml__covariance_numbers(&m);
     start_as_reference(&m, x, em.work);
-    if (way == ROW_BY_ROW) {
+    if (way == ROW_BY_ROW)
         em.p = 0;
-        em.T = NULL;
-    }
     CHECK_OK(ml__em_begin_from(&em, &m));
     for (size_t t = 0; t < N_STEPS; t++, want++) {
         CHECK_OK(ml__em_step(&em, &m, &L));

@@ -13,8 +13,8 @@
  *
  * Symbols     n rows, d features, k components, p statistics; i row, j feature, c component; a = reg_covar
  *             X [n x d] rows less their centre (start.c), so that a large common offset costs no digits; w [n] weights of mean 1
- * Blocks      of rows: statistics T [rows x p], log-densities T W, soft-max, sums R'T. Nothing of n x k is kept, and T of all
- * rows only where it is small.
+ * Blocks      of rows, a column for each: statistics T [p x rows], log-densities W'T, soft-max, sums R T'. Nothing of n x k or
+ *             n x p is kept (lib/kernel/mixture.h).
  * Moments     about an origin o_c: with z = x - o_c, S1 = Σ w r z, S2 = Σ w r z z', e = mu_c - o_c:
  *                 N_c Sigma_c = S2 - S1 e' - e S1' + N e e'
  *             Those of T(x) have origin 0 and lose digits when a component is far from it (statistics.c): then, and for full
@@ -39,12 +39,14 @@
 static const double LARGEST_ERROR = 1e5;
 
 enum {
-    BLOCK_VALUES = 1 << 13, /* of statistics in a block: 64 KiB */
-    BLOCK_LEAST = 32,       /* rows */
+    BLOCK_VALUES = 1 << 14, /* of statistics in a block: 128 KiB */
+    BLOCK_UNIT = 16,        /* rows of a block are a multiple of it */
+    BLOCK_LEAST = 64,       /* rows */
+    MOST_SLOTS = 32,        /* whose workspace has to be less than the rows */
     WIDE_SUMS = 1 << 13,    /* partial sums from which on fewer slots are enough */
     WIDE_SLOTS = 24,
-    ADD_VALUES = 1024,   /* of partial sums: one task */
-    FEW_VALUES = 1 << 17 /* of statistics of all rows: they are kept, 1 MiB */
+    ADD_VALUES = 1024, /* of partial sums: one task */
+    ALIGNMENT = 64     /* bytes: no vector of a block in two lines of a cache */
 };
 
 typedef struct pass {
@@ -66,9 +68,10 @@ static size_t most(size_t a, size_t b)
 /* ---- workspace of a slot, behind its sums ---- */
 
 typedef struct workspace {
-    double *T;        /* rows x p */
-    double *R;        /* rows x k */
+    double *T;        /* p x ld: a column for each row */
+    double *R;        /* k x ld: log-densities, then shares */
     double *lse;      /* rows */
+    double *P;        /* k x p partial sums of R T' */
     double *Z, *Y;    /* rows x d */
     double *patterns; /* of all components, and a row; full with missing entries */
     size_t *order;    /* d */
@@ -82,11 +85,12 @@ static bool has_patterns(const ml__em *em)
 static workspace workspace_of(const ml__em *em, double *free, size_t slot)
 {
     const size_t rows = em->rows, d = em->points.d, k = em->next.k;
-    workspace s = {.T = free};
+    workspace s = {.T = free + (-(uintptr_t)free / sizeof(double)) % (ALIGNMENT / sizeof(double))};
 
-    s.R = s.T + rows * em->p + ML__STATISTICS_MORE;
-    s.lse = s.R + rows * k;
-    s.Z = s.lse + rows;
+    s.R = s.T + em->ld * em->p;
+    s.lse = s.R + em->ld * k;
+    s.P = s.lse + rows;
+    s.Z = s.P + k * em->p * ML__MIXTURE_GROUP;
     s.Y = s.Z + rows * d;
     s.patterns = s.Y + rows * d;
     s.order = em->orders + slot * d;
@@ -97,8 +101,10 @@ static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
 {
     size_t n, m, pattern = 0;
 
-    if (!ml__size_mul(2 * d + em->p + 1, em->rows, &n) || !ml__size_mul(k, em->rows, &m) || !ml__size_add(n, m, &n) ||
-        !ml__size_add(n, ML__STATISTICS_MORE, &n))
+    /* log-densities of rows stand behind Z and Y before they are turned */
+    if (!ml__size_mul(2 * d + em->p + 1, em->ld, &n) || !ml__size_mul(k, 2 * em->ld, &m) || !ml__size_add(n, m, &n) ||
+        !ml__size_mul(k, em->p * ML__MIXTURE_GROUP, &m) || !ml__size_add(n, m, &n) ||
+        !ml__size_add(n, ALIGNMENT / sizeof(double), &n))
         return false;
     if (has_patterns(em) &&
         (!ml__size_mul(k, ml__pattern_doubles(d) + 2, &pattern) || !ml__size_add(pattern, d, &pattern)))
@@ -108,52 +114,56 @@ static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
 
 /* ---- shares of a block ---- */
 
+/* R[k x ld] = L[n x k]' */
+static void turn(size_t n, size_t k, const double *L, double *R, size_t ld)
+{
+    for (size_t c = 0; c < k; c++)
+        for (size_t i = 0; i < n; i++)
+            R[c * ld + i] = L[i * k + c];
+}
+
 static void given_shares(const ml__em *em, size_t first, size_t n, double *R)
 {
     const size_t k = em->next.k;
     const double *w = em->points.w + first;
 
+    memset(R, 0, k * em->ld * sizeof *R);
     if (em->R) {
-        memcpy(R, em->R + first * k, n * k * sizeof *R);
+        turn(n, k, em->R + first * k, R, em->ld);
         return;
     }
-    memset(R, 0, n * k * sizeof *R);
     for (size_t i = 0; i < n; i++)
         if (em->of[first + i] != UINT32_MAX)
-            R[i * k + em->of[first + i]] = w[i];
+            R[em->of[first + i] * em->ld + i] = w[i];
 }
 
 /* ln pi + log-densities become w r; returns Σ w ln p(x). */
 static double shares(const ml__em *em, size_t first, size_t n, double *R, double *lse)
 {
-    const size_t k = em->next.k;
+    const ml__kernels *kernels = ml__kernels_best();
     const double *w = em->points.w + first;
-    double sum = 0;
 
-    ml__kernels_best()->f64.softmax(n, k, R, k, lse);
-    for (size_t i = 0; i < n; i++) {
-        sum += w[i] * lse[i];
-        for (size_t c = 0; c < k; c++)
-            R[i * k + c] *= w[i];
-    }
-    return sum;
+    kernels->mixture.mixture_shares(em->next.k, n, R, em->ld, w, lse);
+    return kernels->f64.dot(n, w, lse);
 }
 
 static void densities(const pass *p, const double *X, size_t n, const workspace *s)
 {
     const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
     const ml__mixture *m = p->m;
-    const size_t k = m->k, p_values = p->em->p;
+    const size_t k = m->k, p_values = p->em->p, ld = p->em->ld;
+    double *L = s->patterns; /* which full covariances with missing entries have, and nothing else */
 
     if (p->statistics_in_E) {
-        kernels->gemm_nn(n, k, p_values, s->T, p_values, p->em->W, k, 0, s->R, k);
+        kernels->gemm_nn(k, ml__whole_groups(n), p_values, p->em->W, p_values, s->T, ld, 0, s->R, ld);
         return;
     }
     if (p->em->has_missing)
-        ml__log_densities_of_rows(m, kernels, X, n, s->Z, NULL, s->R); /* diagonal: without workspace for patterns */
+        ml__log_densities_of_rows(m, kernels, X, n, s->Z, NULL, L); /* diagonal: without workspace for patterns */
     else
-        ml__log_densities(m, kernels, X, n, s->Z, s->R);
-    ml__add_log_weights(m, n, s->R);
+        ml__log_densities(m, kernels, X, n, s->Z, L);
+    ml__add_log_weights(m, n, L);
+    turn(n, k, L, s->R, ld);
 }
 
 /* ---- moments of a block about the origins: N [k], S1 [k x d], S2 as covariances ---- */
@@ -161,20 +171,20 @@ static void densities(const pass *p, const double *X, size_t n, const workspace 
 /* Rows with a share in component c; a missing entry (diagonal) is the old mean. */
 static size_t gather(const pass *p, const double *X, size_t n, size_t c, const workspace *s, double *share)
 {
-    const size_t k = p->em->next.k, d = p->em->points.d;
-    const double *o = p->em->origin + c * d, *R = s->R + c;
+    const size_t d = p->em->points.d;
+    const double *o = p->em->origin + c * d, *R = s->R + c * p->em->ld;
     size_t n_shared = 0;
 
     for (size_t i = 0; i < n; i++, X += d) {
         double *z = s->Z + n_shared * d;
-        if (!(R[i * k] > 0))
+        if (!(R[i] > 0))
             continue;
         for (size_t j = 0; j < d; j++)
             z[j] = X[j] - o[j];
         for (size_t j = 0; j < d && p->em->has_missing; j++)
             if (isnan(X[j]))
                 z[j] = p->m->means[c * d + j] - o[j];
-        share[n_shared++] = R[i * k];
+        share[n_shared++] = R[i];
     }
     return n_shared;
 }
@@ -182,12 +192,12 @@ static size_t gather(const pass *p, const double *X, size_t n, size_t c, const w
 /* What missing entries add to squares: the variance. */
 static void add_variances(const pass *p, const double *X, size_t n, size_t c, const workspace *s, double *S2)
 {
-    const size_t k = p->em->next.k, d = p->em->points.d;
+    const size_t d = p->em->points.d;
 
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < d; j++)
             if (isnan(X[i * d + j]))
-                S2[j] += s->R[i * k + c] * p->m->covariances[c * d + j];
+                S2[j] += s->R[c * p->em->ld + i] * p->m->covariances[c * d + j];
 }
 
 static void add_moments(const pass *p, const double *X, size_t n, const workspace *s, double *sums)
@@ -248,7 +258,7 @@ static void add_completed(const pass *p, const ml__pattern *t, const double *X, 
 
     for (size_t i = 0; i < n; i++) {
         complete_row(t, X + i * d, p->m->means + c * d, s->Z + i * d);
-        s->lse[i] = s->R[i * k + c];
+        s->lse[i] = s->R[c * p->em->ld + i];
         N += s->lse[i];
     }
     sums[c] += N;
@@ -291,7 +301,7 @@ static double add_pattern(const pass *p, size_t first, size_t n, const workspace
         ml__pattern_factor(m, c, true, &of_c);
         log_norms[c] = of_c.log_norm + m->log_weights[c];
         for (size_t i = 0; i < n && p->em->is_started; i++)
-            s->R[i * k + c] =
+            s->R[c * p->em->ld + i] =
                 log_norms[c] - 0.5 * fmin(ml__pattern_distance(&of_c, X + i * d, m->means + c * d, y), DBL_MAX);
     }
     if (p->em->is_started)
@@ -308,17 +318,15 @@ static double add_pattern(const pass *p, size_t first, size_t n, const workspace
 
 /* ---- a pass ---- */
 
-static void add_block(const pass *p, size_t first, size_t n, const workspace *free, double *sums)
+static void add_block(const pass *p, size_t first, size_t n, const workspace *s, double *sums)
 {
     const ml__em *em = p->em;
-    const size_t k = em->next.k, d = em->points.d;
+    const ml__mixture_kernels *kernels = &ml__kernels_best()->mixture;
+    const size_t d = em->points.d;
     const double *X = em->points.X + first * d;
-    workspace of_block = *free, *s = &of_block;
 
-    if (em->T)
-        s->T = em->T + first * em->p;
-    else if (p->statistics_in_E || p->statistics_in_M)
-        ml__statistics_of_rows(em->next.type, n, d, X, em->has_missing, s->T);
+    if (p->statistics_in_E || p->statistics_in_M)
+        kernels->mixture_statistics(ml__statistics_squares(em->next.type, em->has_missing), n, d, X, s->T, em->ld);
     if (em->is_started) {
         densities(p, X, n, s);
         sums[0] += shares(em, first, n, s->R, s->lse);
@@ -326,7 +334,7 @@ static void add_block(const pass *p, size_t first, size_t n, const workspace *fr
         given_shares(em, first, n, s->R);
     }
     if (p->statistics_in_M)
-        ml__kernels_best()->f64.gemm_tn(k, em->p, n, s->R, k, s->T, em->p, 1, sums + 1, em->p);
+        kernels->mixture_add(em->next.k, em->p, n, s->R, em->ld, s->T, em->ld, s->P);
     else
         add_moments(p, X, n, s, sums + 1);
 }
@@ -356,9 +364,12 @@ static ml_status pass_slot(void *argument, size_t slot)
     const ml__em *em = p->em;
     double *sums = em->partial + slot * em->stride;
     const workspace s = workspace_of(em, sums + em->n_sums, slot);
+    const size_t n_partial = p->statistics_in_M ? em->next.k * em->p : 0;
 
     memset(sums, 0, em->n_sums * sizeof *sums);
+    memset(s.P, 0, n_partial * ML__MIXTURE_GROUP * sizeof *s.P);
     add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums);
+    ml__kernels_best()->mixture.mixture_sum(n_partial, s.P, sums + 1);
     return ML_OK;
 }
 
@@ -493,7 +504,7 @@ static ml_status weigh_component(void *argument, size_t c)
     ml__em *em = argument;
     double *P = em->work + (em->next.type == ML__FULL ? c * em->points.d * em->points.d : 0);
 
-    em->errors[c] = ml__statistics_weights(&em->next, c, em->has_missing, em->W + c, P);
+    em->errors[c] = ml__statistics_weights(&em->next, c, em->has_missing, em->W + c * em->p, P);
     return ML_OK;
 }
 
@@ -702,7 +713,8 @@ static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
     size_t n_sums, n_statistics, n_work, n_partial;
     ml_status st = ML_OK;
 
-    em->rows = least(ML__SLOT_BLOCK, most(BLOCK_LEAST, per_block));
+    em->rows = least(ML__SLOT_BLOCK, most(BLOCK_LEAST, per_block / BLOCK_UNIT * BLOCK_UNIT));
+    em->ld = em->rows + ML__MIXTURE_GROUP; /* an odd number of groups: columns spread over the sets of a cache */
     ML__CHECK(ml__size_mul(k, d + 1, &n_sums) && ml__size_add(n_sums, most(n_numbers, d * d), &n_sums) &&
                   ml__size_mul(k, em->p, &n_statistics) && count_work(em, k, d, &n_work),
               ML_E_MEMORY, "%zu components of %zu features do not fit in memory", k, d);
@@ -710,8 +722,7 @@ static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
     ML__CHECK(ml__size_add(em->n_sums, n_work, &em->stride), ML_E_MEMORY,
               "%zu components of %zu features do not fit in memory", k, d);
     em->slots = ml__slots_make(n, em->stride);
-    if (em->n_sums > WIDE_SUMS)
-        em->slots.n = least(em->slots.n, WIDE_SLOTS);
+    em->slots.n = least(em->slots.n, em->n_sums > WIDE_SUMS ? WIDE_SLOTS : MOST_SLOTS);
     ML__CHECK(ml__size_mul(em->slots.n, em->stride, &n_partial), ML_E_MEMORY,
               "%zu components of %zu features do not fit in memory", k, d);
 done:
@@ -741,10 +752,6 @@ ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points 
         out->total += points->w[i];
     if (type == ML__TIED)
         ML__TRY(sum_all_squares(arena, out));
-    if (out->p && points->n <= FEW_VALUES / out->p) {
-        ML__NEW(arena, out->T, points->n * out->p + ML__STATISTICS_MORE);
-        ml__statistics_of_rows(type, points->n, d, points->X, out->has_missing, out->T);
-    }
 done:
     return st;
 }

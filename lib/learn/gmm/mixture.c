@@ -182,10 +182,9 @@ void ml__log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, con
     for (size_t c = 0; c < m->k; c++) {
         whiten(m, kernels, c, X, n, work, Y);
         for (size_t i = 0; i < n; i++) {
-            double q = 0;
-            for (size_t j = 0; j < d; j++)
-                q += Y[i * d + j] * Y[i * d + j];
-            out[i * m->k + c] = m->log_norms[c] - 0.5 * fmin(q, DBL_MAX); /* also when q is NaN: inf - inf above */
+            const double q = kernels->dot(d, Y + i * d, Y + i * d);
+            out[i * m->k + c] =
+                m->log_norms[c] - 0.5 * (q < DBL_MAX ? q : DBL_MAX); /* also when q is NaN: inf - inf above */
         }
     }
 }

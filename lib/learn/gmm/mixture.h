@@ -89,10 +89,9 @@ const ml__mixture *ml__gmm_mixture(const ml_model *model);
 
 /* Values of T(x). 0: too many to be of use. */
 size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing);
-/* T(x) of n rows: [n x size], and up to ML__STATISTICS_MORE numbers of no use behind them */
-enum { ML__STATISTICS_MORE = 4 };
-void ml__statistics_of_rows(ml__covariance type, size_t n, size_t d, const double *X, bool has_missing, double *T);
-/* W[size x k] of component c: ln pi_c + ln N(x | c) = T(x)' W_c, but for x'Px that all share where they are tied.
+/* What the kernels make T(x) of. */
+ml__squares ml__statistics_squares(ml__covariance type, bool has_missing);
+/* W[size] of component c: ln pi_c + ln N(x | c) = T(x)' W_c, but for x'Px that all share where they are tied.
  * work: d x d. Returns what |T|'|W| of a row near the component comes to: times eps the error that is to be expected. */
 double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work);
 
@@ -176,14 +175,13 @@ typedef struct ml__em {
     const uint32_t *of; /* the component of each row [n], UINT32_MAX: none */
     ml__mixture next;
     size_t p;       /* values of T(x), 0: not used */
-    double *T;      /* [n x p] where there are few, or NULL */
-    double *W;      /* [p x k] */
+    double *W;      /* [k x p] */
     double *second; /* Σ w x x' [d x d], tied */
     double *origin; /* [k x d] what moments are about */
     double *work;   /* as many numbers as all Sigma have, at least d */
     double *errors; /* [k] */
     ml__slots slots;
-    size_t rows;     /* of a block */
+    size_t rows, ld; /* of a block, and from a row of its matrices to the next */
     double *partial; /* [n_slots x stride]: n_sums partial sums, then workspace */
     size_t stride, n_sums;
     size_t *orders; /* [n_slots x d], of patterns */

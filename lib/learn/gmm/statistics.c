@@ -22,8 +22,7 @@
 #include "learn/gmm/mixture.h"
 
 enum {
-    MOST_FEATURES = 32, /* of full covariances: 561 statistics. With more it pays to leave rows without share out */
-    FOUR = 4
+    MOST_FEATURES = 32 /* of full covariances: 561 statistics. With more it pays to leave rows without share out */
 };
 
 size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing)
@@ -40,80 +39,11 @@ size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing)
     }
 }
 
-/* t = a x, all products before the first store: two at a time for the compiler. */
-static inline void four_products(double a, const double *x, double *t)
+ml__squares ml__statistics_squares(ml__covariance type, bool has_missing)
 {
-    const double p0 = a * x[0], p1 = a * x[1], p2 = a * x[2], p3 = a * x[3];
+    static const ml__squares OF[] = {ML__PAIRS, ML__NO_SQUARES, ML__SQUARES, ML__NORM};
 
-    t[0] = p0;
-    t[1] = p1;
-    t[2] = p2;
-    t[3] = p3;
-}
-
-/* x_i x_j for j <= i, four of i and four of j at a time: up to three numbers of a row are too many, which the first ones of
- * the next row replace; these are written last. x is padded to whole fours. */
-static void products_of_row(size_t d, const double *restrict x, double *restrict T)
-{
-    size_t i = 0;
-
-    for (; i + FOUR <= d; i += FOUR) {
-        double *second = T + i + 1, *third = second + i + 2, *fourth = third + i + 3;
-        for (size_t left = i + FOUR; left; left -= FOUR) {
-            const size_t j = left - FOUR;
-            four_products(x[i], x + j, T + j);
-            four_products(x[i + 1], x + j, second + j);
-            four_products(x[i + 2], x + j, third + j);
-            four_products(x[i + 3], x + j, fourth + j);
-        }
-        T = fourth + i + FOUR;
-    }
-    for (; i < d; T += ++i)
-        for (size_t j = 0; j <= i; j += FOUR)
-            four_products(x[i], x + j, T + j);
-}
-
-static void seen_of_row(size_t d, const double *restrict x, double *restrict T)
-{
-    for (size_t j = 0; j < d; j++) {
-        const bool is_seen = !isnan(x[j]);
-        const double value = is_seen ? x[j] : 0;
-        T[j] = is_seen;
-        T[d + j] = value;
-        T[2 * d + j] = value * value;
-    }
-}
-
-static void squares_of_row(size_t d, const double *restrict x, double *restrict T)
-{
-    for (size_t j = 0; j < d; j++)
-        T[j] = x[j] * x[j];
-}
-
-void ml__statistics_of_rows(ml__covariance type, size_t n, size_t d, const double *X, bool has_missing, double *T)
-{
-    const size_t p = ml__statistics_size(type, d, has_missing);
-    double padded[MOST_FEATURES + FOUR] = {0};
-
-    for (size_t i = 0; i < n; i++, X += d, T += p) {
-        T[0] = 1;
-        if (has_missing) {
-            seen_of_row(d, X, T + 1);
-            continue;
-        }
-        memcpy(T + 1, X, d * sizeof *T);
-        if (type == ML__FULL) {
-            memcpy(padded, X, d * sizeof *padded);
-            products_of_row(d, padded, T + 1 + d);
-        } else if (type == ML__DIAG) {
-            squares_of_row(d, X, T + 1 + d);
-        } else if (type == ML__SPHERICAL) {
-            double sum = 0;
-            for (size_t j = 0; j < d; j++)
-                sum += X[j] * X[j];
-            T[1 + d] = sum;
-        }
-    }
+    return has_missing ? ML__OBSERVED : OF[type];
 }
 
 /* Distance from 0 within which a row of the component lies, in feature j. */
@@ -125,12 +55,12 @@ static double reach(const ml__mixture *m, size_t c, size_t j)
     return fabs(m->means[c * m->d + j]) + sqrt(variance);
 }
 
-/* W of full and tied ones; W is k apart. P: d x d, of the component. */
+/* W of full and tied ones. P: d x d, of the component. */
 static double weights_of_matrix(const ml__mixture *m, size_t c, const double *P, double *W)
 {
-    const size_t d = m->d, k = m->k;
+    const size_t d = m->d;
     const double *mu = m->means + c * d;
-    double *linear = W + k, *square = W + k + d * k, q = 0, error = 0;
+    double *linear = W + 1, *square = W + 1 + d, q = 0, error = 0;
 
     for (size_t i = 0; i < d; i++) {
         const double *row = P + i * d;
@@ -141,10 +71,10 @@ static double weights_of_matrix(const ml__mixture *m, size_t c, const double *P,
             sum += row[j] * mu[j];
         for (size_t j = 0; j <= i; j++)
             size += (j < i ? 2 : 1) * fabs(row[j]) * reach(m, c, j);
-        linear[i * k] = sum;
+        linear[i] = sum;
         q += sum * mu[i];
         error += size * reach_i;
-        for (size_t j = 0; j <= i && m->type == ML__FULL; j++, square += k)
+        for (size_t j = 0; j <= i && m->type == ML__FULL; j++, square++)
             *square = j < i ? -row[j] : -0.5 * row[j];
     }
     W[0] = m->log_weights[c] + m->log_norms[c] - 0.5 * q;
@@ -154,16 +84,16 @@ static double weights_of_matrix(const ml__mixture *m, size_t c, const double *P,
 static double weights_of_diagonal(const ml__mixture *m, size_t c, bool has_missing, double *W)
 {
     static const double HALF_LN_2PI = 0.9189385332046727418;
-    const size_t d = m->d, k = m->k, step = m->type == ML__DIAG;
+    const size_t d = m->d, step = m->type == ML__DIAG;
     const double *mu = m->means + c * d, *U = m->factors + ml__covariance_at(m, c);
-    double *seen = W + k, *linear = has_missing ? seen + d * k : seen, *square = linear + d * k, q = 0, error = 0;
+    double *seen = W + 1, *linear = has_missing ? seen + d : seen, *square = linear + d, q = 0, error = 0;
 
     for (size_t j = 0; j < d; j++) {
         const double u = U[j * step], p = u * u, from_0 = reach(m, c, j);
-        linear[j * k] = p * mu[j];
-        square[j * step * k] = -0.5 * p;
+        linear[j] = p * mu[j];
+        square[j * step] = -0.5 * p;
         if (has_missing)
-            seen[j * k] = log(u) - HALF_LN_2PI - 0.5 * p * mu[j] * mu[j];
+            seen[j] = log(u) - HALF_LN_2PI - 0.5 * p * mu[j] * mu[j];
         q += p * mu[j] * mu[j];
         error += p * from_0 * from_0;
     }
