@@ -4,13 +4,14 @@
  *
  * Copy      X = (x - mean) / unit in single precision, unit the power of two above the largest |x - mean|: products neither
  *           overflow nor lose digits to an offset. Half the bytes, twice the lanes; what it rounds, lloyd.c accounts for
+ * Streams   of a row its norm is kept: each pass reads the rows again and makes the copy window by window, the same bits
  * k-means++ (Arthur & Vassilvitskii 2007) rows drawn with probability ∝ w_i D_i², D_i the distance to the nearest row so far;
  *           of 2 + ln k candidates the one that leaves the least Σ w D² stays (section 5). No candidate takes a row whose centre is
  *           twice as far from it as from the row (Elkan 2003): its distance from candidates is not computed
  *
  * Symbols   n rows, d features, k centres; t candidate
  * Slots     see slots.h: the same bits for any number of threads
- * Cost      two passes; k-means++ O(n d k ln k)
+ * Cost      two passes; k-means++ O(n d k ln k) in two passes for each centre; 8 bytes per row for its distance and whose it is
  */
 #include <float.h>
 #include <math.h>
@@ -25,6 +26,92 @@ enum { MAX_EXPONENT = 900 };
 static double weight_of(const ml__cloud *cloud, size_t i)
 {
     return cloud->w ? cloud->w[i] : 1;
+}
+
+/* ---- rows at hand ---- */
+
+ml_status ml__cloud_row(const ml__cloud *cloud, size_t i, double *x)
+{
+    if (cloud->stream)
+        return ml__stream_read(cloud->stream, i, 1, x);
+    ml__view_row(&(ml__cloud_view){.cloud = cloud, .f64 = cloud->f64, .f32 = cloud->f32}, i, x);
+    return ML_OK;
+}
+
+/* X = (x - shift) / unit */
+static inline void bring_near(const ml__cloud *cloud, const double *x, float *X)
+{
+    const double scale = 1 / cloud->unit;
+
+    for (size_t j = 0; j < cloud->d; j++)
+        X[j] = (float)((x[j] - cloud->shift[j]) * scale);
+}
+
+ml_status ml__view_open(ml__cloud_view *v, const ml__cloud *cloud, size_t limit)
+{
+    const ml__points points = {.n = cloud->n, .d = cloud->d, .stream = cloud->stream};
+    ml_status st;
+
+    *v = (ml__cloud_view){.cloud = cloud,
+                          .end = limit,
+                          .f64 = cloud->f64,
+                          .f32 = cloud->f32,
+                          .X = cloud->X,
+                          .norm = cloud->norm,
+                          .is_read = true,
+                          .is_near = true};
+    if (!cloud->stream)
+        return ML_OK;
+    ML__TRY(ml__window_open(&v->window, &points, 1, limit));
+    v->buffer =
+        ml__alloc_array(ml__dataset_context(cloud->stream->data), v->window.capacity, cloud->d * sizeof *v->buffer);
+    st = v->buffer ? ML_OK : ML_E_MEMORY;
+done:
+    return st;
+}
+
+void ml__view_close(ml__cloud_view *v)
+{
+    ml__window_close(&v->window);
+    ml__free(v->buffer);
+}
+
+void ml__view_at(ml__cloud_view *v, size_t first)
+{
+    const size_t left = v->window.limit - first;
+
+    if (!v->cloud->stream)
+        return;
+    v->first = first;
+    v->end = first + (left < v->window.capacity ? left : v->window.capacity);
+    v->norm = v->cloud->norm + first;
+    v->is_read = v->is_near = false;
+}
+
+ml_status ml__view_read(ml__cloud_view *v)
+{
+    ml_status st = ML_OK;
+
+    if (!v->is_read)
+        st = ml__window_at(&v->window, v->first, v->end - v->first, &v->f64);
+    v->is_read = st == ML_OK;
+    return st;
+}
+
+ml_status ml__view_near(ml__cloud_view *v)
+{
+    const size_t n = v->end - v->first, d = v->cloud->d;
+    ml_status st = ML_OK;
+
+    if (v->is_near)
+        return ML_OK;
+    ML__TRY(ml__view_read(v));
+    for (size_t i = 0; i < n; i++)
+        bring_near(v->cloud, v->f64 + i * d, v->buffer + i * d);
+    v->X = v->buffer;
+    v->is_near = true;
+done:
+    return st;
 }
 
 /* ---- mean, range, copy ---- */
@@ -42,20 +129,29 @@ static ml_status measure_slot(void *argument, size_t s)
     const ml__cloud *cloud = m->cloud;
     const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
     double *sum = m->partial + s * m->stride, *least = sum + d, *largest = least + d, *x = cloud->row + s * d;
+    ml__cloud_view view;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
-        const double w = weight_of(cloud, i);
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_read(&view));
+        for (; i < view.end; i++) {
+            const double w = weight_of(cloud, i);
 
-        ml__cloud_row(cloud, i, x);
-        for (size_t j = 0; j < d; j++) {
-            const double e = x[j] - m->first[j];
-            sum[j] += w * e;
-            least[j] = e < least[j] ? e : least[j];
-            largest[j] = e > largest[j] ? e : largest[j];
+            ml__view_row(&view, i, x);
+            for (size_t j = 0; j < d; j++) {
+                const double e = x[j] - m->first[j];
+                sum[j] += w * e;
+                least[j] = e < least[j] ? e : least[j];
+                largest[j] = e > largest[j] ? e : largest[j];
+            }
+            largest[d] += w;
         }
-        largest[d] += w;
     }
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
 }
 
 /* shift, W, unit and largest. */
@@ -69,7 +165,7 @@ static ml_status measure(ml__arena *work, ml__cloud *cloud)
 
     ML__NEW(work, m.partial, cloud->slots.n * m.stride);
     ML__NEW(work, first, d);
-    ml__cloud_row(cloud, 0, first);
+    ML__TRY(ml__cloud_row(cloud, 0, first));
     m.first = first;
     ML__TRY(ml__parallel_for_cost(work->context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)d,
                                   measure_slot, &m));
@@ -110,48 +206,73 @@ static ml_status copy_slot(void *argument, size_t s)
     const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
     const double scale = 1 / cloud->unit;
     double *x = cloud->row + s * d;
+    ml__cloud_view view;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
-        float *X = cloud->X + i * d;
-        double norm2 = 0;
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_read(&view));
+        for (; i < view.end; i++) {
+            float *X = cloud->X ? cloud->X + i * d : view.buffer;
+            double norm2 = 0;
 
-        ml__cloud_row(cloud, i, x);
-        for (size_t j = 0; j < d; j++) {
-            x[j] = (x[j] - cloud->shift[j]) * scale;
-            X[j] = (float)x[j];
+            ml__view_row(&view, i, x);
+            for (size_t j = 0; j < d; j++) {
+                x[j] = (x[j] - cloud->shift[j]) * scale;
+                X[j] = (float)x[j];
+            }
+            for (size_t j = 0; j < d; j++)
+                norm2 += x[j] * x[j];
+            cloud->norm[i] = (float)(sqrt(norm2) * (1 + 1e-6));
+            c->variance[s] += weight_of(cloud, i) * norm2;
         }
-        for (size_t j = 0; j < d; j++)
-            norm2 += x[j] * x[j];
-        cloud->norm[i] = (float)(sqrt(norm2) * (1 + 1e-6));
-        c->variance[s] += weight_of(cloud, i) * norm2;
     }
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
+}
+
+/* What follows from the rows that the cloud is given. */
+static ml_status look_at(ml__arena *arena, ml__cloud *cloud)
+{
+    const size_t n = cloud->n, d = cloud->d;
+    copying c = {.cloud = cloud};
+    size_t count = 0;
+    ml__arena work;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&work, arena->context);
+    cloud->slots = ml__slots_make(n, 4 * d);
+    ML__CHECK(ml__size_mul(n, d, &count) || cloud->stream, ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, d);
+    ML__NEW(arena, cloud->shift, d);
+    if (!cloud->stream)
+        ML__NEW(arena, cloud->X, count);
+    ML__NEW(arena, cloud->norm, n);
+    ML__NEW(arena, cloud->row, cloud->slots.n * d);
+    ML__NEW(&work, c.variance, cloud->slots.n);
+    ML__TRY(measure(&work, cloud));
+    ML__TRY(ml__parallel_for_cost(arena->context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)d, copy_slot,
+                                  &c));
+    for (size_t s = 0; s < cloud->slots.n; s++)
+        cloud->variance += c.variance[s] / cloud->W / (double)d;
+done:
+    ml__arena_free(&work);
+    return st;
 }
 
 ml_status ml__cloud_create(ml__arena *arena, const double *f64, const float *f32, const double *w, size_t n, size_t d,
                            ml__cloud *out)
 {
-    copying c = {.cloud = out};
-    size_t count;
-    ml__arena work;
-    ml_status st = ML_OK;
+    *out = (ml__cloud){.n = n, .d = d, .f64 = f64, .f32 = f32, .w = w};
+    return look_at(arena, out);
+}
 
-    ml__arena_init(&work, arena->context);
-    *out = (ml__cloud){.n = n, .d = d, .f64 = f64, .f32 = f32, .w = w, .slots = ml__slots_make(n, 4 * d)};
-    ML__CHECK(ml__size_mul(n, d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, d);
-    ML__NEW(arena, out->shift, d);
-    ML__NEW(arena, out->X, count);
-    ML__NEW(arena, out->norm, n);
-    ML__NEW(arena, out->row, out->slots.n * d);
-    ML__NEW(&work, c.variance, out->slots.n);
-    ML__TRY(measure(&work, out));
-    ML__TRY(
-        ml__parallel_for_cost(arena->context, out->slots.n, ml__slots_rows(&out->slots) * (double)d, copy_slot, &c));
-    for (size_t s = 0; s < out->slots.n; s++)
-        out->variance += c.variance[s] / out->W / (double)d;
-done:
-    ml__arena_free(&work);
-    return st;
+ml_status ml__cloud_create_streamed(ml__arena *arena, const ml__stream *stream, const double *w, size_t n,
+                                    ml__cloud *out)
+{
+    *out = (ml__cloud){.n = n, .d = stream->d, .stream = stream, .w = w};
+    return look_at(arena, out);
 }
 
 /* ---- random rows ---- */
@@ -178,6 +299,8 @@ typedef struct {
     uint32_t taking;         /* which centre comes next */
     size_t rows[MAX_TRIALS]; /* candidates */
     float *C;                /* d x MAX_TRIALS: the candidates side by side */
+    double *x;               /* d: a row */
+    float *X;                /* d: the same near 0 */
     float *D2;               /* n */
     uint32_t *owner;         /* n: the row's nearest centre */
     float *C_taken;          /* k x d: the centres */
@@ -229,31 +352,46 @@ static inline bool stays(const seeding *q, size_t i)
     return q->near2[q->owner[i]] > 4 * slack * q->D2[i] + UNDERFLOW;
 }
 
+/* Row i, which is x near 0, adds to J of each candidate. */
+static inline void try_row(const seeding *q, const float *x, size_t i, double *J)
+{
+    const double w = weight_of(q->cloud, i);
+
+    if (stays(q, i)) {
+        const double mass = w * (double)q->D2[i];
+        for (size_t t = 0; t < q->n_trials; t++)
+            J[t] += mass;
+        return;
+    }
+    for (size_t t0 = 0; t0 < q->n_trials; t0 += GROUP) {
+        float D2[GROUP];
+
+        distances(q->cloud->d, x, q->C + t0, D2);
+        for (size_t t = 0; t < GROUP; t++)
+            J[t0 + t] += w * (double)(D2[t] < q->D2[i] ? D2[t] : q->D2[i]);
+    }
+}
+
 static ml_status try_slot(void *argument, size_t s)
 {
     const seeding *q = argument;
     const ml__cloud *cloud = q->cloud;
     const size_t end = ml__slots_begin(&cloud->slots, s + 1);
     double *J = q->J + s * MAX_TRIALS;
+    ml__cloud_view view;
+    ml_status st;
 
     memset(J, 0, MAX_TRIALS * sizeof *J);
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
-        if (stays(q, i)) {
-            const double mass = weight_of(cloud, i) * (double)q->D2[i];
-            for (size_t t = 0; t < q->n_trials; t++)
-                J[t] += mass;
-            continue;
-        }
-        for (size_t t0 = 0; t0 < q->n_trials; t0 += GROUP) {
-            const double w = weight_of(cloud, i);
-            float D2[GROUP];
-
-            distances(cloud->d, cloud->X + i * cloud->d, q->C + t0, D2);
-            for (size_t t = 0; t < GROUP; t++)
-                J[t0 + t] += w * (double)(D2[t] < q->D2[i] ? D2[t] : q->D2[i]);
-        }
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_near(&view));
+        for (; i < view.end; i++)
+            try_row(q, view.X + (i - view.first) * cloud->d, i, J);
     }
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
 }
 
 /* The first candidate is taken. */
@@ -263,19 +401,28 @@ static ml_status take_slot(void *argument, size_t s)
     const ml__cloud *cloud = q->cloud;
     const size_t end = ml__slots_begin(&cloud->slots, s + 1);
     double mass = 0;
+    ml__cloud_view view;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i++) {
-        float D2[GROUP];
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_near(&view));
+        for (; i < view.end; i++) {
+            float D2[GROUP];
 
-        if (!stays(q, i)) {
-            distances(cloud->d, cloud->X + i * cloud->d, q->C, D2);
-            q->owner[i] = D2[0] < q->D2[i] ? q->taking : q->owner[i];
-            q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
+            if (!stays(q, i)) {
+                distances(cloud->d, view.X + (i - view.first) * cloud->d, q->C, D2);
+                q->owner[i] = D2[0] < q->D2[i] ? q->taking : q->owner[i];
+                q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
+            }
+            mass += weight_of(cloud, i) * (double)q->D2[i];
         }
-        mass += weight_of(cloud, i) * (double)q->D2[i];
     }
     q->mass[s] = mass;
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
 }
 
 static double mass_of(const seeding *q, bool by_distance, size_t i)
@@ -302,11 +449,15 @@ static size_t draw_row(const seeding *q, bool by_distance, double total, ml__rng
     return last;
 }
 
-static void set_candidate(seeding *q, size_t t, size_t row)
+static ml_status set_candidate(seeding *q, size_t t, size_t row)
 {
+    const ml_status st = ml__cloud_row(q->cloud, row, q->x);
+
+    bring_near(q->cloud, q->x, q->X);
     q->rows[t] = row;
     for (size_t j = 0; j < q->cloud->d; j++)
-        q->C[j * MAX_TRIALS + t] = q->cloud->X[row * q->cloud->d + j];
+        q->C[j * MAX_TRIALS + t] = q->X[j];
+    return st;
 }
 
 /* Of the candidates the one that leaves least comes first. */
@@ -324,7 +475,7 @@ static ml_status choose(ml_context *context, seeding *q)
     for (size_t t = 1; t < q->n_trials; t++)
         if (q->J[t] < q->J[best])
             best = t;
-    set_candidate(q, 0, q->rows[best]);
+    ML__TRY(set_candidate(q, 0, q->rows[best]));
 done:
     return st;
 }
@@ -339,6 +490,8 @@ ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, 
 
     ml__arena_init(&arena, context);
     ML__NEW(&arena, q.C, cloud->d * MAX_TRIALS);
+    ML__NEW(&arena, q.x, cloud->d);
+    ML__NEW(&arena, q.X, cloud->d);
     ML__NEW(&arena, q.D2, cloud->n);
     ML__NEW(&arena, q.owner, cloud->n);
     ML__NEW(&arena, q.C_taken, k * cloud->d);
@@ -349,7 +502,7 @@ ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, 
         q.D2[i] = INFINITY;
     for (size_t c = 0; c < k; c++) {
         for (size_t t = 0; t < q.n_trials; t++)
-            set_candidate(&q, t, draw_row(&q, total > 0, total > 0 ? total : cloud->W, rng));
+            ML__TRY(set_candidate(&q, t, draw_row(&q, total > 0, total > 0 ? total : cloud->W, rng)));
         find_near(&q, c, q.n_trials);
         ML__TRY(choose(context, &q));
         find_near(&q, c, 1);
@@ -357,7 +510,7 @@ ml_status ml__cloud_seed(ml_context *context, const ml__cloud *cloud, size_t k, 
         ML__TRY(ml__parallel_for_cost(context, cloud->slots.n, ml__slots_rows(&cloud->slots) * (double)cloud->d,
                                       take_slot, &q));
         rows[c] = q.rows[0];
-        memcpy(q.C_taken + c * cloud->d, cloud->X + rows[c] * cloud->d, cloud->d * sizeof *q.C_taken);
+        memcpy(q.C_taken + c * cloud->d, q.X, cloud->d * sizeof *q.C_taken); /* of the last candidate that was set */
         q.n_trials = n_trials < MAX_TRIALS ? n_trials : MAX_TRIALS;
         total = 0;
         for (size_t s = 0; s < cloud->slots.n; s++)

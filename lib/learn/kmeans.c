@@ -18,12 +18,14 @@
  *             clusters side by side; half [k] |c_k|²/2
  * Degenerate  a cluster without rows takes the row that lies farthest from its centre, out of clusters with several rows;
  *             if there is none off its centre (more clusters than distinct points) it keeps its centre and stays empty
- * Cost        O(n d k) per iteration and per start (times the trials); partial sums of k (d + 2) doubles per slot
+ * Cost        O(n d k) per iteration and per start (times the trials); partial sums of k (d + 2) doubles per slot; 8 bytes per
+ *             row for D2. Rows may be streamed (window.h): one pass per iteration, two per centre of a start
  */
 #include "learn/kmeans.h"
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -49,41 +51,83 @@ static ml_status check_finite(double J)
 
 /* ---- k-means++ ---- */
 
-/* What D2 and J would be with row `candidate` as a further centre. */
-typedef struct trial {
+enum { GROUP = 4, MAX_TRIALS = 16 }; /* k < 2^20: 2 + ln k < 16 */
+
+typedef struct seeding {
     const ml__points *points;
     ml__slots slots;
-    size_t candidate;
-    const double *D2; /* so far */
-    double *next;     /* n */
-    double *partial;  /* J of each slot */
-} trial;
+    size_t n_trials;
+    size_t rows[MAX_TRIALS]; /* candidates */
+    double *C;               /* d x MAX_TRIALS: the candidates side by side */
+    double *x;               /* d */
+    double *D2;              /* n: so far */
+    double *J;               /* n_slots x MAX_TRIALS: with each candidate */
+} seeding;
+
+/* Squared distances of x from GROUP candidates. */
+static inline void distances(size_t d, const double *x, const double *C, double *out)
+{
+    double sum[GROUP] = {0};
+
+    for (size_t j = 0; j < d; j++)
+        for (size_t t = 0; t < GROUP; t++) {
+            const double e = x[j] - C[j * MAX_TRIALS + t];
+            sum[t] += e * e;
+        }
+    memcpy(out, sum, sizeof sum);
+}
 
 static ml_status try_slot(void *argument, size_t s)
 {
-    const trial *t = argument;
-    const ml__points *p = t->points;
-    const double *c = p->X + t->candidate * p->d;
-    double J = 0;
+    const seeding *q = argument;
+    const ml__points *p = q->points;
+    const size_t end = ml__slots_begin(&q->slots, s + 1);
+    double *J = q->J + s * MAX_TRIALS;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&t->slots, s); i < ml__slots_begin(&t->slots, s + 1); i++) {
-        t->next[i] = fmin(t->D2[i], distance2(p->d, p->X + i * p->d, c));
-        J += p->w[i] * t->next[i];
+    memset(J, 0, MAX_TRIALS * sizeof *J);
+    ML__TRY(ml__window_open(&window, p, 1, end));
+    for (size_t i = ml__slots_begin(&q->slots, s); i < end;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += p->d)
+            for (size_t t0 = 0; t0 < q->n_trials; t0 += GROUP) {
+                double D2[GROUP];
+
+                distances(p->d, X, q->C + t0, D2);
+                for (size_t t = 0; t < GROUP; t++)
+                    J[t0 + t] += p->w[i] * (D2[t] < q->D2[i] ? D2[t] : q->D2[i]);
+            }
     }
-    t->partial[s] = J;
-    return ML_OK;
+done:
+    ml__window_close(&window);
+    return st;
 }
 
-static ml_status try_candidate(ml_context *context, trial *t, double *J)
+/* The first candidate is taken. */
+static ml_status take_slot(void *argument, size_t s)
 {
-    const double task_ns = ml__slots_rows(&t->slots) * 0.5 * (double)t->points->d;
-    const ml_status st = ml__parallel_for_cost(context, t->slots.n, task_ns, try_slot, t);
+    const seeding *q = argument;
+    const ml__points *p = q->points;
+    const size_t end = ml__slots_begin(&q->slots, s + 1);
+    double J = 0;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
-    if (st != ML_OK)
-        return st;
-    ml__slots_add(&t->slots, t->partial, 1, 1);
-    *J = t->partial[0];
-    return ML_OK;
+    ML__TRY(ml__window_open(&window, p, 1, end));
+    for (size_t i = ml__slots_begin(&q->slots, s); i < end;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += p->d) {
+            q->D2[i] = fmin(q->D2[i], distance2(p->d, X, q->x));
+            J += p->w[i] * q->D2[i];
+        }
+    }
+    q->J[s * MAX_TRIALS] = J;
+done:
+    ml__window_close(&window);
+    return st;
 }
 
 size_t ml__points_draw(const ml__points *p, const double *mass, double total, ml__rng *rng)
@@ -103,59 +147,75 @@ size_t ml__points_draw(const ml__points *p, const double *mass, double total, ml
     return last;
 }
 
-static void swap(double **a, double **b)
+static ml_status set_candidate(seeding *q, size_t t, size_t row)
 {
-    double *t = *a;
+    const ml_status st = ml__points_row(q->points, row, q->x);
 
-    *a = *b;
-    *b = t;
+    q->rows[t] = row;
+    for (size_t j = 0; j < q->points->d; j++)
+        q->C[j * MAX_TRIALS + t] = q->x[j];
+    return st;
 }
 
-/* One more centre: the best of n_trials candidates. D2 becomes its distances, *J its objective. */
-static ml_status add_centre(ml_context *context, trial *t, size_t n_trials, double total_weight, ml__rng *rng,
-                            double **D2, double **best, double *J, size_t *row)
+/* Of the candidates the one that leaves the least J comes first. */
+static ml_status choose(ml_context *context, seeding *q)
 {
-    const double *mass = *J > 0 ? *D2 : NULL;
-    const double total = mass ? *J : total_weight;
-    double best_J = INFINITY, candidate_J;
+    const double task_ns = ml__slots_rows(&q->slots) * 0.2 * (double)q->n_trials * (double)q->points->d;
+    size_t best = 0;
     ml_status st;
 
-    t->D2 = *D2;
-    for (size_t r = 0; r < n_trials; r++) {
-        t->candidate = ml__points_draw(t->points, mass, total, rng);
-        ML__TRY(try_candidate(context, t, &candidate_J));
-        if (candidate_J < best_J || r == 0) {
-            best_J = candidate_J;
-            *row = t->candidate;
-            swap(best, &t->next);
-        }
-    }
-    swap(D2, best);
-    *J = best_J;
-    ML__TRY(check_finite(best_J));
+    ML__TRY(ml__parallel_for_cost(context, q->slots.n, task_ns, try_slot, q));
+    ml__slots_add(&q->slots, q->J, MAX_TRIALS, q->n_trials);
+    for (size_t t = 1; t < q->n_trials; t++)
+        if (q->J[t] < q->J[best])
+            best = t;
+    ML__TRY(set_candidate(q, 0, q->rows[best]));
+done:
+    return st;
+}
+
+/* One more centre: the best of the candidates. D2 becomes its distances, *J its objective. */
+static ml_status add_centre(ml_context *context, seeding *q, double total_weight, ml__rng *rng, double *J)
+{
+    const double *mass = *J > 0 ? q->D2 : NULL;
+    const double total = mass ? *J : total_weight;
+    ml_status st;
+
+    for (size_t t = 0; t < q->n_trials; t++)
+        ML__TRY(set_candidate(q, t, ml__points_draw(q->points, mass, total, rng)));
+    if (q->n_trials > 1)
+        ML__TRY(choose(context, q));
+    ML__TRY(ml__parallel_for_cost(context, q->slots.n, ml__slots_rows(&q->slots) * 0.5 * (double)q->points->d,
+                                  take_slot, q));
+    ml__slots_add(&q->slots, q->J, MAX_TRIALS, 1);
+    *J = q->J[0];
+    ML__TRY(check_finite(*J));
 done:
     return st;
 }
 
 ml_status ml__kmeans_plus_plus(ml_context *context, const ml__points *points, size_t k, ml__rng *rng, size_t *rows)
 {
-    trial t = {.points = points, .slots = ml__slots_make(points->n, 1)};
     const size_t n_trials = 2 + (size_t)log((double)k);
-    double *D2, *best, J = 0, total_weight = 0;
+    seeding q = {.points = points, .slots = ml__slots_make(points->n, 1), .n_trials = 1};
+    double J = 0, total_weight = 0;
     ml__arena arena;
     ml_status st;
 
     ml__arena_init(&arena, context);
-    ML__NEW(&arena, D2, points->n);
-    ML__NEW(&arena, best, points->n);
-    ML__NEW(&arena, t.next, points->n);
-    ML__NEW(&arena, t.partial, t.slots.n);
+    ML__NEW(&arena, q.C, points->d * MAX_TRIALS);
+    ML__NEW(&arena, q.x, points->d);
+    ML__NEW(&arena, q.D2, points->n);
+    ML__NEW(&arena, q.J, q.slots.n * MAX_TRIALS);
     for (size_t i = 0; i < points->n; i++) {
-        D2[i] = INFINITY;
+        q.D2[i] = INFINITY;
         total_weight += points->w[i];
     }
-    for (size_t c = 0; c < k; c++) /* the first centre has J = 0 before it: it is drawn by weight alone */
-        ML__TRY(add_centre(context, &t, c ? n_trials : 1, total_weight, rng, &D2, &best, &J, &rows[c]));
+    for (size_t c = 0; c < k; c++) { /* the first centre has J = 0 before it: it is drawn by weight alone */
+        ML__TRY(add_centre(context, &q, total_weight, rng, &J));
+        rows[c] = q.rows[0];
+        q.n_trials = n_trials < MAX_TRIALS ? n_trials : MAX_TRIALS;
+    }
 done:
     ml__arena_free(&arena);
     return st;
@@ -173,6 +233,7 @@ typedef struct lloyd {
     double *D2;       /* n */
     double *partial;  /* n_slots x stride */
     double *distance; /* n_slots x k: of the row at hand */
+    double *x;        /* d */
     size_t stride;
 } lloyd;
 
@@ -219,16 +280,15 @@ static double rounding(const lloyd *l, double D2)
     return 4 * (double)(l->points->d + 3) * DBL_EPSILON * (D2 + 4 * l->largest2) + DBL_MIN;
 }
 
-/* Labels and D2 of rows from..from + n, n <= ML__SLOT_BLOCK. `distance` is workspace for one row. */
-static void label_block(const lloyd *l, size_t from, size_t n, double *distance, uint32_t *labels)
+/* Labels and D2 of rows from..from + n, n <= ML__SLOT_BLOCK, which are X. `distance` is workspace for one row. */
+static void label_block(const lloyd *l, const double *X, size_t from, size_t n, double *distance, uint32_t *labels)
 {
-    const ml__points *p = l->points;
-    const size_t k = l->model->k, d = p->d;
+    const size_t k = l->model->k, d = l->points->d;
     double value[ML__SLOT_BLOCK], second[ML__SLOT_BLOCK];
 
-    ml__kernels_rowwise()->f64.nearest(n, k, d, p->X + from * d, d, l->CT, k, l->half, labels, value, second);
+    ml__kernels_rowwise()->f64.nearest(n, k, d, X, d, l->CT, k, l->half, labels, value, second);
     for (size_t i = 0; i < n; i++) {
-        const double *x = p->X + (from + i) * d;
+        const double *x = X + i * d;
         double *D2 = &l->D2[from + i];
 
         *D2 = distance2(d, x, l->model->centres + labels[i] * d);
@@ -239,10 +299,10 @@ static void label_block(const lloyd *l, size_t from, size_t n, double *distance,
     }
 }
 
-static void add_row(const lloyd *l, size_t s, size_t i, uint32_t c)
+static void add_row(const lloyd *l, size_t s, const double *x, size_t i, uint32_t c)
 {
     const size_t d = l->points->d;
-    const double *x = l->points->X + i * d, w = l->points->w[i];
+    const double w = l->points->w[i];
     double *S = sums_of(l, s) + c * d, *totals = totals_of(l, s);
 
     for (size_t j = 0; j < d; j++)
@@ -257,19 +317,26 @@ static void add_row(const lloyd *l, size_t s, size_t i, uint32_t c)
 static ml_status assign_slot(void *argument, size_t s)
 {
     const lloyd *l = argument;
-    const size_t end = ml__slots_begin(&l->slots, s + 1);
+    const size_t d = l->points->d, end = ml__slots_begin(&l->slots, s + 1);
     uint32_t labels[ML__SLOT_BLOCK];
+    const double *X;
+    ml__window window;
+    ml_status st;
 
     for (size_t v = 0; v < l->stride; v++)
         l->partial[s * l->stride + v] = 0;
+    ML__TRY(ml__window_open(&window, l->points, ML__SLOT_BLOCK, end));
     for (size_t i = ml__slots_begin(&l->slots, s); i < end; i += ML__SLOT_BLOCK) {
         const size_t n = end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK;
 
-        label_block(l, i, n, l->distance + s * l->model->k, labels);
+        ML__TRY(ml__window_at(&window, i, n, &X));
+        label_block(l, X, i, n, l->distance + s * l->model->k, labels);
         for (size_t r = 0; r < n; r++)
-            add_row(l, s, i + r, labels[r]);
+            add_row(l, s, X + r * d, i + r, labels[r]);
     }
-    return ML_OK;
+done:
+    ml__window_close(&window);
+    return st;
 }
 
 /* CT, half and largest2 from the centres. */
@@ -318,10 +385,11 @@ static size_t farthest_row(const lloyd *l)
     return farthest;
 }
 
-static void move_row(lloyd *l, size_t i, size_t to)
+static ml_status move_row(lloyd *l, size_t i, size_t to)
 {
     const size_t d = l->points->d, from = l->model->labels[i];
-    const double *x = l->points->X + i * d, w = l->points->w[i];
+    const double *x = l->x, w = l->points->w[i];
+    const ml_status st = ml__points_row(l->points, i, l->x);
 
     for (size_t j = 0; j < d; j++) {
         sums_of(l, 0)[from * d + j] -= w * x[j];
@@ -334,18 +402,23 @@ static void move_row(lloyd *l, size_t i, size_t to)
     totals_of(l, 0)[1]++;
     l->model->labels[i] = (uint32_t)to;
     l->D2[i] = 0;
+    return st;
 }
 
-static void fill_empty_clusters(lloyd *l)
+static ml_status fill_empty_clusters(lloyd *l)
 {
+    ml_status st = ML_OK;
+
     for (size_t c = 0; c < l->model->k; c++) {
         if (counts_of(l, 0)[c] > 0)
             continue;
         const size_t i = farthest_row(l);
         if (i == l->points->n)
-            return;
-        move_row(l, i, c);
+            break;
+        ML__TRY(move_row(l, i, c));
     }
+done:
+    return st;
 }
 
 /* Centres become means; returns Σ |c - c old|². */
@@ -373,7 +446,7 @@ static ml_status least_movement(ml__arena *arena, const ml__points *p, double to
     ml_status st;
 
     *out = 0;
-    ML__TRY(ml__moments_of(arena, p->X, p->n, p->d, p->w, &m));
+    ML__TRY(ml__moments_of_points(arena, p, &m));
     for (size_t j = 0; j < p->d; j++)
         *out += tol * (m.M2[j] / m.W[j] / (double)p->d);
 done:
@@ -397,6 +470,7 @@ static ml_status lloyd_create(lloyd *l, ml__arena *arena)
     ML__NEW(arena, l->D2, l->points->n);
     ML__NEW(arena, l->partial, n_partial);
     ML__NEW(arena, l->distance, l->slots.n * k);
+    ML__NEW(arena, l->x, d);
 done:
     return st;
 }
@@ -416,7 +490,7 @@ ml_status ml__kmeans_lloyd(ml_context *context, const ml__points *points, ml__km
     model->converged = false;
     for (model->n_iter = 0; model->n_iter < model->max_iter && !model->converged; model->n_iter++) {
         ML__TRY(assign(context, &l));
-        fill_empty_clusters(&l);
+        ML__TRY(fill_empty_clusters(&l));
         const bool same = totals_of(&l, 0)[1] == 0;
         model->converged = move_centres(&l) <= least || same;
     }

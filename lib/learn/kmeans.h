@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* k-means over a dense matrix: k-means++ starts and Lloyd's iteration. */
+/* k-means over rows: k-means++ starts and Lloyd's iteration. Distances lose no digits when columns have means near 0. */
 #ifndef ML__LEARN_KMEANS_H
 #define ML__LEARN_KMEANS_H
 
 #include "base/context.h"
 #include "base/random.h"
-
-/* Rows with positive weights; row-major. Distances lose no digits when columns have means near 0. */
-typedef struct ml__points {
-    const double *X; /* n x d */
-    size_t n, d;
-    const double *w; /* n */
-} ml__points;
+#include "learn/window.h"
 
 typedef struct ml__kmeans {
     size_t k;
@@ -29,7 +23,8 @@ typedef struct ml__kmeans {
 size_t ml__points_draw(const ml__points *points, const double *mass, double total, ml__rng *rng);
 
 /* Rows of k starting centres by k-means++ with 2 + ln k trials per centre; n >= 1, repeats only when all distinct points
- * are taken. ML_E_MEMORY; ML_E_NUMERIC when a distance is not finite. */
+ * are taken. ML_E_MEMORY; ML_E_NUMERIC when a distance is not finite; ML_E_IO of
+ * streamed rows. */
 ml_status ml__kmeans_plus_plus(ml_context *context, const ml__points *points, size_t k, ml__rng *rng, size_t *rows);
 
 /* Lloyd's iteration from model->centres. The same failures. */

@@ -8,6 +8,8 @@
  * Stop        no label changed, or Σ_k |c_k - c_k old|² <= tol · mean variance of the features, or max_iter. In the latter two
  *             cases labels and inertia are those of the final centres
  * Predict     centres.c: the clusters of training rows are those of the fit
+ * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
+ *             row its label and three distances are kept, 20 bytes, and 8 for its weight, 8 for its place when others have weight 0
  * Weights     rows of weight 0 do not exist; a row of weight 2 is two rows, but for what is drawn
  *
  * Symbols     n rows, d features, k clusters
@@ -55,7 +57,9 @@ typedef struct {
     const params *p;
     ml__cloud cloud;
     ml__lloyd run;
-    double weight;      /* of every row, where they are equal */
+    ml__stream stream;  /* the rows with positive weight, where they are not in memory */
+    bool is_even;       /* these are all: */
+    double weight;      /* of every row, else 1 */
     const double *from; /* k x d: given centres, or NULL */
     size_t n_init, *rows;
     size_t n_iter;
@@ -65,42 +69,78 @@ typedef struct {
     bool best_converged;
 } fitting;
 
-/* The rows with positive weight; `w` is NULL when these are equal. */
-static ml_status gather_rows(ml__fit *f, fitting *g)
+/* Weights of all rows, or NULL when there are none, and how many are positive. */
+static ml_status find_weights(ml__fit *f, fitting *g, double **w, size_t *n)
 {
-    const double *weights = ml__fit_weights(f);
-    const float *f32 = ml__dataset_dense(f->data, ML_FLOAT32);
-    double *X, *w;
-    size_t n = 0, count;
-    bool is_equal = true;
+    double *weights = NULL;
     ml_status st = ML_OK;
 
-    if (!weights)
-        return ML_E_MEMORY;
+    *w = NULL;
+    *n = f->n;
+    g->weight = 1;
+    g->is_even = true;
+    if (!ml__dataset_has_weights(f->data))
+        return ML_OK;
+    ML__NEW(f->scratch, weights, f->n);
+    ml__dataset_read_weights(f->data, weights);
+    *n = 0;
     for (size_t i = 0; i < f->n; i++) {
         if (!(weights[i] > 0))
             continue;
-        is_equal = is_equal && (n == 0 || weights[i] == g->weight);
+        g->is_even = g->is_even && (*n == 0 || weights[i] == g->weight);
         g->weight = weights[i];
-        n++;
+        ++*n;
     }
-    g->weight = is_equal ? g->weight : 1;
+    g->weight = g->is_even ? g->weight : 1;
+    *w = weights;
+done:
+    return st;
+}
+
+/* Which rows have positive weight; their weights come to stand at the beginning. */
+static ml_status find_rows(ml__fit *f, double *w, size_t n, const size_t **out)
+{
+    size_t *rows;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, rows, n);
+    for (size_t i = 0, to = 0; i < f->n; i++) {
+        if (!(w[i] > 0))
+            continue;
+        rows[to] = i;
+        w[to++] = w[i];
+    }
+    *out = rows;
+done:
+    return st;
+}
+
+/* The rows with positive weight. */
+static ml_status gather_rows(ml__fit *f, fitting *g)
+{
+    const float *f32 = ml__dataset_dense(f->data, ML_FLOAT32);
+    const double *f64 = NULL;
+    double *w, *X;
+    size_t n, count;
+    ml_status st;
+
+    ML__TRY(find_weights(f, g, &w, &n));
+    g->stream = (ml__stream){.data = f->data, .d = f->d};
+    if (n < f->n)
+        ML__TRY(find_rows(f, w, n, &g->stream.rows));
+    if (g->is_even)
+        w = NULL;
+    if (ml__dataset_is_streamed(f->data))
+        return ml__cloud_create_streamed(f->scratch, &g->stream, w, n, &g->cloud);
     if (n == f->n) {
-        const double *f64 = NULL;
         if (!f32)
             ML__TRY(ml__fit_matrix_f64(f, &f64));
-        return ml__cloud_create(f->scratch, f64, f32, is_equal ? NULL : weights, n, f->d, &g->cloud);
+        return ml__cloud_create(f->scratch, f64, f32, w, n, f->d, &g->cloud);
     }
     ML__CHECK(ml__size_mul(n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, f->d);
     ML__NEW(f->scratch, X, count);
-    ML__NEW(f->scratch, w, n);
-    for (size_t i = 0, to = 0; i < f->n; i++) {
-        if (!(weights[i] > 0))
-            continue;
-        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, X + to * f->d));
-        w[to++] = weights[i];
-    }
-    ML__TRY(ml__cloud_create(f->scratch, X, NULL, is_equal ? NULL : w, n, f->d, &g->cloud));
+    ML__TRY(ml__stream_read(&g->stream, 0, n, X));
+    ML__TRY(ml__cloud_create(f->scratch, X, NULL, w, n, f->d, &g->cloud));
 done:
     return st;
 }
@@ -142,7 +182,7 @@ static ml_status start(ml__fit *f, fitting *g, uint64_t t)
     else
         ML__TRY(ml__cloud_seed(f->context, &g->cloud, k, &rng, g->rows));
     for (size_t c = 0; c < k; c++)
-        ml__cloud_row(&g->cloud, g->rows[c], g->run.centres + c * f->d);
+        ML__TRY(ml__cloud_row(&g->cloud, g->rows[c], g->run.centres + c * f->d));
 done:
     return st;
 }
@@ -157,7 +197,7 @@ static ml_status iterate(ml__fit *f, fitting *g, uint64_t t)
     g->converged = false;
     for (g->n_iter = 0; g->n_iter < max_iter && !g->converged && !g->is_cut;) {
         ML__TRY(ml__lloyd_assign(f->context, run));
-        ml__lloyd_update(run);
+        ML__TRY(ml__lloyd_update(run));
         g->n_iter++;
         same = run->n_changed == 0 && run->n_moved == 0;
         g->converged = same || run->movement <= g->p->tol * g->cloud.variance;

@@ -15,6 +15,8 @@
  *           (scikit-learn's rule); if none is off its centre (more clusters than distinct points) it keeps its centre
  *
  * Symbols   n rows, d features, k clusters; S [k x d], W [k] sums of a cluster; D² squared distance to the own centre
+ * Memory    of a row its label, its gap, its norm and, once a cluster was empty, D²: 20 bytes; rows of a stream are read window
+ *           by window
  * Cost      n d k multiply-adds per pass, less what the bounds save
  */
 #include "learn/lloyd.h"
@@ -115,15 +117,14 @@ static inline int64_t to_whole(double x)
     return bits - zero;
 }
 
-/* Row i leaves cluster `from` (or none) for cluster `to`. */
-static void change_row(const ml__lloyd *l, int64_t *sums, double *x, size_t i, uint32_t from, uint32_t to)
+/* Row x leaves cluster `from` (or none) for cluster `to`. */
+static void change_row(const ml__lloyd *l, int64_t *sums, const double *x, uint32_t from, uint32_t to)
 {
     const ml__cloud *cloud = l->cloud;
     const size_t d = cloud->d;
     const double steps = 1 / (cloud->unit * l->step);
     int64_t *gains = sums + to * d, *loses = from == NO_LABEL ? NULL : sums + from * d;
 
-    ml__cloud_row(cloud, i, x);
     for (size_t j = 0; j < d; j++) {
         const int64_t whole = to_whole((x[j] - cloud->shift[j]) * steps);
         gains[j] += whole;
@@ -135,13 +136,12 @@ static void change_row(const ml__lloyd *l, int64_t *sums, double *x, size_t i, u
         sums[l->k * d + from]--;
 }
 
-static void add_row(const ml__lloyd *l, double *sums, double *x, size_t i, uint32_t to)
+static void add_row(const ml__lloyd *l, double *sums, const double *x, size_t i, uint32_t to)
 {
     const ml__cloud *cloud = l->cloud;
     const size_t d = cloud->d;
     const double w = cloud->w[i], scale = 1 / cloud->unit;
 
-    ml__cloud_row(cloud, i, x);
     for (size_t j = 0; j < d; j++)
         sums[to * d + j] += w * ((x[j] - cloud->shift[j]) * scale);
     sums[l->k * d + to] += 1;
@@ -158,16 +158,15 @@ typedef struct {
 } block;
 
 /* Rows of X: in place where they are neighbours. */
-static const float *rows_of(const ml__lloyd *l, size_t s, const block *b)
+static const float *rows_of(const ml__lloyd *l, size_t s, const ml__cloud_view *view, const block *b)
 {
-    const ml__cloud *cloud = l->cloud;
-    const size_t d = cloud->d;
+    const size_t d = l->cloud->d;
     float *X = l->survivors + s * ML__LLOYD_BLOCK * d;
 
     if (b->row[b->n - 1] - b->row[0] == b->n - 1)
-        return cloud->X + b->row[0] * d;
+        return view->X + (b->row[0] - view->first) * d;
     for (size_t r = 0; r < b->n; r++)
-        memcpy(X + r * d, cloud->X + b->row[r] * d, d * sizeof *X);
+        memcpy(X + r * d, view->X + (b->row[r] - view->first) * d, d * sizeof *X);
     return X;
 }
 
@@ -187,19 +186,22 @@ static void find_gaps(block *b, float slope, float offset, float *gap)
     }
 }
 
-static void set_label(const ml__lloyd *l, size_t s, size_t i, uint32_t label)
+static void set_label(const ml__lloyd *l, size_t s, const ml__cloud_view *view, size_t i, uint32_t label)
 {
     const uint32_t old = l->labels[i];
+    double *x = l->cloud->row + s * l->cloud->d;
 
     if (label == old)
         return;
     l->changed[s]++;
     l->labels[i] = label;
-    if (!has_weights(l))
-        change_row(l, changes_of(l, s), l->cloud->row + s * l->cloud->d, i, old, label);
+    if (has_weights(l))
+        return;
+    ml__view_row(view, i, x);
+    change_row(l, changes_of(l, s), x, old, label);
 }
 
-static void assign_block(const ml__lloyd *l, size_t s, block *b)
+static ml_status assign_block(const ml__lloyd *l, size_t s, ml__cloud_view *view, block *b)
 {
     const ml__cloud *cloud = l->cloud;
     const size_t k = l->k, d = cloud->d;
@@ -207,25 +209,29 @@ static void assign_block(const ml__lloyd *l, size_t s, block *b)
     const float slope = (float)(of_norm * 1.001), offset = (float)(of_norm * l->longest) + FLT_MIN * (float)(d + 6);
     double *x = cloud->row + s * d, scale;
     float gap[ML__LLOYD_BLOCK];
+    ml_status st = ML_OK;
 
     if (!b->n)
-        return;
-    ml__kernels_rowwise()->f32.nearest(b->n, k, d, rows_of(l, s, b), d, l->CT, k, l->half, b->label, b->value,
+        return ML_OK;
+    ML__TRY(ml__view_near(view));
+    ml__kernels_rowwise()->f32.nearest(b->n, k, d, rows_of(l, s, view, b), d, l->CT, k, l->half, b->label, b->value,
                                        b->second);
     for (size_t r = 0; r < b->n; r++)
-        b->norm[r] = cloud->norm[b->row[r]];
+        b->norm[r] = view->norm[b->row[r] - view->first];
     find_gaps(b, slope, offset, gap);
     for (size_t r = 0; r < b->n; r++) {
         const size_t i = b->row[r];
 
         if (!(gap[r] > 0)) {
-            ml__cloud_row(cloud, i, x);
+            ml__view_row(view, i, x);
             b->label[r] = (uint32_t)ml__nearest_exactly(k, d, l->C, x, l->distance + s * k, &scale);
         }
         l->gap[i] = gap[r];
-        set_label(l, s, i, b->label[r]);
+        set_label(l, s, view, i, b->label[r]);
     }
     b->n = 0;
+done:
+    return st;
 }
 
 /* May row i have another nearest centre than before? Its gap, and so the next answer, follows the centres. */
@@ -239,24 +245,56 @@ static inline bool survives(const ml__lloyd *l, size_t i)
     return !(l->gap[i] > LEAST_GAP);
 }
 
+/* Rows of a stream are read only where one of them survives. */
+static ml_status assign_view(const ml__lloyd *l, size_t s, ml__cloud_view *view, size_t begin)
+{
+    block b = {.n = 0};
+    ml_status st = ML_OK;
+
+    for (size_t i = begin; i < view->end; i++) {
+        b.row[b.n] = i;
+        b.n += survives(l, i);
+        if (b.n == ML__LLOYD_BLOCK)
+            ML__TRY(assign_block(l, s, view, &b));
+    }
+    ML__TRY(assign_block(l, s, view, &b));
+done:
+    return st;
+}
+
+static ml_status add_view(const ml__lloyd *l, size_t s, ml__cloud_view *view, size_t begin)
+{
+    double *x = l->cloud->row + s * l->cloud->d;
+    ml_status st;
+
+    ML__TRY(ml__view_read(view));
+    for (size_t i = begin; i < view->end; i++) {
+        ml__view_row(view, i, x);
+        add_row(l, sums_of(l, s), x, i, l->labels[i]);
+    }
+done:
+    return st;
+}
+
 static ml_status assign_slot(void *argument, size_t s)
 {
     const ml__lloyd *l = argument;
     const size_t begin = ml__slots_begin(&l->slots, s), end = ml__slots_begin(&l->slots, s + 1);
-    block b = {.n = 0};
+    ml__cloud_view view;
+    ml_status st;
 
     memset(changes_of(l, s), 0, l->stride * sizeof(int64_t));
     l->changed[s] = 0;
-    for (size_t i = begin; i < end; i++) {
-        b.row[b.n] = i;
-        b.n += survives(l, i);
-        if (b.n == ML__LLOYD_BLOCK)
-            assign_block(l, s, &b);
+    ML__TRY(ml__view_open(&view, l->cloud, end));
+    for (size_t i = begin; i < end; i = view.end) {
+        ml__view_at(&view, i);
+        ML__TRY(assign_view(l, s, &view, i));
+        if (has_weights(l))
+            ML__TRY(add_view(l, s, &view, i));
     }
-    assign_block(l, s, &b);
-    for (size_t i = begin; i < end && has_weights(l); i++)
-        add_row(l, sums_of(l, s), l->cloud->row + s * l->cloud->d, i, l->labels[i]);
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
 }
 
 /* C, CT, half and longest from the centres. */
@@ -322,13 +360,13 @@ done:
 
 /* ---- empty clusters ---- */
 
-static double distance2(const ml__lloyd *l, size_t i, double *x)
+static double distance2(const ml__lloyd *l, const ml__cloud_view *view, size_t i, double *x)
 {
     const ml__cloud *cloud = l->cloud;
     const double *centre = l->centres + l->labels[i] * cloud->d, scale = 1 / cloud->unit;
     double sum = 0;
 
-    ml__cloud_row(cloud, i, x);
+    ml__view_row(view, i, x);
     for (size_t j = 0; j < cloud->d; j++)
         sum += (x[j] - centre[j]) * scale * ((x[j] - centre[j]) * scale);
     return sum;
@@ -348,17 +386,18 @@ static size_t farthest_row(const ml__lloyd *l)
     return farthest;
 }
 
-static void move_row(ml__lloyd *l, size_t i, uint32_t to)
+static ml_status move_row(ml__lloyd *l, size_t i, uint32_t to)
 {
     const ml__cloud *cloud = l->cloud;
     const size_t d = cloud->d;
     const uint32_t from = l->labels[i];
     const double w = cloud->w ? cloud->w[i] : 1;
     double *x = cloud->row;
+    ml_status st;
 
+    ML__TRY(ml__cloud_row(cloud, i, x));
     if (!has_weights(l))
-        change_row(l, l->total, x, i, from, to);
-    ml__cloud_row(cloud, i, x);
+        change_row(l, l->total, x, from, to);
     for (size_t j = 0; j < d; j++) {
         const double term = w * ((x[j] - cloud->shift[j]) / cloud->unit);
         l->S[from * d + j] -= term;
@@ -372,11 +411,34 @@ static void move_row(ml__lloyd *l, size_t i, uint32_t to)
     l->labels[i] = to;
     l->gap[i] = 0;
     l->n_moved++;
+done:
+    return st;
 }
 
-static void fill_empty_clusters(ml__lloyd *l)
+/* D² of all rows. */
+static ml_status measure_distances(ml__lloyd *l)
+{
+    ml__cloud_view view = {.cloud = NULL};
+    ml_status st = ML_OK;
+
+    if (!l->D2)
+        ML__NEW(l->arena, l->D2, l->cloud->n);
+    ML__TRY(ml__view_open(&view, l->cloud, l->cloud->n));
+    for (size_t i = 0; i < l->cloud->n;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_read(&view));
+        for (; i < view.end; i++)
+            l->D2[i] = distance2(l, &view, i, l->cloud->row);
+    }
+done:
+    ml__view_close(&view);
+    return st;
+}
+
+static ml_status fill_empty_clusters(ml__lloyd *l)
 {
     bool is_ready = false;
+    ml_status st = ML_OK;
 
     l->n_moved = 0;
     for (size_t c = 0; c < l->k; c++) {
@@ -384,14 +446,16 @@ static void fill_empty_clusters(ml__lloyd *l)
 
         if (l->n[c] > 0)
             continue;
-        for (i = 0; i < l->cloud->n && !is_ready; i++)
-            l->D2[i] = distance2(l, i, l->cloud->row);
+        if (!is_ready)
+            ML__TRY(measure_distances(l));
         is_ready = true;
         i = farthest_row(l);
         if (i == l->cloud->n)
-            return;
-        move_row(l, i, (uint32_t)c);
+            break;
+        ML__TRY(move_row(l, i, (uint32_t)c));
     }
+done:
+    return st;
 }
 
 /* Cluster c's centre becomes the mean; returns the square of how far it moves, over unit². */
@@ -426,9 +490,11 @@ static void find_drifts(ml__lloyd *l)
         l->drift[c] = (l->drift[c] + (c == longest ? next : most)) * 1.00001F + FLT_MIN;
 }
 
-void ml__lloyd_update(ml__lloyd *l)
+ml_status ml__lloyd_update(ml__lloyd *l)
 {
-    fill_empty_clusters(l);
+    ml_status st;
+
+    ML__TRY(fill_empty_clusters(l));
     l->movement = 0;
     for (size_t c = 0; c < l->k; c++) {
         const double moved2 = move_centre(l, c);
@@ -437,6 +503,8 @@ void ml__lloyd_update(ml__lloyd *l)
         l->drift[c] = (float)sqrt(moved2);
     }
     find_drifts(l);
+done:
+    return st;
 }
 
 /* ---- inertia ---- */
@@ -445,12 +513,22 @@ static ml_status inertia_slot(void *argument, size_t s)
 {
     const ml__lloyd *l = argument;
     const ml__cloud *cloud = l->cloud;
+    const size_t end = ml__slots_begin(&l->slots, s + 1);
     double sum = 0;
+    ml__cloud_view view;
+    ml_status st;
 
-    for (size_t i = ml__slots_begin(&l->slots, s); i < ml__slots_begin(&l->slots, s + 1); i++)
-        sum += (cloud->w ? cloud->w[i] : 1) * distance2(l, i, cloud->row + s * cloud->d);
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&l->slots, s); i < end;) {
+        ml__view_at(&view, i);
+        ML__TRY(ml__view_read(&view));
+        for (; i < view.end; i++)
+            sum += (cloud->w ? cloud->w[i] : 1) * distance2(l, &view, i, cloud->row + s * cloud->d);
+    }
     l->distance[s] = sum;
-    return ML_OK;
+done:
+    ml__view_close(&view);
+    return st;
 }
 
 ml_status ml__lloyd_inertia(ml_context *context, ml__lloyd *l, double *out)
@@ -484,7 +562,7 @@ ml_status ml__lloyd_create(ml__arena *arena, const ml__cloud *cloud, size_t k, m
     size_t n_partial;
     ml_status st = ML_OK;
 
-    *l = (ml__lloyd){.cloud = cloud, .k = k, .step = fixed_step(cloud)};
+    *l = (ml__lloyd){.cloud = cloud, .arena = arena, .k = k, .step = fixed_step(cloud)};
     ML__CHECK(ml__size_mul(k, d + 1 + (cloud->w ? 1 : 0), &l->stride), ML_E_MEMORY,
               "%zu centres of %zu features do not fit in memory", k, d);
     l->slots = ml__slots_make(cloud->n, l->stride + k + ML__LLOYD_BLOCK / 2 * d);
@@ -501,7 +579,6 @@ ml_status ml__lloyd_create(ml__arena *arena, const ml__cloud *cloud, size_t k, m
     ML__NEW(arena, l->half, k);
     ML__NEW(arena, l->distance, l->slots.n * k);
     ML__NEW(arena, l->changed, l->slots.n);
-    ML__NEW(arena, l->D2, cloud->n);
     ML__NEW(arena, l->gap, cloud->n);
     ML__NEW(arena, l->drift, k);
     ML__NEW(arena, l->survivors, l->slots.n * ML__LLOYD_BLOCK * d);

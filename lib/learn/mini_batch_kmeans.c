@@ -330,7 +330,7 @@ static ml_status draw_centres(ml__fit *f, fitting *g, const sample *b, uint64_t 
     else
         ML__TRY(ml__cloud_seed(f->context, &cloud, k, &rng, rows));
     for (size_t c = 0; c < k; c++)
-        ml__cloud_row(&cloud, rows[c], g->centres + c * d);
+        ML__TRY(ml__cloud_row(&cloud, rows[c], g->centres + c * d));
 done:
     ml__arena_free(&work);
     return st;

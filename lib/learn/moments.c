@@ -12,7 +12,7 @@
  * Symbols   n rows, d columns; i row, j column; c [d] shift
  * Constant  the mean of a constant column is exact and its M2 exactly 0, as every delta is 0
  * Slots     see slots.h; merged in order, so that the bits do not depend on threads
- * Cost      2 passes, 3 d doubles for each slot; 256 d more for each thread when rows are read from a file
+ * Cost      2 passes, 3 d doubles for each slot; a window for each thread when rows are read from a file
  */
 #include "learn/moments.h"
 
@@ -22,9 +22,8 @@
 #include "learn/slots.h"
 
 typedef struct {
-    ml_context *context;
-    const ml__rows *rows;
-    const double *w, *c;
+    const ml__points *points;
+    const double *c;
     size_t d;
     ml__slots slots;
     ml__moments *partial; /* one per slot */
@@ -65,22 +64,20 @@ static double slot_nanoseconds(const pass *p)
 static ml_status sum_slot(void *argument, size_t slot)
 {
     const pass *p = argument;
+    const double *w = p->points->w, *X;
     const size_t end = ml__slots_begin(&p->slots, slot + 1);
-    double *block;
+    ml__window window;
     ml_status st;
 
-    ML__TRY(ml__rows_room(p->rows, p->context, ML__SLOT_BLOCK, &block));
-    for (size_t i = ml__slots_begin(&p->slots, slot); i < end; i += ML__SLOT_BLOCK) {
-        const size_t n = end - i < ML__SLOT_BLOCK ? end - i : ML__SLOT_BLOCK;
-        const double *X;
-
-        ML__TRY(ml__rows_take(p->rows, i, n, block, &X));
-        for (size_t r = 0; r < n; r++)
-            if (p->w[i + r] > 0)
-                add_row(&p->partial[slot], X + r * p->d, p->w[i + r], p->c);
+    ML__TRY(ml__window_open(&window, p->points, 1, end));
+    for (size_t i = ml__slots_begin(&p->slots, slot); i < end;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += p->d)
+            if (w[i] > 0)
+                add_row(&p->partial[slot], X, w[i], p->c);
     }
 done:
-    ml__free(block);
+    ml__window_close(&window);
     return st;
 }
 
@@ -98,17 +95,17 @@ done:
 }
 
 /* Moments of x - c; c may be out->mean itself, which is written only after the last row was read. */
-static ml_status shifted_moments(pass *p, const double *c, ml__moments *out)
+static ml_status shifted_moments(ml_context *context, pass *p, const double *c, ml__moments *out)
 {
     ml__arena scratch;
     ml_status st = ML_OK;
 
-    ml__arena_init(&scratch, p->context);
+    ml__arena_init(&scratch, context);
     p->c = c;
     ML__NEW(&scratch, p->partial, p->slots.n);
     for (size_t s = 0; s < p->slots.n; s++)
         ML__TRY(create(&scratch, p->d, &p->partial[s]));
-    ML__TRY(ml__parallel_for_cost(p->context, p->slots.n, slot_nanoseconds(p), sum_slot, p));
+    ML__TRY(ml__parallel_for_cost(context, p->slots.n, slot_nanoseconds(p), sum_slot, p));
     for (size_t s = 1; s < p->slots.n; s++)
         merge(&p->partial[0], &p->partial[s]);
     for (size_t j = 0; j < p->d; j++) {
@@ -124,22 +121,27 @@ done:
     return st;
 }
 
-ml_status ml__moments_of_rows(ml__arena *arena, const ml__rows *rows, const double *w, ml__moments *out)
+ml_status ml__moments_of_points(ml__arena *arena, const ml__points *points, ml__moments *out)
 {
-    pass p = {
-        .context = arena->context, .rows = rows, .w = w, .d = rows->d, .slots = ml__slots_make(rows->n, 3 * rows->d)};
+    pass p = {.points = points, .d = points->d, .slots = ml__slots_make(points->n, 3 * points->d)};
     ml_status st;
 
-    ML__TRY(create(arena, rows->d, out));
-    ML__TRY(shifted_moments(&p, out->mean, out));
-    ML__TRY(shifted_moments(&p, out->mean, out));
+    ML__TRY(create(arena, points->d, out));
+    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
+    ML__TRY(shifted_moments(arena->context, &p, out->mean, out));
 done:
     return st;
 }
 
+ml_status ml__moments_of_rows(ml__arena *arena, const ml__rows *rows, const double *w, ml__moments *out)
+{
+    const ml__stream stream = {.data = rows->data, .d = rows->d};
+
+    return ml__moments_of_points(
+        arena, &(ml__points){.X = rows->X, .n = rows->n, .d = rows->d, .w = w, .stream = &stream}, out);
+}
+
 ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out)
 {
-    const ml__rows rows = {.n = n, .d = d, .X = X};
-
-    return ml__moments_of_rows(arena, &rows, w, out);
+    return ml__moments_of_points(arena, &(ml__points){.X = X, .n = n, .d = d, .w = w}, out);
 }

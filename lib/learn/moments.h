@@ -6,6 +6,7 @@
 #include "base/context.h"
 #include "base/memory.h"
 #include "learn/rows.h"
+#include "learn/window.h"
 
 typedef struct ml__moments {
     size_t d;
@@ -16,7 +17,8 @@ typedef struct ml__moments {
 /* Moments of X [n x d], n >= 1, with row weights w [n]. A NaN is left out of its column; a column without any value of
  * positive weight has W = mean = M2 = 0. The arrays are taken from `arena`. Same bits for any number of threads. */
 ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out);
-/* The same of rows that may be in a file. */
+/* The same of rows that may be streamed. */
 ml_status ml__moments_of_rows(ml__arena *arena, const ml__rows *rows, const double *w, ml__moments *out);
+ml_status ml__moments_of_points(ml__arena *arena, const ml__points *points, ml__moments *out);
 
 #endif

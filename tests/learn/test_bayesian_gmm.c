@@ -98,7 +98,8 @@ static const double *check_steps(const matrix *x, ml__covariance type, size_t k,
         of[i] = (uint32_t)(i * k / x->n);
     }
     const ml__prior prior = reference_prior(&arena, x, type, k, is_process, is_own);
-    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){x->X, x->n, x->d, w}, type, k, is_own ? 1e-3 : 1e-6, &em));
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){.X = x->X, .n = x->n, .d = x->d, .w = w}, type, k,
+                           is_own ? 1e-3 : 1e-6, &em));
     CHECK_OK(ml__mixture_create(&arena, type, k, x->d, &m));
     em.prior = &prior;
     em.of = of;

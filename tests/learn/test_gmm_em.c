@@ -58,7 +58,7 @@ static const double *check_steps(const char *name, ml__covariance type, const ma
     ml__arena_init(&arena, NULL);
     for (size_t i = 0; i < x->n; i++)
         w[i] = 1;
-    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){x->X, x->n, x->d, w}, type, k, 1e-6, &em));
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){.X = x->X, .n = x->n, .d = x->d, .w = w}, type, k, 1e-6, &em));
     CHECK_OK(ml__mixture_create(&arena, type, k, x->d, &m));
     const size_t n_numbers = ml__covariance_numbers(&m);
     start_as_reference(&m, x, em.work);

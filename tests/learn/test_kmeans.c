@@ -38,7 +38,7 @@ TEST(kmeans, the_result_is_a_fixed_point)
     enum { N = 900, D = 3, K = 7 };
     static double X[N * D], centres[K * D], w[N];
     static uint32_t labels[N];
-    const ml__points points = {X, N, D, w};
+    const ml__points points = {X, N, D, w, NULL};
     ml__kmeans m = {.k = K, .max_iter = 300, .tol = 0, .centres = centres, .labels = labels};
     ml__rng rng = ml__rng_make(3, 1);
     size_t rows[K];
@@ -80,7 +80,7 @@ TEST(kmeans, labels_are_those_of_the_distances)
     enum { N = 700, D = 5, K = 20 };
     static double X[N * D], centres[K * D];
     static uint32_t labels[N];
-    const ml__points points = {X, N, D, ones()};
+    const ml__points points = {X, N, D, ones(), NULL};
 
     for (double offset = 1; offset < 1e13; offset *= 1e3) {
         ml__kmeans m = {.k = K, .centres = centres, .labels = labels};
@@ -114,7 +114,7 @@ TEST(kmeans, iterations_lower_the_objective)
     enum { N = 500, D = 2, K = 6 };
     static double X[N * D], centres[K * D];
     static uint32_t labels[N];
-    const ml__points points = {X, N, D, ones()};
+    const ml__points points = {X, N, D, ones(), NULL};
     double last = INFINITY;
 
     random_points(X, N, D, 4, 2, 9);
@@ -131,7 +131,7 @@ TEST(kmeans, starts_are_distinct_while_points_are)
 {
     enum { N = 60 };
     double X[N];
-    const ml__points points = {X, N, 1, ones()};
+    const ml__points points = {X, N, 1, ones(), NULL};
 
     for (size_t i = 0; i < N; i++)
         X[i] = (double)(i % 5);
@@ -151,7 +151,7 @@ TEST(kmeans, starts_are_distinct_while_points_are)
 TEST(kmeans, rows_are_drawn_by_weight)
 {
     const double X[] = {0, 0, 0}, w[] = {1, 0, 3};
-    const ml__points points = {X, 3, 1, w};
+    const ml__points points = {X, 3, 1, w, NULL};
     ml__rng rng = ml__rng_make(1, 0);
     size_t n_drawn[3] = {0};
 
@@ -166,7 +166,7 @@ TEST(kmeans, an_empty_cluster_takes_the_farthest_row)
     const double X[] = {0, 1, 2, 3, 50};
     double centres[] = {0, 1000};
     uint32_t labels[5];
-    const ml__points points = {X, 5, 1, ones()};
+    const ml__points points = {X, 5, 1, ones(), NULL};
     ml__kmeans m = {.k = 2, .max_iter = 10, .centres = centres, .labels = labels};
 
     CHECK_OK(ml__kmeans_lloyd(NULL, &points, &m));
@@ -180,7 +180,7 @@ TEST(kmeans, more_clusters_than_points_keep_their_centres)
     const double X[] = {1, 1, 2};
     double centres[] = {1, 1, 2, 2, 7};
     uint32_t labels[3];
-    const ml__points points = {X, 3, 1, ones()};
+    const ml__points points = {X, 3, 1, ones(), NULL};
     ml__kmeans m = {.k = 5, .max_iter = 10, .centres = centres, .labels = labels};
 
     CHECK_OK(ml__kmeans_lloyd(NULL, &points, &m));
@@ -193,7 +193,7 @@ TEST(kmeans, distances_out_of_range_are_reported)
     double centres[] = {0};
     uint32_t labels[3];
     size_t rows[2];
-    const ml__points points = {X, 3, 1, ones()};
+    const ml__points points = {X, 3, 1, ones(), NULL};
     ml__kmeans m = {.k = 1, .max_iter = 10, .centres = centres, .labels = labels};
     ml__rng rng = ml__rng_make(1, 0);
 
@@ -206,7 +206,7 @@ TEST(kmeans, threads_do_not_show)
     enum { N = 4000, D = 2, K = 9 };
     static double X[N * D], first[K * D], centres[K * D];
     static uint32_t first_labels[N], labels[N];
-    const ml__points points = {X, N, D, ones()};
+    const ml__points points = {X, N, D, ones(), NULL};
 
     random_points(X, N, D, 4, 1, 2);
     for (uint32_t n_threads = 1; n_threads <= 5; n_threads += 2) {

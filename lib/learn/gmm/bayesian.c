@@ -78,7 +78,7 @@ static ml_status measure_rows(ml__fit *f, const ml__gmm_rows *rows, double *mean
     ml__moments moments;
     ml_status st;
 
-    ML__TRY(ml__moments_of(f->scratch, points->X, points->n, f->d, points->w, &moments));
+    ML__TRY(ml__moments_of_points(f->scratch, points, &moments));
     *W = rows->unit * moments.W[0];
     for (size_t j = 0; j < f->d; j++) {
         mean[j] = moments.mean[j];

@@ -20,6 +20,7 @@
  *             Those of T(x) have origin 0 and lose digits when a component is far from it (statistics.c): then, and for full
  *             covariances of many features, z is formed for each component, with the old mean as origin, and with the new
  *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases.
+ * Streams     each pass reads the rows block by block (window.h); random shares are made from a key and the row's number
  * Missing     the expected values of x and x x' given what was observed, under the mixture before, stand in their place.
  *             Diagonal: mu_cj and mu_cj² + sigma_cj² for a missing x_j. Full: missing.c.
  * Prior       with one, the M-step's N, means and covariances become those of the posterior, which weighs the next E-step, and L
@@ -122,16 +123,28 @@ static void turn(size_t n, size_t k, const double *L, double *R, size_t ld)
             R[c * ld + i] = L[i * k + c];
 }
 
+/* Of row i, r[0], r[ld], …: by themselves, they need not be kept. */
+static void draw_shares(const ml__em *em, size_t i, double *r)
+{
+    const size_t k = em->next.k, ld = em->ld;
+    double total = 0;
+
+    for (size_t c = 0; c < k; c++)
+        total += r[c * ld] = (double)((ml__random_at(em->key, i * k + c) >> 11) + 1) * 0x1p-53; /* not 0 */
+    for (size_t c = 0; c < k; c++)
+        r[c * ld] *= em->points.w[i] / total;
+}
+
 static void given_shares(const ml__em *em, size_t first, size_t n, double *R)
 {
     const size_t k = em->next.k;
     const double *w = em->points.w + first;
 
     memset(R, 0, k * em->ld * sizeof *R);
-    if (em->R) {
-        turn(n, k, em->R + first * k, R, em->ld);
+    for (size_t i = 0; i < n && !em->of; i++)
+        draw_shares(em, first + i, R + i);
+    if (!em->of)
         return;
-    }
     for (size_t i = 0; i < n; i++)
         if (em->of[first + i] != UINT32_MAX)
             R[em->of[first + i] * em->ld + i] = w[i];
@@ -284,12 +297,11 @@ static bool same_pattern(const double *x, const double *y, size_t d)
     return true;
 }
 
-/* n rows with the same missing entries. Returns Σ w ln p(x). */
-static double add_pattern(const pass *p, size_t first, size_t n, const workspace *s, double *sums)
+/* n rows X with the same missing entries. Returns Σ w ln p(x). */
+static double add_pattern(const pass *p, const double *X, size_t first, size_t n, const workspace *s, double *sums)
 {
     const ml__mixture *m = p->m;
     const size_t k = m->k, d = m->d;
-    const double *X = p->em->points.X + first * d;
     double *y = s->patterns + k * ml__pattern_doubles(d), sum = 0;
     double *log_norms = y + d;
     ml__pattern t = pattern_of(s, d, 0);
@@ -318,12 +330,11 @@ static double add_pattern(const pass *p, size_t first, size_t n, const workspace
 
 /* ---- a pass ---- */
 
-static void add_block(const pass *p, size_t first, size_t n, const workspace *s, double *sums)
+static void add_block(const pass *p, const double *X, size_t first, size_t n, const workspace *s, double *sums)
 {
     const ml__em *em = p->em;
     const ml__mixture_kernels *kernels = &ml__kernels_best()->mixture;
     const size_t d = em->points.d;
-    const double *X = em->points.X + first * d;
 
     if (p->statistics_in_E || p->statistics_in_M)
         kernels->mixture_statistics(ml__statistics_squares(em->next.type, em->has_missing), n, d, X, s->T, em->ld);
@@ -339,23 +350,30 @@ static void add_block(const pass *p, size_t first, size_t n, const workspace *s,
         add_moments(p, X, n, s, sums + 1);
 }
 
-static void add_rows(const pass *p, size_t first, size_t end, const workspace *s, double *sums)
+static ml_status add_rows(const pass *p, size_t first, size_t end, const workspace *s, double *sums)
 {
     const ml__em *em = p->em;
     const size_t d = em->points.d;
-    const double *X = em->points.X;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
+    ML__TRY(ml__window_open(&window, &em->points, em->rows, end));
     for (size_t i = first, n; i < end; i += n) {
         n = least(end - i, em->rows);
+        ML__TRY(ml__window_at(&window, i, n, &X));
         if (!has_patterns(em)) {
-            add_block(p, i, n, s, sums);
+            add_block(p, X, i, n, s, sums);
             continue;
         }
         for (size_t r = 1; r < n; r++)
-            if (!same_pattern(X + i * d, X + (i + r) * d, d))
+            if (!same_pattern(X, X + r * d, d))
                 n = r;
-        sums[0] += add_pattern(p, i, n, s, sums + 1);
+        sums[0] += add_pattern(p, X, i, n, s, sums + 1);
     }
+done:
+    ml__window_close(&window);
+    return st;
 }
 
 static ml_status pass_slot(void *argument, size_t slot)
@@ -365,12 +383,14 @@ static ml_status pass_slot(void *argument, size_t slot)
     double *sums = em->partial + slot * em->stride;
     const workspace s = workspace_of(em, sums + em->n_sums, slot);
     const size_t n_partial = p->statistics_in_M ? em->next.k * em->p : 0;
+    ml_status st;
 
     memset(sums, 0, em->n_sums * sizeof *sums);
     memset(s.P, 0, n_partial * ML__MIXTURE_GROUP * sizeof *s.P);
-    add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums);
+    ML__TRY(add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums));
     ml__kernels_best()->mixture.mixture_sum(n_partial, s.P, sums + 1);
-    return ML_OK;
+done:
+    return st;
 }
 
 /* Values [chunk ADD_VALUES, …) of all slots come to stand in slot 0; each along the same tree. */
@@ -613,25 +633,51 @@ done:
     return st;
 }
 
-/* Features as one Gaussian: what stands for missing entries before there is a mixture. */
-static void one_gaussian(const ml__em *em, ml__mixture *m)
+/* Of each feature what was observed: Σ w and Σ w x² [d each]. */
+static ml_status sum_observed(const ml__em *em, double *W, double *squares)
 {
-    const size_t n = em->points.n, d = em->points.d, step = m->type < ML__DIAG ? d + 1 : 1;
+    const ml__points *points = &em->points;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
+    ML__TRY(ml__window_open(&window, points, 1, points->n));
+    for (size_t i = 0; i < points->n;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += points->d)
+            for (size_t j = 0; j < points->d; j++) {
+                W[j] += isnan(X[j]) ? 0 : points->w[i];
+                squares[j] += isnan(X[j]) ? 0 : points->w[i] * X[j] * X[j];
+            }
+    }
+done:
+    ml__window_close(&window);
+    return st;
+}
+
+/* Features as one Gaussian: what stands for missing entries before there is a mixture. */
+static ml_status one_gaussian(const ml__em *em, ml__mixture *m)
+{
+    const size_t d = em->points.d, step = m->type < ML__DIAG ? d + 1 : 1;
+    double *W, *squares;
+    ml__arena arena;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&arena, em->context);
     memset(m->means, 0, m->k * d * sizeof *m->means);
     memset(m->covariances, 0, ml__covariance_numbers(m) * sizeof *m->covariances);
-    for (size_t c = 0; c < m->k; c++) {
-        m->log_weights[c] = 0;
-        for (size_t j = 0; j < d && em->has_missing; j++) {
-            double W = 0, squares = 0;
-            for (size_t i = 0; i < n; i++) {
-                const double x = em->points.X[i * d + j];
-                W += isnan(x) ? 0 : em->points.w[i];
-                squares += isnan(x) ? 0 : em->points.w[i] * x * x;
-            }
-            m->covariances[ml__covariance_at(m, c) + j * step] = fmax(W > 0 ? squares / W : 0, DBL_MIN);
-        }
-    }
+    memset(m->log_weights, 0, m->k * sizeof *m->log_weights);
+    if (!em->has_missing)
+        goto done;
+    ML__NEW(&arena, W, d);
+    ML__NEW(&arena, squares, d);
+    ML__TRY(sum_observed(em, W, squares));
+    for (size_t c = 0; c < m->k; c++)
+        for (size_t j = 0; j < d; j++)
+            m->covariances[ml__covariance_at(m, c) + j * step] = fmax(W[j] > 0 ? squares[j] / W[j] : 0, DBL_MIN);
+done:
+    ml__arena_free(&arena);
+    return st;
 }
 
 static void swap(ml__mixture *a, ml__mixture *b)
@@ -648,7 +694,7 @@ ml_status ml__em_begin(ml__em *em, ml__mixture *m)
     ml_status st;
 
     em->is_started = em->is_far = em->is_near = false;
-    one_gaussian(em, m);
+    ML__TRY(one_gaussian(em, m));
     ML__TRY(advance(em, m, &nothing));
     em->is_started = true;
     swap(m, &em->next);
@@ -684,10 +730,20 @@ static ml_status sum_squares(void *argument, size_t slot)
     const size_t d = em->points.d, first = ml__slots_begin(&em->slots, slot),
                  end = ml__slots_begin(&em->slots, slot + 1);
     double *sums = em->partial + slot * em->stride;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
     memset(sums, 0, d * d * sizeof *sums);
-    ml__kernels_best()->f64.syrk_weighted(d, end - first, em->points.X + first * d, d, em->points.w + first, sums, d);
-    return ML_OK;
+    ML__TRY(ml__window_open(&window, &em->points, ML__SLOT_BLOCK, end));
+    for (size_t i = first; i < end; i += ML__SLOT_BLOCK) {
+        const size_t n = least(end - i, ML__SLOT_BLOCK);
+        ML__TRY(ml__window_at(&window, i, n, &X));
+        ml__kernels_best()->f64.syrk_weighted(d, n, X, d, em->points.w + i, sums, d);
+    }
+done:
+    ml__window_close(&window);
+    return st;
 }
 
 /* Σ w x x', where all components share it. */
@@ -739,7 +795,7 @@ ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points 
     *out = (ml__em){.context = context, .points = *points, .reg_covar = reg_covar};
     ML__TRY(ml__mixture_create(arena, type, k, d, &out->next));
     n_numbers = ml__covariance_numbers(&out->next);
-    out->has_missing = ml__has_missing(points->X, points->n * d);
+    out->has_missing = points->X ? ml__has_missing(points->X, points->n * d) : points->stream->may_miss;
     out->p = ml__statistics_size(type, d, out->has_missing);
     ML__TRY(measure(out, k, n_numbers));
     ML__NEW(arena, out->partial, out->slots.n * out->stride);

@@ -9,7 +9,10 @@
  * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full, and what
  *             transform gives unless it is posteriors without the old features.
  * Degenerate  see em.c; posteriors and densities are finite for all finite rows
- * Cost        memory: the rows, a partial sum of k p numbers for each slot; n x k numbers only for random shares
+ * Cost        memory: the rows, a partial sum of k p numbers for each slot
+ * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
+ *             row its weight is kept, and while a start is drawn its label and a distance: 20 bytes; where there are rows
+ *             without weight, or full covariances with missing entries, 8 more for its place, 32 while patterns are sorted
  */
 #include <math.h>
 #include <string.h>

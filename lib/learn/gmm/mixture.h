@@ -171,8 +171,8 @@ typedef struct ml__em {
     bool is_started;    /* there is a mixture; else shares are given */
     bool is_near;       /* T(x) is exact enough for the mixture of the last step */
     bool is_far;        /* moments of T(x) were not exact enough in this run */
-    const double *R;    /* what a run starts from: shares [n x k], or NULL: */
-    const uint32_t *of; /* the component of each row [n], UINT32_MAX: none */
+    const uint32_t *of; /* what a run starts from: the component of each row [n], UINT32_MAX: none; or NULL: */
+    uint64_t key;       /* random shares, drawn with this key */
     ml__mixture next;
     size_t p;       /* values of T(x), 0: not used */
     double *W;      /* [k x p] */
@@ -193,7 +193,7 @@ typedef struct ml__em {
 /* Of a mixture of this type, with k components. */
 ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points *points, ml__covariance type, size_t k,
                         double reg_covar, ml__em *out);
-/* The first mixture, from em->R or em->of. Missing entries count as those of a row at the centre of all, with the variance of
+/* The first mixture, from em->of or em->key. Missing entries count as those of a row at the centre of all, with the variance of
  * the feature. */
 ml_status ml__em_begin(ml__em *em, ml__mixture *m);
 /* Any mixture as the first one. */
@@ -246,10 +246,11 @@ typedef struct ml__gmm_model_params {
 
 /* Rows ready for EM. */
 typedef struct ml__gmm_rows {
-    ml__points points;   /* with positive weight, less their centre, weights of mean 1; NaN: missing */
-    ml__points complete; /* the same with 0 for NaN */
-    double *shift;       /* what was taken off [d] */
-    double unit;         /* the mean weight */
+    ml__points points;         /* with positive weight, less their centre, weights of mean 1; NaN: missing */
+    ml__points complete;       /* the same with 0 for NaN */
+    double *shift;             /* what was taken off [d] */
+    double unit;               /* the mean weight */
+    ml__stream stream, filled; /* where rows of both come from when they are not in memory: this must not move */
 } ml__gmm_rows;
 
 ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out);
@@ -259,14 +260,13 @@ typedef struct ml__gmm_start {
     int64_t init_params;
     size_t *rows;     /* k */
     double *centres;  /* k x d */
-    uint32_t *labels; /* n */
-    double *mass;     /* n */
-    double *R;        /* n x k, random ones only */
+    uint32_t *labels; /* n, but for random shares */
+    double *mass;     /* n, for rows drawn at random */
 } ml__gmm_start;
 
 ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__points *points, size_t k,
                                ml__gmm_start *out);
-/* Start number t: what em->R or em->of is. */
+/* Start number t: what em->of and em->key are. */
 ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t);
 
 /* ---- what gmm and bayesian_gmm share (gmm.c) ---- */

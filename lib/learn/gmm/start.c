@@ -6,7 +6,8 @@
  * Centre      the mean of the middle half of each feature, in a sample of rows. The mean of all would be far from nearly all
  *             rows where a few are huge, and what is subtracted costs them digits then.
  * Rows without weight are left out. Of rows with missing entries k-means sees the centre there; for full covariances rows with
- * the same missing entries are brought together.
+ * the same missing entries are brought together. All is read through a stream; only at the end are rows held in memory, unless
+ * the dataset is not there itself.
  */
 #include <float.h>
 #include <math.h>
@@ -23,90 +24,181 @@ static const double START_TOL = 1e-4;
 
 /* ---- rows ---- */
 
-/* Rows with positive weight, and their weights. */
-static ml_status gather_rows(ml__fit *f, double **X, double **w, size_t *n)
+/* Which rows have positive weight (NULL: all), and their weights. */
+static ml_status find_rows(ml__fit *f, size_t **rows, double **w, size_t *n)
 {
-    const double *weights = ml__fit_weights(f);
-    size_t count;
+    double *weights;
     ml_status st = ML_OK;
 
     *n = 0;
+    *rows = NULL;
+    *w = weights = ml__arena_take(f->scratch, f->n, sizeof *weights);
     if (!weights)
         return ML_E_MEMORY;
+    ml__dataset_read_weights(f->data, weights);
     for (size_t i = 0; i < f->n; i++)
         *n += weights[i] > 0;
-    ML__CHECK(ml__size_mul(*n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", *n, f->d);
-    ML__NEW(f->scratch, *X, count);
-    ML__NEW(f->scratch, *w, *n);
+    if (*n == f->n)
+        return ML_OK;
+    ML__NEW(f->scratch, *rows, *n);
     for (size_t i = 0, to = 0; i < f->n; i++) {
         if (!(weights[i] > 0))
             continue;
-        ML__TRY(ml__dataset_read(f->data, i, 1, ML_FLOAT64, *X + to * f->d));
-        (*w)[to++] = weights[i];
+        (*rows)[to] = i;
+        weights[to++] = weights[i];
     }
 done:
     return st;
 }
 
-/* Does pattern x come after pattern y? Complete rows come first. */
-static bool comes_after(const double *x, const double *y, size_t d)
+/* ---- patterns of missing entries ---- */
+
+enum { WORD = 64 };
+
+/* Bits of features j to j + WORD - 1 of each row: 1 where the entry is missing, the first feature's the highest. */
+static ml_status mark_missing(const ml__points *p, size_t j, uint64_t *bits)
 {
-    for (size_t j = 0; j < d; j++)
-        if (isnan(x[j]) != isnan(y[j]))
-            return isnan(x[j]);
-    return false;
+    const size_t n_bits = p->d - j < WORD ? p->d - j : WORD;
+    const double *X;
+    ml__window window;
+    ml_status st;
+
+    ML__TRY(ml__window_open(&window, p, 1, p->n));
+    for (size_t i = 0; i < p->n;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += p->d) {
+            bits[i] = 0;
+            for (size_t b = 0; b < n_bits; b++)
+                bits[i] |= (uint64_t)(isnan(X[j + b]) != 0) << (WORD - 1 - b);
+        }
+    }
+done:
+    ml__window_close(&window);
+    return st;
 }
 
-/* Bring rows of the same missing entries together, by merging; otherwise in their old order. */
-static ml_status sort_patterns(ml__fit *f, size_t n, double **X, double **w)
+static ml_status find_missing(const ml__points *p, bool *found)
 {
-    const size_t d = f->d;
-    double *sorted, *weights;
-    size_t *from, *to;
-    ml_status st = ML_OK;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
-    ML__NEW(f->scratch, from, n);
-    ML__NEW(f->scratch, to, n);
-    ML__NEW(f->scratch, sorted, n * d);
-    ML__NEW(f->scratch, weights, n);
-    for (size_t i = 0; i < n; i++)
-        from[i] = i;
+    *found = false;
+    ML__TRY(ml__window_open(&window, p, 1, p->n));
+    for (size_t i = 0; i < p->n && !*found; i = window.end) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        *found = ml__has_missing(X, (window.end - i) * p->d);
+    }
+done:
+    ml__window_close(&window);
+    return st;
+}
+
+/* Sort `order` by bits, merging: rows of equal bits stay in their order. `other` has room for n; the result is where *sorted
+ * says. */
+static void sort_by_bits(const uint64_t *bits, size_t n, size_t *order, size_t *other, size_t **sorted)
+{
+    size_t *from = order, *to = other;
+
     for (size_t width = 1; width < n; width *= 2) {
         size_t *kept = from;
         for (size_t begin = 0; begin < n; begin += 2 * width) {
             const size_t middle = begin + width < n ? begin + width : n, end = middle + width < n ? middle + width : n;
             for (size_t a = begin, b = middle, i = begin; i < end; i++) {
-                const bool second = b < end && (a == middle || comes_after(*X + from[a] * d, *X + from[b] * d, d));
+                const bool second = b < end && (a == middle || bits[from[a]] > bits[from[b]]);
                 to[i] = second ? from[b++] : from[a++];
             }
         }
         from = to;
         to = kept;
     }
-    for (size_t i = 0; i < n; i++) {
-        memcpy(sorted + i * d, *X + from[i] * d, d * sizeof *sorted);
-        weights[i] = (*w)[from[i]];
+    *sorted = from;
+}
+
+/* Rows of the same missing entries come together, complete ones first; otherwise in their old order. The last features are
+ * sorted by first, so that no more than a word of each row is kept. */
+static ml_status sort_patterns(ml_context *context, const ml__points *p, size_t *order)
+{
+    const size_t n = p->n;
+    uint64_t *bits;
+    size_t *other, *sorted;
+    ml__arena work;
+    ml_status st = ML_OK;
+
+    ml__arena_init(&work, context);
+    ML__NEW(&work, other, n);
+    ML__NEW(&work, bits, n);
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    for (size_t word = (p->d - 1) / WORD + 1; word-- > 0;) {
+        ML__TRY(mark_missing(p, word * WORD, bits));
+        sort_by_bits(bits, n, order, other, &sorted);
+        if (sorted != order)
+            memcpy(order, sorted, n * sizeof *order);
     }
-    *X = sorted;
-    *w = weights;
+done:
+    ml__arena_free(&work);
+    return st;
+}
+
+/* Rows and weights in the order of patterns. */
+static ml_status bring_together(ml__fit *f, const ml__points *p, size_t **rows, double *w)
+{
+    size_t *order;
+    double *weights = NULL;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, order, p->n);
+    ML__TRY(sort_patterns(f->context, p, order));
+    weights = ml__alloc_array(f->context, p->n, sizeof *weights);
+    ML__TRY(weights ? ML_OK : ML_E_MEMORY);
+    memcpy(weights, w, p->n * sizeof *w);
+    for (size_t i = 0; i < p->n; i++) {
+        w[i] = weights[order[i]];
+        order[i] = *rows ? (*rows)[order[i]] : order[i];
+    }
+    *rows = order;
+done:
+    ml__free(weights);
+    return st;
+}
+
+/* ---- rows for EM ---- */
+
+/* Weights get mean 1; *unit is what it was. */
+static ml_status scale_weights(double *w, size_t n, double *unit)
+{
+    double mean = 0;
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < n; i++)
+        mean += w[i];
+    mean /= (double)n;
+    ML__CHECK(mean >= DBL_MIN, ML_E_NUMERIC, "gmm: the mean weight is %g, too small to divide by", mean);
+    for (size_t i = 0; i < n; i++)
+        w[i] /= mean;
+    *unit = mean;
 done:
     return st;
 }
 
-/* Values of feature j in n_rows rows spread over all; where none has one, of all rows the first. */
-static size_t sample_column(const double *X, size_t n, size_t d, size_t j, size_t n_rows, ml__weighted *values)
+/* The first value of feature j in any row; NaN: there is none. */
+static ml_status first_value(const ml__points *p, size_t j, double *out)
 {
-    size_t n_values = 0;
+    const double *X;
+    ml__window window;
+    ml_status st;
 
-    for (size_t i = 0; i < n_rows; i++) {
-        const double x = X[(i * (n / n_rows) + i * (n % n_rows) / n_rows) * d + j];
-        if (!isnan(x))
-            values[n_values++] = (ml__weighted){x, 1};
+    *out = NAN;
+    ML__TRY(ml__window_open(&window, p, 1, p->n));
+    for (size_t i = 0; i < p->n && isnan(*out);) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end && isnan(*out); i++, X += p->d)
+            *out = X[j];
     }
-    for (size_t i = 0; i < n && !n_values; i++)
-        if (!isnan(X[i * d + j]))
-            values[n_values++] = (ml__weighted){X[i * d + j], 1};
-    return n_values;
+done:
+    ml__window_close(&window);
+    return st;
 }
 
 /* Mean of the middle half, about the middle value: exact where they are the same. */
@@ -122,52 +214,83 @@ static double centre_of(ml__weighted *values, size_t n)
     return isfinite(middle + more) ? middle + more : middle;
 }
 
-static ml_status centre_rows(ml__fit *f, double *X, double *w, size_t n, ml__gmm_rows *out)
+/* Of each feature, in n_rows rows spread over all; where none has a value, of all rows the first. */
+static ml_status find_centre(ml__fit *f, const ml__points *p, double *centre)
 {
-    const size_t d = f->d, n_rows = n < SAMPLE_ROWS ? n : SAMPLE_ROWS;
-    double unit = 0;
+    const size_t n = p->n, d = p->d, n_rows = n < SAMPLE_ROWS ? n : SAMPLE_ROWS;
     ml__weighted *values;
+    double *sample;
+    ml__arena work;
     ml_status st = ML_OK;
 
-    ML__NEW(f->scratch, values, n_rows);
-    ML__NEW(f->scratch, out->shift, d);
+    ml__arena_init(&work, f->context);
+    ML__NEW(&work, values, n_rows);
+    ML__NEW(&work, sample, n_rows * d);
+    for (size_t i = 0; i < n_rows; i++)
+        ML__TRY(ml__points_row(p, i * (n / n_rows) + i * (n % n_rows) / n_rows, sample + i * d));
     for (size_t j = 0; j < d; j++) {
-        const size_t n_values = sample_column(X, n, d, j, n_rows, values);
-        ML__CHECK(n_values, ML_E_DATA, "gmm: feature '%s' has no value in any row", f->schema->features[j].name);
-        out->shift[j] = centre_of(values, n_values);
+        size_t n_values = 0;
+
+        for (size_t i = 0; i < n_rows; i++)
+            if (!isnan(sample[i * d + j]))
+                values[n_values++] = (ml__weighted){sample[i * d + j], 1};
+        if (!n_values) {
+            values[0] = (ml__weighted){NAN, 1};
+            ML__TRY(first_value(p, j, &values[n_values++].value));
+        }
+        ML__CHECK(!isnan(values[0].value), ML_E_DATA, "gmm: feature '%s' has no value in any row",
+                  f->schema->features[j].name);
+        centre[j] = centre_of(values, n_values);
     }
-    for (size_t i = 0; i < n; i++)
-        unit += w[i];
-    unit /= (double)n;
-    ML__CHECK(unit >= DBL_MIN, ML_E_NUMERIC, "gmm: the mean weight is %g, too small to divide by", unit);
-    for (size_t i = 0; i < n; i++) {
-        w[i] /= unit;
-        for (size_t j = 0; j < d; j++)
-            X[i * d + j] -= out->shift[j];
-    }
-    out->unit = unit;
+done:
+    ml__arena_free(&work);
+    return st;
+}
+
+/* The rows of a stream, in memory unless the dataset is not. */
+static ml_status hold_rows(ml__fit *f, const ml__stream *stream, size_t n, const double *w, ml__points *out)
+{
+    size_t count;
+    double *X;
+    ml_status st = ML_OK;
+
+    *out = (ml__points){.n = n, .d = f->d, .w = w, .stream = stream};
+    if (ml__dataset_is_streamed(f->data))
+        return ML_OK;
+    ML__CHECK(ml__size_mul(n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, f->d);
+    ML__NEW(f->scratch, X, count);
+    ML__TRY(ml__stream_read(stream, 0, n, X));
+    out->X = X;
 done:
     return st;
 }
 
 ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out)
 {
-    double *X = NULL, *w = NULL, *complete;
-    size_t n;
+    ml__stream *stream = &out->stream;
+    size_t n, *rows = NULL;
+    double *w = NULL;
+    ml__points raw;
     ml_status st;
 
-    ML__TRY(gather_rows(f, &X, &w, &n));
-    ML__TRY(centre_rows(f, X, w, n, out));
-    complete = X;
-    if (ml__has_missing(X, n * f->d)) {
-        if (type == ML__FULL)
-            ML__TRY(sort_patterns(f, n, &X, &w));
-        ML__NEW(f->scratch, complete, n * f->d);
-        for (size_t v = 0; v < n * f->d; v++)
-            complete[v] = isnan(X[v]) ? 0 : X[v];
-    }
-    out->points = (ml__points){X, n, f->d, w};
-    out->complete = (ml__points){complete, n, f->d, w};
+    ML__TRY(find_rows(f, &rows, &w, &n));
+    *stream = (ml__stream){.data = f->data, .d = f->d, .rows = rows};
+    raw = (ml__points){.X = rows ? NULL : ml__dataset_dense(f->data, ML_FLOAT64), n, f->d, w, stream};
+    ML__NEW(f->scratch, out->shift, f->d);
+    ML__TRY(find_centre(f, &raw, out->shift));
+    ML__TRY(scale_weights(w, n, &out->unit));
+    if (type == ML__FULL || type == ML__DIAG)
+        ML__TRY(find_missing(&raw, &stream->may_miss));
+    if (stream->may_miss && type == ML__FULL)
+        ML__TRY(bring_together(f, &raw, &rows, w));
+    stream->rows = rows;
+    stream->shift = out->shift;
+    ML__TRY(hold_rows(f, stream, n, w, &out->points));
+    out->complete = out->points;
+    out->filled = *stream;
+    out->filled.fills = true;
+    if (stream->may_miss)
+        ML__TRY(hold_rows(f, &out->filled, n, w, &out->complete));
 done:
     return st;
 }
@@ -177,17 +300,13 @@ done:
 ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__points *points, size_t k,
                                ml__gmm_start *out)
 {
-    size_t n_shares = 0;
     ml_status st = ML_OK;
 
     *out = (ml__gmm_start){.init_params = init_params};
-    ML__CHECK(init_params != ML__GMM_RANDOM || ml__size_mul(points->n, k, &n_shares), ML_E_MEMORY,
-              "shares of %zu rows in %zu components do not fit in memory", points->n, k);
     ML__NEW(arena, out->rows, k);
     ML__NEW(arena, out->centres, k * points->d);
-    ML__NEW(arena, out->labels, points->n);
-    ML__NEW(arena, out->mass, points->n);
-    ML__NEW(arena, out->R, n_shares);
+    ML__NEW(arena, out->labels, init_params == ML__GMM_RANDOM ? 0 : points->n);
+    ML__NEW(arena, out->mass, init_params == ML__GMM_RANDOM_FROM_DATA ? points->n : 0);
 done:
     return st;
 }
@@ -215,23 +334,10 @@ static ml_status cluster_rows(ml__gmm_start *s, const ml__em *em, const ml__poin
 
     ML__TRY(ml__kmeans_plus_plus(em->context, points, k, rng, s->rows));
     for (size_t c = 0; c < k; c++)
-        memcpy(s->centres + c * d, points->X + s->rows[c] * d, d * sizeof *s->centres);
+        ML__TRY(ml__points_row(points, s->rows[c], s->centres + c * d));
     ML__TRY(ml__kmeans_lloyd(em->context, points, &clusters));
 done:
     return st;
-}
-
-static void draw_shares(double *R, const ml__em *em, ml__rng *rng)
-{
-    const size_t k = em->next.k;
-
-    for (size_t i = 0; i < em->points.n; i++) {
-        double *r = R + i * k, total = 0;
-        for (size_t c = 0; c < k; c++)
-            total += r[c] = 1 - ml__rng_uniform(rng); /* not 0 */
-        for (size_t c = 0; c < k; c++)
-            r[c] *= em->points.w[i] / total;
-    }
 }
 
 ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t)
@@ -239,14 +345,13 @@ ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *com
     ml__rng rng = ml__rng_make(seed, t);
     ml_status st = ML_OK;
 
-    em->R = NULL;
     em->of = s->labels;
     switch (s->init_params) {
     case ML__GMM_KMEANS:
         return cluster_rows(s, em, complete, &rng);
     case ML__GMM_RANDOM:
-        draw_shares(s->R, em, &rng);
-        em->R = s->R;
+        em->of = NULL;
+        em->key = ml__seed_mix(seed, t);
         return ML_OK;
     case ML__GMM_RANDOM_FROM_DATA:
         draw_rows(s, em, &rng);
