@@ -4,7 +4,7 @@ one, by seeds 0 to N - 1; every system learns from the same rows and is scored o
 standard error, and the difference to the best of the others with its own, smaller one, for all have the same rows; "=" says that ours
 is within one standard error of the best, or better.
 
-Categories are coded one-hot and rows with missing values left out, for everybody. Networks get features, and targets that are
+Categories are coded one-hot for peers, missing ones as zeros; "as it is" gives us categories and missing values themselves. Networks get features, and targets that are
 reals, standardised by the rows to learn from."""
 import argparse
 import gzip
@@ -45,8 +45,12 @@ def california(path: str) -> Table:
     return frame.iloc[:, :8].to_numpy(float), frame["median_house_value"].to_numpy(float) / 1e5, 0
 
 
+def adult_frame(path: str) -> pd.DataFrame:
+    return pd.read_csv(path, na_values="?", skipinitialspace=True)
+
+
 def adult(path: str) -> Table:
-    frame = pd.read_csv(path, na_values="?", skipinitialspace=True).dropna()
+    frame = adult_frame(path)
     y, classes = labels_of(frame["income"])
     return pd.get_dummies(frame.drop(columns="income")).to_numpy(float), y, classes
 
@@ -75,6 +79,7 @@ class Model:
     peers: list[str]
     data: list[str]
     standardised: bool = False
+    raw: tuple[str, ...] = ()  # data that we get as they are, by CSV, beside what peers get
 
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -91,9 +96,11 @@ DATA: dict[str, tuple[str, Callable[[str], Table]]] = {
 }
 CODER = ("kind=autoencoder scale=2 param=encoder_layer_sizes: param=code_size:64 param=max_iter:5 param=batch_size:128 "
          "param=tol:0")
+FRAMES = {"adult": adult_frame}
 MODELS = {
     "forest": Model("task=forest trees=100", "kind=random_forest param=n_estimators:100", ["scikit-learn", "ranger"],
-                    ["letter", "California", "adult", "mammography", "sonar", "ionosphere", "digits"]),
+                    ["letter", "California", "adult", "mammography", "sonar", "ionosphere", "digits"],
+                    raw=("adult",)),
     "mlp": Model("task=mlp hidden=64,32 epochs=30 batch=64",
                  "kind=mlp param=hidden_layer_sizes:64,32 param=max_iter:30 param=batch_size:64 param=tol:0 "
                  "param=n_iter_no_change:30", ["scikit-learn"], ["digits", "letter", "adult", "California", "Boston"], True),
@@ -128,12 +135,22 @@ def mean_and_error(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
+def csv_words(frame: pd.DataFrame, rows: np.ndarray, n: int, directory: str) -> str:
+    """Two CSV files of the rows in their new order."""
+    parts = {"train_csv": frame.iloc[rows[:n]], "test_csv": frame.iloc[rows[n:]]}
+    for part, table in parts.items():
+        table.to_csv(os.path.join(directory, part), index=False)
+    return " ".join(f"{part}={os.path.join(directory, part)}" for part in parts)
+
+
 def compare(name: str, model: str, table: Table, a: argparse.Namespace, tables: Tables) -> None:
     m = MODELS[model]
+    frame = FRAMES[name](os.path.join(a.data, DATA[name][0])) if name in m.raw else None
     task, ours, peers = m.task, m.ours, m.peers
     X, y, classes = table
     n = len(X) * 3 // 4
-    scores: dict[str, list[float]] = {system: [] for system in [US, *peers]}
+    as_it_is = f"{US} as it is"
+    scores: dict[str, list[float]] = {system: [] for system in [US, *peers, *([as_it_is] if frame is not None else [])]}
     for seed in range(a.seeds):
         rows = np.random.RandomState(seed).permutation(len(X))
         x, t = X[rows], y[rows]
@@ -141,17 +158,16 @@ def compare(name: str, model: str, table: Table, a: argparse.Namespace, tables: 
             x, t = standardise(x, n), t if classes else standardise(t, n)
         words = tables._split("accuracy", classes, x, t, n, "f4" if name == "MNIST" else "f8")
         for system in scores:
-            metric = "" if system != US else " " + ours + f" param=random_state:{seed}"
-            scores[system].append(score(system, f"{words} {task} verb=fit seed={seed}{metric}", a.threads, a.build))
-    columns = []
-    for system, values in scores.items():
-        mean, error = mean_and_error(np.array(values))
-        columns.append(f"{mean:.5f} ± {error:.5f}")
+            own = f" {ours} param=random_state:{seed}" if system.startswith(US) else ""
+            own += " " + csv_words(frame, rows, n, a.directory) if system == as_it_is else ""
+            scores[system].append(score(system.split()[0], f"{words} {task} verb=fit seed={seed}{own}", a.threads, a.build))
     best = max(peers, key=lambda p: np.mean(scores[p]))
-    difference, error = mean_and_error(np.array(scores[US]) - np.array(scores[best]))
     allowed = mean_and_error(np.array(scores[best]))[1]
-    print(f"| {name} | {' | '.join(columns)} | {difference:+.5f} ± {error:.5f} | {'=' if difference >= -allowed else 'less'} |",
-          flush=True)
+    for us in [s for s in scores if s.startswith(US)]:
+        columns = ["{:.5f} ± {:.5f}".format(*mean_and_error(np.array(scores[s]))) for s in [us, *peers]]
+        difference, error = mean_and_error(np.array(scores[us]) - np.array(scores[best]))
+        print(f"| {name}{us[len(US):]} | {' | '.join(columns)} | {difference:+.5f} ± {error:.5f} | "
+              f"{'=' if difference >= -allowed else 'less'} |", flush=True)
 
 
 def main() -> None:
@@ -164,7 +180,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        tables = Tables(directory, a.data, False)
+        tables, a.directory = Tables(directory, a.data, False), directory
         for model in [a.model] if a.model else MODELS:
             peers = MODELS[model].peers
             print(f"| {model} | {' | '.join([US, *peers])} | ours − the best of the others | |")

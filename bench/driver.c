@@ -107,8 +107,29 @@ static int table_read(job *j, const char *x_key, const char *y_key, const char *
     return 1;
 }
 
+/* The words train_csv and test_csv stand for the arrays where there are categories; the last column is the output. */
+static ml_status read_csv(job *j, const table *t, ml_dataset **out)
+{
+    ml_csv_options options = {.struct_size = sizeof options, .target = "#-1"};
+    const char *train = text_of(&j->words, "train_csv", "");
+    ml_dataset *schema = NULL;
+    ml_status st;
+
+    if (t == &j->train)
+        return ml_dataset_from_csv(j->context, train, &options, out);
+    st = ml_dataset_from_csv(j->context, train, &options, &schema);
+    options.schema = schema;
+    if (st == ML_OK)
+        st = ml_dataset_from_csv(j->context, text_of(&j->words, "test_csv", ""), &options, out);
+    ml_dataset_free(schema);
+    return st;
+}
+
 static ml_status make_dataset(job *j, const table *t, int with_outputs, ml_dataset **out)
 {
+    if (text_of(&j->words, "train_csv", NULL))
+        return read_csv(j, t, out);
+
     ml_status st = ml_dataset_from_matrix(j->context, t->x, j->dtype, t->n, j->d, 0, 0, ML_BORROW, out);
 
     if (st == ML_OK && with_outputs && t->labels)

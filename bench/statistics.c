@@ -173,7 +173,7 @@ static void run_eigen(matrices *s)
 
 static void run_leading(matrices *s)
 {
-    (void)ml__leading_eigen(s->n, s->n_leading, s->P, s->n, NULL, 1e-6, 1000, s->values, s->X, s->work);
+    (void)ml__leading_eigen(NULL, s->n, s->n_leading, s->P, s->n, NULL, 1e-6, 1000, s->values, s->X, s->work);
 }
 
 static double least_time(matrices *s, void (*run)(matrices *s))
