@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Ours and theirs on the same data, in turn: sh bench/run.sh [job…] [--data DIR] [--write]; --help says the rest, --list
 # names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead, and `sh bench/run.sh features` those of
-# models with and without the features that a mixture makes. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
+# models with and without the features that a mixture makes, `sh bench/run.sh starts` where mixtures and clusters end. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
 # BENCH_INSTALL=no leaves the system as it is, BUILD=DIR says where to build, INVAR_OPTIONS how.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,7 +11,7 @@ unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
 build=${BUILD:-$here/build-bench}
 python=${PYTHON:-/usr/bin/python3} # Debian's own sees Debian's packages
-peers="python3-numpy python3-pandas python3-sklearn python3-torch python3-xgboost r-cran-ranger libfann-dev libopencv-ml-dev
+peers="python3-numpy python3-pandas python3-sklearn python3-torch python3-xgboost r-cran-ranger r-cran-mclust libfann-dev libopencv-ml-dev
     libarmadillo-dev libopenblas0-pthread g++"
 missing=
 for package in $peers; do
@@ -34,7 +34,7 @@ fi
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
 case ${1:-} in
-accuracy | features)
+accuracy | features | starts)
     script=$1
     shift
     exec "$python" "$here/bench/$script.py" --build "$build" "$@"

@@ -644,7 +644,7 @@ const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)
 ml_status ml__dataset_find_missing(const ml_dataset *dataset, bool *found, size_t *row, size_t *feature)
 {
     const size_t d = dataset->table->schema.n_features, block = READ_VALUES / d + 1;
-    double *x;
+    double *x = NULL;
     ml__arena arena;
     ml_status st = ML_OK;
 
