@@ -139,7 +139,8 @@ typedef struct ml_matrix_options {
 /**
  * A dataset of a matrix file that stays where it is, for matrices larger than memory: rows are read when they are used. The
  * file must not change as long as the dataset and its views live. Read is what NumPy saves with numpy.save() (.npy, versions
- * 1.0 to 3.0, two dimensions, C order, descr '<f4', '<f8', '<i4', '<i8' or '|u1'), or elements alone, see the options.
+ * 1.0 to 3.0, two dimensions, C order or a single row or column, descr '<f4', '<f8', '<i4', '<i8' or '|u1'), or elements
+ * alone, see the options.
  *
  * It can be used as any other dataset. Kinds that go over rows in blocks learn from it within the memory of some blocks, and
  * predictions of all kinds do; other kinds copy the features into memory (docs/larger-than-memory.md lists them). What is
@@ -158,7 +159,8 @@ typedef struct ml_matrix_options {
  *         is all missing, or is to be labels and not whole); ML_E_LIMIT (columns, outputs, classes); ML_E_MEMORY.
  * Later reads, in whatever function, fail with ML_E_IO when the file has become shorter or has values that it did not have.
  * Features are named "x0", "x1", … by their column until ml_dataset_set_feature_names(). Any thread may read. Cost: one pass
- * over the file; 8 bytes per row for each output and for the weights, 8 bytes per column when some are no features. @since 0.1
+ * over the file; 4 bytes per row for each output of labels, 8 for one of reals and for the weights, and 8 bytes more per row
+ * of each while opening; 8 bytes per column when some are no features. @since 0.1
  */
 ML_API ml_status ml_dataset_open_matrix(ml_context *context, const char *path, const ml_matrix_options *options,
                                         ml_dataset **out);
@@ -173,8 +175,10 @@ ML_API ml_status ml_dataset_open_matrix(ml_context *context, const char *path, c
  * @return as ml_dataset_from_csv(). Later, whatever reads features of a file that has changed so that it can no longer be
  *         understood is ML_E_IO with file and line.
  * Any number of threads may read at once. Cost: two passes over the file, or three where there are texts; in memory the
- * outputs and weights (and 8 bytes more per row of each while opening), the categories, 8 bytes per block of at most 256
- * rows, and at one time four such blocks and one more per thread that reads. @since 0.1
+ * outputs and weights (and 8 bytes more per row of each while opening), the categories, 24 bytes per block, and at one time
+ * four blocks and one more per thread that reads. A block has 32 rows, or fewer where they are long: after 256 KiB a new one
+ * begins. Rows are parsed by the block: rows in order once, but rows at random up to 32 times, as those of views in shuffled
+ * order and of mini_batch_kmeans, which a matrix file serves better (ml_dataset_open_matrix()). @since 0.1
  */
 ML_API ml_status ml_dataset_open_csv(ml_context *context, const char *path, const ml_csv_options *options,
                                      ml_dataset **out);

@@ -84,12 +84,17 @@ ml_status ml__csv_check_mark(const ml__csv *csv, size_t *n_bytes);
 
 /* ---- files that stay where they are (csv_file.c) ---- */
 
+/* Where a block is; what comes before the next one are blank lines. */
+typedef struct ml__csv_extent {
+    uint64_t begin, end;
+    size_t first; /* record; those of the block end where the next one has its first */
+} ml__csv_extent;
+
 typedef struct ml__csv_file {
     ml_context *context;
     ml__input input;
-    ml__csv whole;     /* its name, delimiter, n_records and n_columns */
-    size_t n_together; /* records of a block; the last may have fewer */
-    uint64_t *starts;  /* where each block begins, and where the last one ends */
+    ml__csv whole;           /* its name, delimiter, n_records and n_columns */
+    ml__csv_extent *extents; /* n_blocks, and an empty one behind them */
     size_t n_blocks, capacity;
 } ml__csv_file;
 
@@ -97,11 +102,15 @@ typedef struct ml__csv_file {
 typedef struct ml__csv_block {
     ml__csv csv;
     size_t n_allocated; /* bytes of csv.text */
+    size_t n_cells;     /* that csv.cells has room for */
 } ml__csv_block;
 
 /* Check the whole file and find where its blocks are, reading n_at_once bytes at a time; whole.name and delimiter and an
- * open input are given. Failures are those of ml__csv_parse(), and those of reading. */
+ * open input are given. A block has fewer than n_at_once bytes before its last record. Failures are those of
+ * ml__csv_parse(), and those of reading. */
 ml_status ml__csv_file_scan(ml__csv_file *file, size_t n_at_once);
+/* The block that a record is in. */
+size_t ml__csv_file_find(const ml__csv_file *file, size_t record);
 /* Block k as cells; ML_E_IO when the file is no longer what it was. Thread-safe. */
 ml_status ml__csv_file_read(const ml__csv_file *file, size_t k, ml__csv_block *block);
 void ml__csv_block_free(ml__csv_block *block);

@@ -3,16 +3,16 @@
  * CSV files that stay where they are.
  *
  * One pass checks the whole file in a buffer: what the scanner leaves for later moves to its front, and the file goes on
- * behind it. The buffer grows for a cell that does not fit, to twice the longest one at most. The pass keeps where every
- * n-th record begins. From there the records up to the next such place are parsed when they are wanted, by any number of
+ * behind it. The buffer grows for a cell that does not fit, to twice the longest one at most. The pass keeps where blocks
+ * of records are: of some records, of fewer where these are long. They are parsed when they are wanted, by any number of
  * threads at once: each has a block of its own.
  */
 #include <string.h>
 
 #include "data/csv.h"
 
-/* Records of a block, unless they are long. */
-enum { MOST_TOGETHER = 256 };
+/* Records of a block, unless they are long: whoever wants one row parses them all. */
+enum { MOST_TOGETHER = 32 };
 /* For a byte order mark, and for a cell's end. */
 enum { LEAST_AT_ONCE = 4 };
 
@@ -124,36 +124,66 @@ done:
 
 /* ---- the places of blocks ---- */
 
-static ml_status add_start(ml__csv_file *file, uint64_t start)
+/* From this record on. */
+static ml_status add_extent(ml__csv_file *file, uint64_t begin, size_t first)
 {
     const size_t capacity = file->capacity ? 2 * file->capacity : 64;
-    uint64_t *larger;
+    ml__csv_extent *larger;
 
     if (file->n_blocks == file->capacity) {
         larger = ml__alloc_array(file->context, capacity, sizeof *larger);
         if (!larger)
             return ML_E_MEMORY;
         if (file->n_blocks)
-            memcpy(larger, file->starts, file->n_blocks * sizeof *larger);
-        ml__free(file->starts);
-        file->starts = larger;
+            memcpy(larger, file->extents, file->n_blocks * sizeof *larger);
+        ml__free(file->extents);
+        file->extents = larger;
         file->capacity = capacity;
     }
-    file->starts[file->n_blocks++] = start;
+    file->extents[file->n_blocks++] = (ml__csv_extent){begin, begin, first};
     return ML_OK;
 }
 
-/* How many records make a block follows from the length of the first. */
+/* A record begins: in the last block, or in a new one when that has become long. */
 static ml_status note_record(void *argument, const ml__csv_scanner *scanner)
 {
     const reader *r = argument;
     ml__csv_file *file = r->file;
 
-    if (scanner->n_records == 1) {
-        const uint64_t n_bytes = scanner->record - file->starts[0], n = r->n_at_once / n_bytes;
-        file->n_together = n < 1 ? 1 : n > MOST_TOGETHER ? MOST_TOGETHER : (size_t)n;
+    if (file->n_blocks) {
+        ml__csv_extent *last = &file->extents[file->n_blocks - 1];
+        last->end = scanner->behind;
+        if (scanner->n_records - last->first < MOST_TOGETHER && scanner->record - last->begin < r->n_at_once)
+            return ML_OK;
     }
-    return scanner->n_records % file->n_together ? ML_OK : add_start(file, scanner->record);
+    return add_extent(file, scanner->record, scanner->n_records);
+}
+
+/* Behind the last record. */
+static ml_status end_blocks(ml__csv_file *file, const ml__csv_scanner *scanner)
+{
+    ml_status st = add_extent(file, scanner->behind, scanner->n_records);
+
+    ML__TRY(st);
+    file->n_blocks--;
+    file->extents[file->n_blocks - 1].end = scanner->behind;
+done:
+    return st;
+}
+
+size_t ml__csv_file_find(const ml__csv_file *file, size_t record)
+{
+    size_t low = 0, high = file->n_blocks;
+
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (file->extents[middle].first <= record)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* ---- the pass ---- */
@@ -206,15 +236,13 @@ ml_status ml__csv_file_scan(ml__csv_file *file, size_t n_at_once)
     size_t n_cells;
     ml_status st;
 
-    file->n_together = 1;
     r.n_allocated = n_at_once > LEAST_AT_ONCE ? n_at_once : LEAST_AT_ONCE;
     r.csv.input = &file->input;
     r.csv.text = ml__alloc_array(file->context, r.n_allocated + 1, 1);
     ML__TRY(r.csv.text ? ML_OK : ML_E_MEMORY);
     r.scanner = (ml__csv_scanner){.csv = &r.csv, .at = r.csv.text, .found = note_record, .argument = &r};
     ML__TRY(scan_all(&r));
-    ML__TRY(add_start(file, r.scanner.behind));
-    file->n_blocks--;
+    ML__TRY(end_blocks(file, &r.scanner));
     file->whole.delimiter = r.csv.delimiter;
     file->whole.n_columns = r.csv.n_columns;
     file->whole.n_records = r.scanner.n_records;
@@ -228,53 +256,54 @@ done:
 void ml__csv_file_close(ml__csv_file *file)
 {
     ml__input_close(&file->input);
-    ml__free(file->starts);
-    file->starts = NULL;
+    ml__free(file->extents);
+    file->extents = NULL;
 }
 
 /* ---- blocks ---- */
 
-static size_t records_of(const ml__csv_file *file, size_t k)
-{
-    return k + 1 < file->n_blocks ? file->n_together : file->whole.n_records - k * file->n_together;
-}
-
-/* Room for the text and the cells of block k, where there is none yet. */
-static ml_status make_room(const ml__csv_file *file, size_t n_bytes, ml__csv_block *block)
+/* Room for so many bytes and cells, where there is none yet. */
+static ml_status make_room(const ml__csv_file *file, size_t n_bytes, size_t n_cells, ml__csv_block *block)
 {
     ml__csv *csv = &block->csv;
     ml_status st = ML_OK;
 
-    if (!csv->cells)
-        csv->cells = ml__alloc_array(file->context, records_of(file, 0) * file->whole.n_columns, sizeof *csv->cells);
-    ML__TRY(csv->cells ? ML_OK : ML_E_MEMORY);
-    if (block->n_allocated > n_bytes)
-        return ML_OK;
-    ml__free(csv->text);
-    block->n_allocated = 0;
-    csv->text = ml__alloc(file->context, n_bytes + 1);
-    ML__TRY(csv->text ? ML_OK : ML_E_MEMORY);
-    block->n_allocated = n_bytes + 1;
+    if (block->n_cells < n_cells) {
+        ml__free(csv->cells);
+        block->n_cells = 0;
+        csv->cells = ml__alloc_array(file->context, n_cells, sizeof *csv->cells);
+        ML__TRY(csv->cells ? ML_OK : ML_E_MEMORY);
+        block->n_cells = n_cells;
+    }
+    if (block->n_allocated <= n_bytes) {
+        ml__free(csv->text);
+        block->n_allocated = 0;
+        csv->text = ml__alloc(file->context, n_bytes + 1);
+        ML__TRY(csv->text ? ML_OK : ML_E_MEMORY);
+        block->n_allocated = n_bytes + 1;
+    }
 done:
     return st;
 }
 
 ml_status ml__csv_file_read(const ml__csv_file *file, size_t k, ml__csv_block *block)
 {
-    const uint64_t n_bytes = file->starts[k + 1] - file->starts[k];
+    const ml__csv_extent *extent = &file->extents[k];
+    const uint64_t n_bytes = extent->end - extent->begin;
+    const size_t n_records = extent[1].first - extent->first;
     ml__csv *csv = &block->csv;
     ml__csv_scanner s = {.csv = csv, .is_last = true};
     ml_status st;
 
     ML__CHECK(n_bytes < SIZE_MAX, ML_E_MEMORY, "%s has lines that exceed the address space", file->whole.name);
-    ML__TRY(make_room(file, (size_t)n_bytes, block));
+    ML__TRY(make_room(file, (size_t)n_bytes, n_records * file->whole.n_columns, block));
     csv->name = file->whole.name;
     csv->input = &file->input;
-    csv->offset = file->starts[k];
+    csv->offset = extent->begin;
     csv->n_bytes = (size_t)n_bytes;
     csv->delimiter = file->whole.delimiter;
     csv->n_columns = file->whole.n_columns;
-    csv->n_records = records_of(file, k);
+    csv->n_records = n_records;
     ML__TRY(ml__input_read(&file->input, csv->offset, csv->text, csv->n_bytes));
     csv->text[csv->n_bytes] = 0;
     s.at = csv->text;

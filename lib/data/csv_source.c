@@ -67,6 +67,7 @@ static void give_back(stream *from, kept *b)
 typedef struct request {
     stream *from;
     size_t first, end;
+    size_t first_block;
     ml_dtype dtype;
     void *out;
 } request;
@@ -88,8 +89,8 @@ static ml_status read_block(void *argument, size_t index)
 {
     const request *r = argument;
     const ml__csv_file *file = &r->from->file;
-    const size_t k = r->first / file->n_together + index, start = k * file->n_together;
-    const size_t end = r->end - start < file->n_together ? r->end : start + file->n_together;
+    const size_t k = r->first_block + index, start = file->extents[k].first, behind = file->extents[k + 1].first;
+    const size_t end = r->end < behind ? r->end : behind;
     double *row = NULL;
     kept *b = NULL;
     ml_status st;
@@ -109,12 +110,13 @@ static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype 
 {
     const ml__float_state host = ml__float_begin();
     stream *from = (stream *)source;
-    const size_t n_together = from->file.n_together, record = first + from->im.has_header;
-    request r = {from, record, record + n, dtype, out};
+    const size_t record = first + from->im.has_header, first_block = ml__csv_file_find(&from->file, record);
+    request r = {from, record, record + n, first_block, dtype, out};
     ml_status st = ML_OK;
 
     if (n)
-        st = ml__parallel_for(from->im.context, (r.end - 1) / n_together - record / n_together + 1, read_block, &r);
+        st = ml__parallel_for(from->im.context, ml__csv_file_find(&from->file, r.end - 1) - first_block + 1, read_block,
+                              &r);
     return ml__float_end(host, st);
 }
 

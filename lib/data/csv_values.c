@@ -399,25 +399,6 @@ ml_status ml__csv_read_features(const importer *im, const ml__csv *csv, const ml
 
 /* ---- outputs ---- */
 
-static int compare_wholes(const void *source, size_t a, size_t b)
-{
-    const double *v = source;
-    return (v[a] > v[b]) - (v[a] < v[b]);
-}
-
-static bool is_missing_whole(const void *source, size_t i)
-{
-    return isnan(((const double *)source)[i]);
-}
-
-static char *whole_digits(ml__arena *arena, const void *source, size_t i)
-{
-    char text[ML__NUMBER_BYTES];
-    const size_t n = ml__print_int((int64_t)((const double *)source)[i], text);
-
-    return ml__arena_text_n(arena, text, n);
-}
-
 static ml_status take_codes(const importer *im, const column *c, const ml__output *expected, ml__column *out)
 {
     const ml__output *classes = expected;
@@ -451,11 +432,10 @@ done:
 
 static ml_status read_labels(importer *im, column *c, const ml__output *expected, ml__column *out)
 {
-    const ml__labels wholes = {c->values, compare_wholes, is_missing_whole, whole_digits};
     ml_status st;
 
     if (!c->coding) {
-        st = ml__column_encode(out, &wholes, im->n_rows);
+        st = ml__column_encode_wholes(out, c->values, im->n_rows);
         return st == ML_OK ? st : ml__csv_blame_column(im, c, st);
     }
     if (!expected) {

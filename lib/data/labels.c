@@ -211,6 +211,32 @@ bool ml__are_few(const double *values, size_t n)
     return true;
 }
 
+static int compare_wholes(const void *source, size_t a, size_t b)
+{
+    const double *v = source;
+    return (v[a] > v[b]) - (v[a] < v[b]);
+}
+
+static bool is_missing_whole(const void *source, size_t i)
+{
+    return isnan(((const double *)source)[i]);
+}
+
+static char *whole_digits(ml__arena *arena, const void *source, size_t i)
+{
+    char text[ML__NUMBER_BYTES];
+    const size_t n = ml__print_int((int64_t)((const double *)source)[i], text);
+
+    return ml__arena_text_n(arena, text, n);
+}
+
+ml_status ml__column_encode_wholes(ml__column *column, const double *values, size_t n_rows)
+{
+    const ml__labels wholes = {values, compare_wholes, is_missing_whole, whole_digits};
+
+    return ml__column_encode(column, &wholes, n_rows);
+}
+
 /* ---- whole numbers ---- */
 
 typedef struct integers {

@@ -114,21 +114,40 @@ done:
     return st;
 }
 
-/* Append values to the features at out[at]; returns the new `at`. */
-static size_t place_piece(const matrix_file *file, uint64_t first, size_t n, const double *values, ml_dtype dtype,
-                          void *out, size_t at)
+static ml_status blame_rows(ml_status st, size_t first, size_t n)
+{
+    return ml__blame(st, "rows %zu to %zu: ", first, first + n - 1);
+}
+
+/* Values that opening has not seen. */
+static bool is_changed(const matrix_file *file, double value)
+{
+    return file->may_miss ? isinf(value) : !isfinite(value);
+}
+
+static ml_status fail_changed(const matrix_file *file, size_t row)
+{
+    return ml__fail(ML_E_IO, "row %zu of '%.*s' has changed since it was opened", row, ML__SHOWN_PATH,
+                    file->input.path);
+}
+
+/* Append values to the features at out[*at]. They are looked at before they become floats, which are all finite. */
+static ml_status place_piece(const matrix_file *file, uint64_t first, size_t n, const double *values, ml_dtype dtype,
+                             void *out, size_t *at)
 {
     size_t column = (size_t)(first % file->n_cols);
 
     for (size_t v = 0; v < n; v++, column = column + 1 < file->n_cols ? column + 1 : 0) {
         if (file->place && file->place[column] >= file->n_features)
             continue;
+        if (is_changed(file, values[v]))
+            return fail_changed(file, (size_t)((first + v) / file->n_cols));
         if (dtype == ML_FLOAT64)
-            ((double *)out)[at++] = values[v];
+            ((double *)out)[(*at)++] = values[v];
         else
-            ((float *)out)[at++] = ml__to_float(values[v]);
+            ((float *)out)[(*at)++] = ml__to_float(values[v]);
     }
-    return at;
+    return ML_OK;
 }
 
 static ml_status read_pieces(const matrix_file *file, size_t first, size_t n, ml_dtype dtype, void *out)
@@ -141,46 +160,36 @@ static ml_status read_pieces(const matrix_file *file, size_t first, size_t n, ml
     for (uint64_t i = begin; i < end; i += PIECE) {
         const size_t n_values = end - i < PIECE ? (size_t)(end - i) : PIECE;
 
-        ML__TRY(read_piece(file, i, n_values, values));
-        at = place_piece(file, i, n_values, values, dtype, out, at);
+        st = read_piece(file, i, n_values, values);
+        if (st != ML_OK)
+            return blame_rows(st, first, n);
+        ML__TRY(place_piece(file, i, n_values, values, dtype, out, &at));
     }
 done:
     return st;
 }
 
-static bool is_changed(const matrix_file *file, double value)
+/* All columns, as they are stored. */
+static ml_status read_as_stored(const matrix_file *file, size_t first, size_t n, void *out)
 {
-    return file->may_miss ? isinf(value) : !isfinite(value);
-}
+    const size_t row_bytes = file->n_cols * file->element_bytes, n_values = n * file->n_cols;
+    ml_status st = ml__input_read(&file->input, file->offset + (uint64_t)first * row_bytes, out, n * row_bytes);
 
-/* Values that opening has not seen. */
-static ml_status check_unchanged(const matrix_file *file, size_t first, size_t n, ml_dtype dtype, const void *out)
-{
-    const size_t n_values = n * file->n_features;
-
+    if (st != ML_OK)
+        return blame_rows(st, first, n);
+    ml__copy_little_endian(out, out, n * row_bytes, file->element_bytes);
     for (size_t v = 0; v < n_values; v++)
-        if (is_changed(file, dtype == ML_FLOAT64 ? ((const double *)out)[v] : (double)((const float *)out)[v]))
-            return ml__fail(ML_E_IO, "row %zu of '%.*s' has changed since it was opened", first + v / file->n_features,
-                            ML__SHOWN_PATH, file->input.path);
+        if (is_changed(file, file->stored == ML_FLOAT64 ? ((const double *)out)[v] : (double)((const float *)out)[v]))
+            return fail_changed(file, first + v / file->n_cols);
     return ML_OK;
 }
 
 static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype dtype, void *out)
 {
     const matrix_file *file = (const matrix_file *)source;
-    const size_t row_bytes = file->n_cols * file->element_bytes;
-    ml_status st;
 
-    if (file->stored == dtype && !file->place) {
-        st = ml__input_read(&file->input, file->offset + (uint64_t)first * row_bytes, out, n * row_bytes);
-        if (st == ML_OK)
-            ml__copy_little_endian(out, out, n * row_bytes, file->element_bytes);
-    } else {
-        st = read_pieces(file, first, n, dtype, out);
-    }
-    if (st != ML_OK)
-        return ml__blame(st, "rows %zu to %zu: ", first, first + n - 1);
-    return check_unchanged(file, first, n, dtype, out);
+    return file->stored == dtype && !file->place ? read_as_stored(file, first, n, out)
+                                                 : read_pieces(file, first, n, dtype, out);
 }
 
 static void close_file(ml__source *source)
@@ -430,21 +439,20 @@ done:
     return st;
 }
 
-static ml_status add_labels(opening *o, ml_dataset *dataset, const char *name, const double *values)
+static ml_status add_labels(const opening *o, ml_dataset *dataset, const char *name, const double *values)
 {
     const size_t n = ml_dataset_n_rows(dataset);
-    int64_t *labels = ml__alloc_array(o->context, n, sizeof *labels);
-    ml_status st = labels ? ML_OK : ML_E_MEMORY;
+    ml__column column;
+    ml_status st;
 
-    ML__TRY(st);
-    for (size_t i = 0; i < n; i++) {
+    ML__TRY(ml__column_init(&column, o->context, name, n, true));
+    for (size_t i = 0; i < n; i++)
         ML__CHECK(isnan(values[i]) || ml__is_whole(values[i]), ML_E_DATA,
                   "%g in row %zu is no whole number, but to be a label", values[i], i);
-        labels[i] = isnan(values[i]) ? INT64_MIN : (int64_t)values[i];
-    }
-    st = ml_dataset_add_labels(dataset, name, labels, n, INT64_MIN);
+    ML__TRY(ml__column_encode_wholes(&column, values, n));
+    return ml__dataset_put(dataset, &column, true);
 done:
-    ml__free(labels);
+    ml__column_free(&column);
     return st;
 }
 

@@ -86,7 +86,8 @@ static ml_status take_dtype(parser *p, ml__npy *out)
         const char *name;
         ml_dtype dtype;
     } KNOWN[] = {
-        {"<f4", ML_FLOAT32}, {"<f8", ML_FLOAT64}, {"<i4", ML_INT32}, {"<i8", ML_INT64}, {"|u1", ML_UINT8},
+        {"<f4", ML_FLOAT32}, {"<f8", ML_FLOAT64}, {"<i4", ML_INT32},
+        {"<i8", ML_INT64},   {"|u1", ML_UINT8},   {"<u1", ML_UINT8},
     };
     const char *text;
     size_t n;
@@ -109,17 +110,10 @@ done:
     return st;
 }
 
-static ml_status take_order(parser *p)
+static ml_status take_order(parser *p, bool *is_by_columns)
 {
-    ml_status st = ML_OK;
-
-    ML__CHECK(!take(p, "True"), ML_E_UNSUPPORTED,
-              "'%.*s' is stored column by column (fortran_order): rows are needed, as numpy.ascontiguousarray() gives",
-              ML__SHOWN_PATH, p->path);
-    if (!take(p, "False"))
-        st = fail_at(p, "True or False");
-done:
-    return st;
+    *is_by_columns = take(p, "True");
+    return *is_by_columns || take(p, "False") ? ML_OK : fail_at(p, "True or False");
 }
 
 static ml_status take_shape(parser *p, ml__npy *out)
@@ -151,7 +145,7 @@ done:
 
 /* ---- the dictionary ---- */
 
-static ml_status take_entry(parser *p, bool seen[3], ml__npy *out)
+static ml_status take_entry(parser *p, bool seen[3], bool *is_by_columns, ml__npy *out)
 {
     static const char *const KEYS[] = {"descr", "fortran_order", "shape"};
     const char *text;
@@ -166,20 +160,20 @@ static ml_status take_entry(parser *p, bool seen[3], ml__npy *out)
     seen[key] = true;
     if (!take(p, ":"))
         return fail_at(p, "colon");
-    st = key == 0 ? take_dtype(p, out) : key == 1 ? take_order(p) : take_shape(p, out);
+    st = key == 0 ? take_dtype(p, out) : key == 1 ? take_order(p, is_by_columns) : take_shape(p, out);
 done:
     return st;
 }
 
 static ml_status parse(parser *p, ml__npy *out)
 {
-    bool seen[3] = {false};
+    bool seen[3] = {false}, is_by_columns = false;
     ml_status st = ML_OK;
 
     if (!take(p, "{"))
         return fail_at(p, "dictionary");
     while (!take(p, "}")) {
-        ML__TRY(take_entry(p, seen, out));
+        ML__TRY(take_entry(p, seen, &is_by_columns, out));
         if (take(p, ","))
             continue;
         if (!take(p, "}"))
@@ -194,6 +188,10 @@ static ml_status parse(parser *p, ml__npy *out)
               !seen[0]   ? "descr"
               : !seen[1] ? "fortran_order"
                          : "shape");
+    /* One row or one column is the same in either order, and NumPy may say either. */
+    ML__CHECK(!is_by_columns || out->n_rows <= 1 || out->n_cols <= 1, ML_E_UNSUPPORTED,
+              "'%.*s' is stored column by column (fortran_order): rows are needed, as numpy.ascontiguousarray() gives",
+              ML__SHOWN_PATH, p->path);
 done:
     return st;
 }

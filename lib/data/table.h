@@ -114,6 +114,8 @@ ml_status ml__encode(ml__arena *arena, const ml__labels *labels, size_t n, size_
                      size_t *n_names);
 /* The same into a column that ml__column_init() made. */
 ml_status ml__column_encode(ml__column *column, const ml__labels *labels, size_t n_rows);
+/* The same of whole numbers (NaN missing), which are named by their digits. */
+ml_status ml__column_encode_wholes(ml__column *column, const double *values, size_t n_rows);
 /* Whole, and no larger than doubles count; all of them, NaN aside; and few enough distinct ones to be classes rather than a
  * quantity. */
 bool ml__is_whole(double value);

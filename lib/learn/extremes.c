@@ -17,12 +17,12 @@ static void add_row(size_t d, const double *x, double *least, double *largest)
 
 ml_status ml__find_extremes(ml__fit *f, double *least, double *largest)
 {
-    const double *w = ml__fit_weights(f), *X;
+    const double *w, *X;
     double *block = NULL;
     ml__rows rows;
-    ml_status st = w ? ML_OK : ML_E_MEMORY;
+    ml_status st;
 
-    ML__TRY(st);
+    ML__TRY(ml__fit_rows_weights(f, &w));
     ML__TRY(ml__fit_rows(f, &rows));
     ML__TRY(ml__rows_room(&rows, f->context, BLOCK_ROWS, &block));
     for (size_t j = 0; j < f->d; j++)
@@ -32,7 +32,7 @@ ml_status ml__find_extremes(ml__fit *f, double *least, double *largest)
 
         ML__TRY(ml__rows_take(&rows, i, n, block, &X));
         for (size_t r = 0; r < n; r++)
-            if (w[i + r] > 0)
+            if (ml__weight_at(w, i + r) > 0)
                 add_row(f->d, X + r * f->d, least, largest);
     }
     for (size_t j = 0; j < f->d; j++)

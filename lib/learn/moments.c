@@ -73,8 +73,8 @@ static ml_status sum_slot(void *argument, size_t slot)
     for (size_t i = ml__slots_begin(&p->slots, slot); i < end;) {
         ML__TRY(ml__window_at(&window, i, 1, &X));
         for (; i < window.end; i++, X += p->d)
-            if (w[i] > 0)
-                add_row(&p->partial[slot], X, w[i], p->c);
+            if (ml__weight_at(w, i) > 0)
+                add_row(&p->partial[slot], X, ml__weight_at(w, i), p->c);
     }
 done:
     ml__window_close(&window);

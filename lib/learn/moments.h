@@ -14,8 +14,9 @@ typedef struct ml__moments {
     double *tail;          /* [d] what the mean lost when it was rounded to a double */
 } ml__moments;
 
-/* Moments of X [n x d], n >= 1, with row weights w [n]. A NaN is left out of its column; a column without any value of
- * positive weight has W = mean = M2 = 0. The arrays are taken from `arena`. Same bits for any number of threads. */
+/* Moments of X [n x d], n >= 1, with row weights w [n], or NULL where all are 1. A NaN is left out of its column; a column
+ * without any value of positive weight has W = mean = M2 = 0. The arrays are taken from `arena`. Same bits for any number
+ * of threads. */
 ml_status ml__moments_of(ml__arena *arena, const double *X, size_t n, size_t d, const double *w, ml__moments *out);
 /* The same of rows that may be streamed. */
 ml_status ml__moments_of_rows(ml__arena *arena, const ml__rows *rows, const double *w, ml__moments *out);

@@ -79,12 +79,12 @@ static ml_status estimate(void *argument, size_t j, ml__weighted *values, size_t
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *w = ml__fit_weights(f), *range = p->quantile_range.values;
+    const double *w, *range = p->quantile_range.values;
     estimates e = {.p = p, .adjust = 1};
     ml__rows rows;
-    ml_status st = w ? ML_OK : ML_E_MEMORY;
+    ml_status st;
 
-    ML__TRY(st);
+    ML__TRY(ml__fit_rows_weights(f, &w));
     ML__TRY(ml__fit_rows(f, &rows));
     if (p->unit_variance)
         e.adjust = ml__normal_quantile(range[1] / 100) - ml__normal_quantile(range[0] / 100);

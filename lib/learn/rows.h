@@ -21,6 +21,21 @@ static inline ml_status ml__fit_rows(ml__fit *f, ml__rows *out)
     return ml__dataset_is_streamed(f->data) ? ML_OK : ml__fit_matrix_f64(f, &out->X);
 }
 
+/* Weights of a fit, or NULL where all rows have 1: none are kept then. */
+static inline ml_status ml__fit_rows_weights(ml__fit *f, const double **w)
+{
+    *w = NULL;
+    if (!ml__dataset_has_weights(f->data))
+        return ML_OK;
+    *w = ml__fit_weights(f);
+    return *w ? ML_OK : ML_E_MEMORY;
+}
+
+static inline double ml__weight_at(const double *w, size_t i)
+{
+    return w ? w[i] : 1;
+}
+
 /* Room for n rows at a time, of ml__alloc; none is needed, and *block NULL, where they are in memory. */
 static inline ml_status ml__rows_room(const ml__rows *rows, ml_context *context, size_t n, double **block)
 {

@@ -177,12 +177,12 @@ done:
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *w = ml__fit_weights(f);
+    const double *w;
     double *statistics;
     ml__rows rows;
-    ml_status st = w ? ML_OK : ML_E_MEMORY;
+    ml_status st;
 
-    ML__TRY(st);
+    ML__TRY(ml__fit_rows_weights(f, &w));
     ML__TRY(ml__fit_rows(f, &rows));
     ML__PUBLISH(f, statistics, "statistics", ML_FLOAT64, f->d);
     ML__TRY(estimate(f, &rows, w, statistics));

@@ -44,13 +44,13 @@ static bool is_constant(double W, double mean, double var)
 static ml_status fit(ml__fit *f)
 {
     const params *p = f->params;
-    const double *w = ml__fit_weights(f);
+    const double *w;
     ml__rows rows;
     double *mean, *scale, *var;
     ml__moments m;
-    ml_status st = w ? ML_OK : ML_E_MEMORY;
+    ml_status st;
 
-    ML__TRY(st);
+    ML__TRY(ml__fit_rows_weights(f, &w));
     ML__TRY(ml__fit_rows(f, &rows));
     ML__TRY(ml__moments_of_rows(f->scratch, &rows, w, &m));
     ML__PUBLISH(f, mean, "mean", ML_FLOAT64, f->d);

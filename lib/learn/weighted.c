@@ -222,7 +222,7 @@ enum { GATHERED_ROWS = 64, GATHERED_VALUES = 1 << 20 /* 8 MiB */ };
 
 typedef struct columns {
     ml_context *context;
-    const double *X, *w; /* n x stride, n */
+    const double *X, *w; /* n x stride, n or NULL */
     size_t n, stride;
     const size_t *numbers; /* of the columns to visit */
     bool is_gathered;      /* X has only these, in this order */
@@ -245,8 +245,8 @@ static ml_status visit_column(void *argument, size_t k)
         return ML_E_MEMORY;
     spare = values + c->n;
     for (size_t i = 0; i < c->n; i++)
-        if (!isnan(x[i * c->stride]) && c->w[i] > 0)
-            values[n_values++] = (ml__weighted){x[i * c->stride], c->w[i]};
+        if (!isnan(x[i * c->stride]) && ml__weight_at(c->w, i) > 0)
+            values[n_values++] = (ml__weighted){x[i * c->stride], ml__weight_at(c->w, i)};
     ml__weighted_sort_many(values, spare, n_values);
     st = c->visit(c->argument, c->numbers[k], values, n_values);
     ml__free(values);
@@ -260,7 +260,7 @@ static ml_status visit_columns(columns *c, size_t n_columns)
     return ml__parallel_for_cost(c->context, n_columns, nanoseconds, visit_column, c);
 }
 
-/* Some columns of the rows of positive weight, and these weights. */
+/* Some columns of the rows of positive weight, and these weights, if there are any. */
 static ml_status gather(const columns *c, const ml__rows *rows, const double *w, size_t n_columns, double *X,
                         double *weights)
 {
@@ -275,11 +275,13 @@ static ml_status gather(const columns *c, const ml__rows *rows, const double *w,
 
         ML__TRY(ml__rows_take(rows, i, n, block, &x));
         for (size_t r = 0; r < n; r++) {
-            if (!(w[i + r] > 0))
+            if (!(ml__weight_at(w, i + r) > 0))
                 continue;
             for (size_t k = 0; k < n_columns; k++)
                 X[to * n_columns + k] = x[r * rows->d + c->numbers[k]];
-            weights[to++] = w[i + r];
+            if (w)
+                weights[to] = w[i + r];
+            to++;
         }
     }
 done:
@@ -292,19 +294,20 @@ static ml_status visit_gathered(ml__arena *arena, columns *c, const ml__rows *ro
 {
     const size_t n_threads = ml__n_threads(c->context);
     size_t at_once, n_values;
-    double *X, *weights;
+    double *X, *weights = NULL;
     ml_status st = ML_OK;
 
     c->is_gathered = true;
     for (size_t i = 0; i < rows->n; i++)
-        c->n += w[i] > 0;
+        c->n += ml__weight_at(w, i) > 0;
     at_once = GATHERED_VALUES / c->n;
     at_once = at_once < n_threads ? n_threads : at_once;
     at_once = at_once < n_columns ? at_once : n_columns;
     ML__CHECK(ml__size_mul(c->n, at_once, &n_values), ML_E_MEMORY, "%zu columns of %zu values exceed the address space",
               at_once, c->n);
     ML__NEW(arena, X, n_values);
-    ML__NEW(arena, weights, c->n);
+    if (w)
+        ML__NEW(arena, weights, c->n);
     c->X = X;
     c->w = weights;
     for (size_t n; n_columns; n_columns -= n, c->numbers += n) {

@@ -26,10 +26,10 @@ double ml__weighted_median(const ml__weighted *items, size_t n);
 void ml__weighted_place(ml__weighted *items, size_t n);
 double ml__placed_quantile(const ml__weighted *items, size_t n, double q);
 
-/* Columns of rows with weights w [n], all or those `wanted`, each with its values of positive weight in order; NaN is left
- * out, so that there may be none. `visit` may change the values; it is called once for each column, on any thread. Workspace
- * per row of positive weight: 32 bytes for each thread; 8 more for each thread and for the weight when rows are read from a
- * file, once for every column per thread. */
+/* Columns of rows with weights w [n], or NULL where all are 1: all or those `wanted`, each with its values of positive weight
+ * in order; NaN is left out, so that there may be none. `visit` may change the values; it is called once for each column, on
+ * any thread. Workspace per row of positive weight: 32 bytes for each thread; when rows are read from a file, once for every
+ * column per thread, 8 more for each thread and for the weight, if any. */
 typedef ml_status (*ml__column_visitor)(void *argument, size_t j, ml__weighted *values, size_t n_values);
 ml_status ml__visit_columns(ml_context *context, const ml__rows *rows, const double *w, const bool *wanted,
                             ml__column_visitor visit, void *argument);

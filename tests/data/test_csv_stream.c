@@ -306,6 +306,72 @@ TEST(csv_stream, long_cells_are_refused_as_in_memory)
     free(text);
 }
 
+/* Opening and reading all rows, one by one; returns the most memory taken. */
+static size_t peak_of_reading(const char *path, const ml_csv_options *options, size_t n_rows)
+{
+    const ml_context_options single = {.struct_size = sizeof single, .n_threads = 1};
+    ml_context *context;
+    ml_dataset *data;
+    double row[2];
+    size_t peak;
+
+    CHECK_OK(ml_context_create(&single, &context));
+    CHECK_OK(ml_dataset_open_csv(context, path, options, &data));
+    CHECK(ml_dataset_n_rows(data) == n_rows);
+    for (size_t i = 0; i < n_rows; i++) {
+        CHECK_OK(ml_dataset_row(data, i, row, ml_dataset_n_features(data)));
+        CHECK(row[0] == (double)i);
+    }
+    ml_dataset_free(data);
+    peak = (size_t)ml_context_memory_peak(context);
+    ml_context_free(context);
+    return peak;
+}
+
+/* A block ends where it has become long, and blank lines belong to none. */
+TEST(csv_stream, memory_does_not_follow_from_the_first_record)
+{
+    enum { N_ROWS = 40, MIB = 1 << 20 };
+    const ml_csv_options options = {.struct_size = sizeof options, .ignore = "b"};
+    const size_t n_long = 500000;
+    char *text = malloc((size_t)N_ROWS * (n_long + 16)), *at, path[512];
+
+    snprintf(path, sizeof path, "%s", test_temporary_path("long.csv"));
+    at = text + sprintf(text, "a,b\n");
+    for (int i = 0; i < N_ROWS; i++) { /* 20 MB */
+        at += sprintf(at, "%d,", i);
+        memset(at, 'x', n_long);
+        at[n_long] = '\n';
+        at += n_long + 1;
+    }
+    write_bytes(path, text, (size_t)(at - text));
+    CHECK(peak_of_reading(path, &options, N_ROWS) < 6 * MIB);
+
+    at = text + sprintf(text, "a,b\n0,1\n1,1\n");
+    memset(at, '\n', 16 * MIB);
+    at += 16 * MIB;
+    at += sprintf(at, "2,1\n \n3,1\n4,1");
+    memset(at, '\n', 2 * MIB);
+    write_bytes(path, text, (size_t)(at - text) + 2 * MIB);
+    CHECK(peak_of_reading(path, NULL, 5) < MIB);
+    unlink(path);
+    free(text);
+}
+
+/* Records in blocks of every length, and of every number up to the most that are together. */
+TEST(csv_stream, every_record_is_found_in_its_block)
+{
+    enum { N_ROWS = 3000 };
+    char *text = malloc(64 * (size_t)N_ROWS), *at = text + sprintf(text, "a,b\n");
+    uint64_t state = 13;
+
+    for (int i = 0; i < N_ROWS; i++)
+        at += sprintf(at, "%d,%0*d\n%s", i, (int)(next_random(&state) % (i % 100 < 50 ? 3 : 40)) + 1, i % 10,
+                      next_random(&state) % 16 ? "" : "\n \r\n");
+    test_csv_stream(text, (size_t)(at - text), NULL);
+    free(text);
+}
+
 TEST(csv_stream, wide_files_are_the_same_as_in_memory)
 {
     const size_t n_columns = 70000;

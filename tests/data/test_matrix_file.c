@@ -99,7 +99,8 @@ TEST(matrix_file, npy_of_every_version_and_type)
     static const struct {
         const char *descr;
         ml_dtype dtype;
-    } TYPES[] = {{"<f4", ML_FLOAT32}, {"<f8", ML_FLOAT64}, {"<i4", ML_INT32}, {"<i8", ML_INT64}, {"|u1", ML_UINT8}};
+    } TYPES[] = {{"<f4", ML_FLOAT32}, {"<f8", ML_FLOAT64}, {"<i4", ML_INT32},
+                 {"<i8", ML_INT64},   {"|u1", ML_UINT8},   {"<u1", ML_UINT8}};
     static const char *const TEXTS[] = {
         "{'descr': '%s', 'fortran_order': False, 'shape': (7, 5), }            \n",
         "{\"shape\":(7,5,),'fortran_order':False,'descr':'%s'}\n",
@@ -122,6 +123,39 @@ TEST(matrix_file, npy_of_every_version_and_type)
                 check_values(data);
                 ml_dataset_free(data);
             }
+}
+
+/* One row or one column has no order of its own. */
+TEST(matrix_file, npy_by_columns_where_that_is_the_same)
+{
+    static const struct {
+        const char *shape;
+        size_t n_rows, n_cols;
+    } SHAPES[] = {{"(35, 1)", N * D, 1}, {"(1, 35)", 1, N * D}};
+    char bytes[1024], text[128];
+    double row[N * D];
+    ml_dataset *data;
+
+    for (size_t s = 0; s < 2; s++)
+        for (int is_first = 0; is_first < 2; is_first++) {
+            size_t n;
+
+            snprintf(text, sizeof text,
+                     is_first ? "{'fortran_order': True, 'shape': %s, 'descr': '<f8'}"
+                              : "{'descr': '<f8', 'shape': %s, 'fortran_order': True, }",
+                     SHAPES[s].shape);
+            n = write_header(1, text, bytes);
+            n += write_matrix(ML_FLOAT64, bytes + n);
+            CHECK_OK(ml_dataset_open_matrix(NULL, write_bytes("a.npy", bytes, n), NULL, &data));
+            CHECK(ml_dataset_n_rows(data) == SHAPES[s].n_rows && ml_dataset_n_features(data) == SHAPES[s].n_cols);
+            for (size_t i = 0; i < N * D; i += SHAPES[s].n_cols) {
+                CHECK_OK(ml_dataset_row(data, i / SHAPES[s].n_cols, row, SHAPES[s].n_cols));
+                for (size_t j = 0; j < SHAPES[s].n_cols; j++)
+                    CHECK(row[j] == value_at((i + j) / D, (i + j) % D));
+            }
+            ml_dataset_free(data);
+        }
+    unlink(test_temporary_path("a.npy"));
 }
 
 TEST(matrix_file, elements_alone_with_options)
@@ -445,10 +479,40 @@ TEST(matrix_file, changes_after_opening_are_errors)
         write_bytes("a.bin", bytes, n);
         write_matrix(ML_FLOAT64, bytes);
         CHECK_FAILS(ml__dataset_read(data, 1, 2, ML_FLOAT64, out), ML_E_IO, "row 2 of '");
+        CHECK_FAILS(ml__dataset_read(data, 1, 2, ML_FLOAT32, out), ML_E_IO, "row 2 of '");
+        CHECK_OK(ml__dataset_read(data, 3, N - 3, ML_FLOAT32, out));
         ml_dataset_free(data);
     }
     ml_dataset_free(memory);
     unlink(test_temporary_path("a.bin"));
+}
+
+/* Outputs: 4 bytes per row for labels, 8 for reals, and 8 more while opening. */
+TEST(matrix_file, memory_of_an_output)
+{
+    enum { N_ROWS = 200000 };
+    ml_matrix_options options = {.struct_size = sizeof options, .dtype = ML_UINT8, .n_cols = 2, .target = "#2"};
+    char *bytes = malloc((size_t)2 * N_ROWS);
+    const char *path;
+
+    for (size_t i = 0; i < 2 * N_ROWS; i++)
+        bytes[i] = (char)(i % 5);
+    path = write_bytes("a.bin", bytes, (size_t)2 * N_ROWS);
+    for (int is_label = 0; is_label < 2; is_label++) {
+        const uint64_t kept = is_label ? 4 : 8;
+        ml_context *context;
+        ml_dataset *data;
+
+        options.task = is_label ? ML_TASK_CLASSIFY : ML_TASK_REGRESS;
+        CHECK_OK(ml_context_create(NULL, &context));
+        CHECK_OK(ml_dataset_open_matrix(context, path, &options, &data));
+        CHECK(ml_context_memory(context) < (kept + 1) * N_ROWS);
+        CHECK(ml_context_memory_peak(context) < (kept + 9) * N_ROWS);
+        ml_dataset_free(data);
+        ml_context_free(context);
+    }
+    unlink(path);
+    free(bytes);
 }
 
 static ml_status try_open(ml_context *context, void *argument)

@@ -86,7 +86,7 @@ TEST(streamed_scalers, failing_reads_fail_the_fit)
     toy_free(&t);
 }
 
-/* 12.8 MB of rows; weights are 0.8 MB of what is taken. */
+/* 12.8 MB of rows. */
 TEST(streamed_scalers, memory_is_bounded)
 {
     static const char *const KINDS[] = {"standard_scaler", "min_max_scaler", "max_abs_scaler", "simple_imputer", "pca"};
@@ -99,6 +99,35 @@ TEST(streamed_scalers, memory_is_bounded)
         CHECK_MSG(peak < 5000000, "%s takes %zu bytes", KINDS[k], peak);
     }
     toy_free(&t);
+}
+
+/* Rows without weights learn what weights of 1 do, and nothing is kept for them: 8 bytes per row are 3.2 MB. */
+TEST(streamed_scalers, no_weights_take_no_memory)
+{
+    static const char *const KINDS[] = {"standard_scaler", "min_max_scaler", "max_abs_scaler", "simple_imputer",
+                                        "robust_scaler"};
+    const char *const defaults[] = {NULL};
+    toy none = toy_blobs(400000, 2, 3, 3), ones = none;
+
+    ones.w = malloc(ones.n * sizeof *ones.w);
+    for (size_t i = 0; i < ones.n; i++)
+        ones.w[i] = 1;
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+        const size_t without = toy_peak(KINDS[k], defaults, &none, true);
+
+        CHECK_MSG(without + 3000000 < toy_peak(KINDS[k], defaults, &ones, true), "%s takes %zu bytes", KINDS[k],
+                  without);
+        for (int streamed = 0; streamed < 2; streamed++) {
+            size_t n_want, n_got;
+            void *want = toy_fitted(KINDS[k], defaults, &ones, 2, streamed, 1, &n_want);
+            void *got = toy_fitted(KINDS[k], defaults, &none, 2, streamed, 1, &n_got);
+
+            CHECK_SAME_BYTES(got, n_got, want, n_want);
+            free(want);
+            free(got);
+        }
+    }
+    toy_free(&ones); /* the rows are those of both */
 }
 
 /* ---- kinds that copy the rows, predictions, views ---- */
