@@ -122,7 +122,7 @@ ML_API ml_status ml_metrics_davies_bouldin(ml_context *context, const double *x,
 
 /**
  * Calinski-Harabasz index, more is better: the variance between clusters over that within, each by its degrees of freedom;
- * 1 when every row lies on its centroid. Arguments and failures as ml_metrics_silhouette(). Cost: O(n d). @since 0.1
+ * 1 when every row lies on its centroid, DBL_MAX at most. Arguments and failures as ml_metrics_silhouette(). Cost: O(n d). @since 0.1
  */
 ML_API ml_status ml_metrics_calinski_harabasz(ml_context *context, const double *x, size_t n, size_t d,
                                               const double *labels, size_t n_clusters, double *out);

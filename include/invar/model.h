@@ -352,7 +352,8 @@ ML_API ml_status ml_model_predict_row(const ml_model *model, int32_t what, const
  *                is the mean of ML_SCORE_SAMPLES, for an autoencoder minus the mean error. Of mixed
  *                outputs, metrics of classes see the labels only and metrics of reals the reals only
  * @param out     the score; untouched on failure
- * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs). @since 0.1
+ * @return ML_OK; ML_E_ARGUMENT (unknown metric: the list); as predict; ML_E_DATA (no outputs); ML_E_NUMERIC (a mean of
+ *         log-densities that is not finite). @since 0.1
  */
 ML_API ml_status ml_model_score(const ml_model *model, const ml_dataset *data, const char *metric, double *out);
 

@@ -5,8 +5,9 @@
  * Of rows     n rows, K clusters c with n_c rows, centroid m_c; m the mean of all
  *             Davies & Bouldin 1979      mean_c max_{e != c} (s_c + s_e) / |m_c - m_e|,  s_c = mean |x - m_c|
  *             Calinski & Harabasz 1974   (Σ n_c |m_c - m|² / (K - 1)) / (Σ |x - m_c|² / (n - K))
- *             None of them depends on the unit of the rows: differences are scaled so that no square leaves the range. All is
- *             computed from differences of rows, so that an entry far off does not take the digits of others
+ *             None of them depends on the unit of the rows: differences are scaled so that no square is too large, those of
+ *             short ones once more. All is computed from differences of rows, so that an entry far off does not take the digits
+ *             of others
  * Of labels   N_ab rows of cluster a in one clustering and b in the other, N_a and N_b their sums
  *             Rand, adjusted             2 (tp tn - fn fp) / ((tp + fn) (fn + tn) + (tp + fp) (fp + tn)) of ordered pairs
  *             mutual information         Σ N_ab / n ln(n N_ab / (N_a N_b)) over the mean of -Σ N_a / n ln(N_a / n) and that of b
@@ -59,9 +60,11 @@ done:
     return st;
 }
 
-/* mean and scale: halves of everything on the way, so that no difference overflows. */
+/* mean and scale: halves of everything on the way, so that no difference overflows. The largest square comes near the top of the
+ * range, so that those of the others have most room below it. */
 static void find_scale(ml__clusters *c)
 {
+    enum { TOP = 480 };
     const size_t n = c->n, d = c->d;
     const double *x = c->x;
     double largest = 0;
@@ -76,7 +79,26 @@ static void find_scale(ml__clusters *c)
         for (size_t j = 0; j < d; j++)
             largest = fmax(largest, fabs(0.5 * x[i * d + j] - c->mean[j]));
     frexp(largest, &exponent);
-    c->scale = ldexp(1, exponent < -1000 ? 1000 : -exponent);
+    c->scale = ldexp(1, exponent < TOP - 1000 ? 1000 : TOP - exponent);
+}
+
+double ml__clusters_length(const double *e, size_t d)
+{
+    static const double LEAST = 1e-280;
+    double sum = 0, largest = 0;
+    int exponent;
+
+    for (size_t j = 0; j < d; j++)
+        sum += e[j] * e[j];
+    if (sum >= LEAST)
+        return sqrt(sum);
+    for (size_t j = 0; j < d; j++)
+        largest = fmax(largest, fabs(e[j]));
+    frexp(largest, &exponent);
+    sum = 0;
+    for (size_t j = 0; j < d; j++)
+        sum += ldexp(e[j], -exponent) * ldexp(e[j], -exponent);
+    return ldexp(sqrt(sum), exponent);
 }
 
 ml_status ml__clusters_create(ml__arena *arena, const double *x, size_t n, size_t d, const double *labels,
@@ -104,6 +126,7 @@ done:
 typedef struct {
     double *off;   /* K x d */
     double *reach; /* K x d: the largest difference from the first row */
+    double *e;     /* d: workspace */
 } centroids;
 
 /* To the last digits, so that centroids that are the same can be seen to be. */
@@ -113,6 +136,7 @@ static ml_status find_centroids(ml__arena *arena, const ml__clusters *c, centroi
 
     ML__NEW(arena, m->off, c->K * c->d);
     ML__NEW(arena, m->reach, c->K * c->d);
+    ML__NEW(arena, m->e, c->d);
     for (size_t k = 0; k < c->K; k++)
         for (size_t j = 0; j < c->d; j++) {
             ml__sum sum = {0, 0};
@@ -128,16 +152,12 @@ done:
     return st;
 }
 
-/* |x - m_k|² of row row[i] of cluster k. */
-static double squared_spread(const ml__clusters *c, const centroids *m, size_t i, size_t k)
+/* |x - m_k| of row row[i] of cluster k. */
+static double distance_from_centroid(const ml__clusters *c, const centroids *m, size_t i, size_t k)
 {
-    double sum = 0;
-
-    for (size_t j = 0; j < c->d; j++) {
-        const double e = ml__clusters_difference(c, i, c->begin[k], j) - m->off[k * c->d + j];
-        sum += e * e;
-    }
-    return sum;
+    for (size_t j = 0; j < c->d; j++)
+        m->e[j] = ml__clusters_difference(c, i, c->begin[k], j) - m->off[k * c->d + j];
+    return ml__clusters_length(m->e, c->d);
 }
 
 /* Feature j of m_k - m_e. */
@@ -149,17 +169,16 @@ static double centroid_difference(const ml__clusters *c, const centroids *m, siz
 /* |m_k - m_e|; 0 when it is no more than rounding. */
 static double centroid_distance(const ml__clusters *c, const centroids *m, size_t k, size_t e)
 {
-    double sum = 0, rounding = 0;
+    double apart, terms;
 
-    for (size_t j = 0; j < c->d; j++) {
-        const double apart = centroid_difference(c, m, k, e, j);
-        const double terms = fabs(ml__clusters_difference(c, c->begin[k], c->begin[e], j)) + m->reach[k * c->d + j] +
-                             m->reach[e * c->d + j];
-
-        sum += apart * apart;
-        rounding += 4 * DBL_EPSILON * terms * (4 * DBL_EPSILON * terms);
-    }
-    return sum > rounding ? sqrt(sum) : 0;
+    for (size_t j = 0; j < c->d; j++)
+        m->e[j] = centroid_difference(c, m, k, e, j);
+    apart = ml__clusters_length(m->e, c->d);
+    for (size_t j = 0; j < c->d; j++)
+        m->e[j] = fabs(ml__clusters_difference(c, c->begin[k], c->begin[e], j)) + m->reach[k * c->d + j] +
+                  m->reach[e * c->d + j];
+    terms = ml__clusters_length(m->e, c->d);
+    return apart > 4 * DBL_EPSILON * terms ? apart : 0;
 }
 
 /* (s_k + s_e) / |m_k - m_e| at most, over e whose centroid is another one. */
@@ -185,7 +204,7 @@ static ml_status davies_bouldin(ml__arena *arena, const ml__clusters *c, double 
     ML__NEW(arena, spread, c->K);
     for (size_t k = 0; k < c->K; k++)
         for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
-            spread[k] += sqrt(squared_spread(c, &m, i, k)) / (double)(c->begin[k + 1] - c->begin[k]);
+            spread[k] += distance_from_centroid(c, &m, i, k) / (double)(c->begin[k + 1] - c->begin[k]);
     for (size_t k = 0; k < c->K; k++)
         sum += worst_ratio(c, &m, spread, k);
     *out = sum / (double)c->K;
@@ -197,6 +216,7 @@ static ml_status calinski_harabasz(ml__arena *arena, const ml__clusters *c, doub
 {
     centroids m;
     double *mean; /* less the first cluster's centroid */
+    double widest = 0;
     ml__sum between = {0, 0}, within = {0, 0};
     ml_status st;
 
@@ -206,19 +226,23 @@ static ml_status calinski_harabasz(ml__arena *arena, const ml__clusters *c, doub
         for (size_t j = 0; j < c->d; j++)
             mean[j] += centroid_difference(c, &m, k, 0, j) * ((double)(c->begin[k + 1] - c->begin[k]) / (double)c->n);
     for (size_t k = 0; k < c->K; k++) {
-        double sum = 0;
+        double apart;
 
-        for (size_t j = 0; j < c->d; j++) {
-            const double e = centroid_difference(c, &m, k, 0, j) - mean[j];
-            sum += e * e;
+        for (size_t j = 0; j < c->d; j++)
+            m.e[j] = centroid_difference(c, &m, k, 0, j) - mean[j];
+        apart = ml__clusters_length(m.e, c->d);
+        ml__sum_add(&between, (double)(c->begin[k + 1] - c->begin[k]) * apart * apart);
+        for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++) {
+            const double spread = distance_from_centroid(c, &m, i, k);
+
+            ml__sum_add(&within, spread * spread);
+            widest = fmax(widest, spread);
         }
-        ml__sum_add(&between, (double)(c->begin[k + 1] - c->begin[k]) * sum);
-        for (size_t i = c->begin[k]; i < c->begin[k + 1]; i++)
-            ml__sum_add(&within, squared_spread(c, &m, i, k));
     }
-    *out = ml__sum_total(within) > 0
-               ? ml__sum_total(between) / ml__sum_total(within) * (double)(c->n - c->K) / (double)(c->K - 1)
-               : 1;
+    *out = 1;
+    if (widest > 0) /* whose squares may be 0: then the ratio is beyond double */
+        *out =
+            fmin(ml__sum_total(between) / ml__sum_total(within) * (double)(c->n - c->K) / (double)(c->K - 1), DBL_MAX);
 done:
     return st;
 }

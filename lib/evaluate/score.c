@@ -8,6 +8,8 @@
  * metrics of classes see the labels only, metrics of reals the reals.
  */
 #include <invar/metrics.h>
+
+#include <float.h>
 #include <string.h>
 
 #include "evaluate/input.h"
@@ -242,10 +244,11 @@ done:
     return st;
 }
 
+/* In halves, so that the mean of densities near -DBL_MAX is one too. */
 static ml_status score_density(const subject *s, size_t field, double *out)
 {
     ml__sum sum = {0, 0};
-    double *log_density, total;
+    double *log_density, total, half;
     size_t width;
     ml_status st;
 
@@ -253,8 +256,11 @@ static ml_status score_density(const subject *s, size_t field, double *out)
     ML__TRY(predictions(s, ML_SCORE_SAMPLES, &width, &log_density));
     ML__TRY(ml__metric_weights(s->weights, s->n, &total));
     for (size_t i = 0; i < s->n; i++)
-        ml__sum_add(&sum, ml__row_weight(s->weights, i) / total * log_density[i]);
-    *out = ml__sum_total(sum);
+        ml__sum_add(&sum, ml__row_weight(s->weights, i) / total * (0.5 * log_density[i]));
+    half = ml__sum_total(sum);
+    ML__CHECK(isfinite(half), ML_E_NUMERIC, "%s: the mean of what score_samples gives for %zu rows is not finite",
+              s->model->kind->name, s->n);
+    *out = 2 * fmax(fmin(half, DBL_MAX / 2), -DBL_MAX / 2);
 done:
     return st;
 }

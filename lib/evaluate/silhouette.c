@@ -3,7 +3,8 @@
  * Silhouettes (Rousseeuw 1987): all distances, block by block; no n x n matrix exists.
  *
  * Distance    |x - y|² = |x|² + |y|² - 2 x'y, the products by the kernels, about the mean of all rows. Where the sum is less
- *             than CLOSE of its terms it has lost digits and is taken anew from the differences of the rows as they came
+ *             than CLOSE of its terms, or close to the end of the range, it has lost digits and is taken anew from the
+ *             differences of the rows as they came
  * Sums        rows lie by cluster, so that the distances of a row from one cluster stand side by side
  *
  * Symbols     n rows, K clusters; a, b mean distances from the own and from the nearest other cluster
@@ -21,38 +22,34 @@
 #include "learn/slots.h"
 
 enum { ROWS = 32, COLUMNS = 512 };
-static const double CLOSE = 1e-5;
+static const double CLOSE = 1e-5, LEAST = 1e-270;
 
 typedef struct {
     const ml__clusters *c;
     ml__slots slots;
     double *X;     /* n x d: the rows by cluster, about their mean, scaled */
     double *norm2; /* n */
-    double *work;  /* n_slots x stride: products [ROWS x COLUMNS], sums of distances [ROWS x K] */
+    double *work;  /* n_slots x stride: products [ROWS x COLUMNS], sums of distances [ROWS x K], differences [d] */
     double *s;     /* n: in the caller's order */
     size_t stride;
 } pass;
 
-static double distance_by_differences(const ml__clusters *c, size_t a, size_t b)
+static double distance_by_differences(const ml__clusters *c, size_t a, size_t b, double *e)
 {
-    double sum = 0;
-
-    for (size_t j = 0; j < c->d; j++) {
-        const double e = ml__clusters_difference(c, a, b, j);
-        sum += e * e;
-    }
-    return sqrt(sum);
+    for (size_t j = 0; j < c->d; j++)
+        e[j] = ml__clusters_difference(c, a, b, j);
+    return ml__clusters_length(e, c->d);
 }
 
-/* P[n_columns] of row i with the rows from `first` on become distances. */
-static void make_distances(const pass *p, size_t i, size_t first, size_t n_columns, double *P)
+/* P[n_columns] of row i with the rows from `first` on become distances; e [d] is workspace. */
+static void make_distances(const pass *p, size_t i, size_t first, size_t n_columns, double *P, double *e)
 {
     const double *norm2 = p->norm2 + first, own = p->norm2[i];
     size_t n_close = 0;
 
     for (size_t j = 0; j < n_columns; j++) {
         const double terms = own + norm2[j], square = terms - 2 * P[j];
-        P[j] = square >= CLOSE * terms ? square : -1;
+        P[j] = square >= CLOSE * terms + LEAST ? square : -1;
     }
     for (size_t j = 0; j < n_columns; j++)
         n_close += P[j] < 0;
@@ -60,7 +57,7 @@ static void make_distances(const pass *p, size_t i, size_t first, size_t n_colum
         P[j] = P[j] < 0 ? -1 : sqrt(P[j]);
     for (size_t j = 0; j < n_columns && n_close; j++)
         if (P[j] < 0) {
-            P[j] = distance_by_differences(p->c, i, first + j);
+            P[j] = distance_by_differences(p->c, i, first + j, e);
             n_close--;
         }
 }
@@ -105,7 +102,7 @@ static double silhouette_of(const ml__clusters *c, size_t own, const double *sum
 static void judge_block(const pass *p, size_t i0, size_t n, double *P, size_t *own)
 {
     const ml__clusters *c = p->c;
-    double *sums = P + ROWS * COLUMNS;
+    double *sums = P + ROWS * COLUMNS, *e = sums + ROWS * c->K;
 
     memset(sums, 0, n * c->K * sizeof *sums);
     for (size_t j0 = 0; j0 < c->n; j0 += COLUMNS) {
@@ -114,7 +111,7 @@ static void judge_block(const pass *p, size_t i0, size_t n, double *P, size_t *o
         ml__kernels_best()->f64.gemm_nt(n, n_columns, c->d, p->X + i0 * c->d, c->d, p->X + j0 * c->d, c->d, 0, P,
                                         COLUMNS);
         for (size_t r = 0; r < n; r++) {
-            make_distances(p, i0 + r, j0, n_columns, P + r * COLUMNS);
+            make_distances(p, i0 + r, j0, n_columns, P + r * COLUMNS, e);
             add_to_clusters(c, j0, n_columns, P + r * COLUMNS, sums + r * c->K);
         }
     }
@@ -143,8 +140,9 @@ static ml_status judge(ml__arena *arena, pass *p)
     size_t n_work;
     ml_status st = ML_OK;
 
-    ML__CHECK(ml__size_mul(ROWS, c->K, &p->stride) && ml__size_add(p->stride, ROWS * COLUMNS, &p->stride), ML_E_MEMORY,
-              "distances of %zu clusters do not fit in memory", c->K);
+    ML__CHECK(ml__size_mul(ROWS, c->K, &p->stride) && ml__size_add(p->stride, ROWS * COLUMNS, &p->stride) &&
+                  ml__size_add(p->stride, c->d, &p->stride),
+              ML_E_MEMORY, "distances of %zu clusters do not fit in memory", c->K);
     p->slots = ml__slots_make(c->n, p->stride);
     ML__CHECK(ml__size_mul(p->slots.n, p->stride, &n_work), ML_E_MEMORY,
               "distances of %zu clusters do not fit in memory", c->K);

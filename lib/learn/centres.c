@@ -79,7 +79,7 @@ ml_status ml__centres_nearest(const ml__centres *s, size_t n, const double *X, u
     double *Z = ml__scratch_take(&scratch, n * d, sizeof *Z); /* rows about the mean */
     double *value = ml__scratch_take(&scratch, n, sizeof *value);
     double *second = ml__scratch_take(&scratch, n, sizeof *second);
-    double *distance = ml__scratch_take(&scratch, k, sizeof *distance), scale;
+    double *distance = ml__scratch_take(&scratch, k, sizeof *distance);
 
     if (!Z || !value || !second || !distance)
         return ML_E_MEMORY;
@@ -90,7 +90,7 @@ ml_status ml__centres_nearest(const ml__centres *s, size_t n, const double *X, u
     for (size_t i = 0; i < n; i++) {
         const double bound = of_norm * (length(d, Z + i * d) + s->longest) + DBL_MIN * (double)(d + 6);
         if (!(second[i] - value[i] > bound))
-            labels[i] = (uint32_t)ml__nearest_exactly(k, d, s->C, X + i * d, distance, &scale);
+            labels[i] = (uint32_t)ml__nearest_exactly(k, d, s->C, X + i * d, distance);
     }
     return ML_OK;
 }
@@ -99,13 +99,21 @@ ml_status ml__centres_nearest(const ml__centres *s, size_t n, const double *X, u
 
 ml_status ml__centres_inertia(const char *kind, double inertia, double unit, size_t n, double W, double *out)
 {
+    const double apart = sqrt(inertia / W) * unit; /* root mean square */
+
     *out = inertia * unit * unit;
     if (isfinite(*out))
         return ML_OK;
+    if (!isfinite(apart))
+        return ml__fail(
+            ML_E_NUMERIC,
+            "%s: 'inertia' is beyond double: %zu rows are too far from their centres or weigh too much; scale "
+            "the features and the weights",
+            kind, n);
     return ml__fail(ML_E_NUMERIC,
                     "%s: 'inertia' is beyond double: %zu rows are %g from their centres (root mean square); scale the "
                     "features",
-                    kind, n, sqrt(inertia / W) * unit);
+                    kind, n, apart);
 }
 
 /* ---- kinds ---- */
@@ -177,13 +185,8 @@ ml_status ml__centres_distances(const ml_model *model, const ml__block *x, doubl
     const ml__centres *s = model->learned->state;
 
     (void)scratch;
-    for (size_t i = 0; i < x->n; i++) {
-        double *distance = out + i * s->k, scale;
-
-        (void)ml__nearest_exactly(s->k, s->d, s->C, x->f64 + i * s->d, distance, &scale);
-        for (size_t c = 0; c < s->k; c++)
-            distance[c] = fmin(sqrt(distance[c]) * scale, DBL_MAX);
-    }
+    for (size_t i = 0; i < x->n; i++)
+        ml__distances_exactly(s->k, s->d, s->C, x->f64 + i * s->d, out + i * s->k);
     return ML_OK;
 }
 

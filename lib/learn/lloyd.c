@@ -33,13 +33,12 @@ static const uint32_t NO_LABEL = UINT32_MAX;
 
 /* ---- distances ---- */
 
-static void squared_distances(size_t k, size_t d, const double *C, const double *x, double factor, double *distance)
+static void squared_distances(size_t k, size_t d, const double *C, const double *x, double *distance)
 {
-    for (size_t c = 0; c < k; c++)
-        distance[c] = 0;
+    memset(distance, 0, k * sizeof *distance);
     for (size_t j = 0; j < d; j++)
         for (size_t c = 0; c < k; c++) {
-            const double e = factor * x[j] - factor * C[j * k + c];
+            const double e = x[j] - C[j * k + c];
             distance[c] += e * e;
         }
 }
@@ -54,39 +53,75 @@ static size_t arg_min(size_t k, const double *values)
     return best;
 }
 
-/* The largest magnitude of the row and of the centres. */
-static double largest_magnitude(size_t k, size_t d, const double *C, const double *x)
+/* Squares that are outside have lost digits, or all of them. */
+static const double LEAST_SQUARE = 1e-280, MOST_SQUARE = 1e300;
+
+/* The largest difference of x from centre c. */
+static double reach(size_t k, size_t d, const double *C, const double *x, size_t c)
 {
     double largest = 0;
 
     for (size_t j = 0; j < d; j++)
-        largest = fmax(largest, fabs(x[j]));
-    for (size_t i = 0; i < k * d; i++)
-        largest = fmax(largest, fabs(C[i]));
+        largest = fmax(largest, fabs(x[j] - C[j * k + c]));
     return largest;
 }
 
-size_t ml__nearest_exactly(size_t k, size_t d, const double *C, const double *x, double *distance, double *scale)
+/* A power of two near the largest of differences, for scaled_square(). */
+static int exponent_of(double largest)
 {
-    static const double LEAST = 1e-280, MOST = 1e300;
-    static const int MAX_EXPONENT = 1000;
-    double largest = 0, least;
+    static const int MOST = 1000;
+    int exponent;
+
+    if (largest == 0)
+        return -MOST;
+    frexp(fmin(largest, DBL_MAX), &exponent);
+    return exponent > MOST ? MOST : exponent < -MOST ? -MOST : exponent;
+}
+
+/* |x - c|² over 4^exponent. Neither large numbers nor small differences leave the range on the way. */
+static double scaled_square(size_t k, size_t d, const double *C, const double *x, size_t c, int exponent)
+{
+    const double of_terms = exponent > 0 ? ldexp(1, -exponent) : 1, of_rest = exponent > 0 ? 1 : ldexp(1, -exponent);
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        const double e = (of_terms * x[j] - of_terms * C[j * k + c]) * of_rest;
+        sum += e * e;
+    }
+    return sum;
+}
+
+size_t ml__nearest_exactly(size_t k, size_t d, const double *C, const double *x, double *distance)
+{
+    double least, nearest = INFINITY;
     size_t best;
     int exponent;
 
-    squared_distances(k, d, C, x, 1, distance);
-    *scale = 1;
+    squared_distances(k, d, C, x, distance);
     best = arg_min(k, distance);
     least = distance[best];
-    for (size_t c = 0; c < k; c++)
-        largest = fmax(largest, distance[c]);
-    if (largest <= MOST && (least >= LEAST || (least == 0 && largest_magnitude(k, d, C, x) >= sqrt(LEAST))))
+    if (least >= LEAST_SQUARE && least <= MOST_SQUARE)
         return best;
-    frexp(largest_magnitude(k, d, C, x), &exponent);
-    exponent = exponent > MAX_EXPONENT ? MAX_EXPONENT : exponent < -MAX_EXPONENT ? -MAX_EXPONENT : exponent;
-    *scale = ldexp(1, exponent);
-    squared_distances(k, d, C, x, ldexp(1, -exponent), distance);
+    for (size_t c = 0; c < k; c++) /* only those whose squares are outside can be the nearest */
+        if (least > MOST_SQUARE || distance[c] < LEAST_SQUARE)
+            nearest = fmin(nearest, reach(k, d, C, x, c));
+    exponent = exponent_of(nearest);
+    for (size_t c = 0; c < k; c++)
+        distance[c] =
+            least > MOST_SQUARE || distance[c] < LEAST_SQUARE ? scaled_square(k, d, C, x, c, exponent) : INFINITY;
     return arg_min(k, distance);
+}
+
+void ml__distances_exactly(size_t k, size_t d, const double *C, const double *x, double *distance)
+{
+    squared_distances(k, d, C, x, distance);
+    for (size_t c = 0; c < k; c++)
+        if (distance[c] >= LEAST_SQUARE && distance[c] <= MOST_SQUARE) {
+            distance[c] = sqrt(distance[c]);
+        } else {
+            const int exponent = exponent_of(reach(k, d, C, x, c));
+            distance[c] = fmin(ldexp(sqrt(scaled_square(k, d, C, x, c, exponent)), exponent), DBL_MAX);
+        }
 }
 
 /* ---- where the sums of a slot lie: k d of S, k of rows, and with weights k of W ---- */
@@ -122,11 +157,11 @@ static void change_row(const ml__lloyd *l, int64_t *sums, const double *x, uint3
 {
     const ml__cloud *cloud = l->cloud;
     const size_t d = cloud->d;
-    const double steps = 1 / (cloud->unit * l->step);
+    const double of_unit = 1 / cloud->unit, of_step = 1 / l->step; /* their product may be beyond double */
     int64_t *gains = sums + to * d, *loses = from == NO_LABEL ? NULL : sums + from * d;
 
     for (size_t j = 0; j < d; j++) {
-        const int64_t whole = to_whole((x[j] - cloud->shift[j]) * steps);
+        const int64_t whole = to_whole((x[j] - cloud->shift[j]) * of_unit * of_step);
         gains[j] += whole;
         if (loses)
             loses[j] -= whole;
@@ -207,7 +242,7 @@ static ml_status assign_block(const ml__lloyd *l, size_t s, ml__cloud_view *view
     const size_t k = l->k, d = cloud->d;
     const double u = ldexp(1.001, -24), of_norm = 2 * (double)(d + 6) * u * l->longest;
     const float slope = (float)(of_norm * 1.001), offset = (float)(of_norm * l->longest) + FLT_MIN * (float)(d + 6);
-    double *x = cloud->row + s * d, scale;
+    double *x = cloud->row + s * d;
     float gap[ML__LLOYD_BLOCK];
     ml_status st = ML_OK;
 
@@ -224,7 +259,7 @@ static ml_status assign_block(const ml__lloyd *l, size_t s, ml__cloud_view *view
 
         if (!(gap[r] > 0)) {
             ml__view_row(view, i, x);
-            b->label[r] = (uint32_t)ml__nearest_exactly(k, d, l->C, x, l->distance + s * k, &scale);
+            b->label[r] = (uint32_t)ml__nearest_exactly(k, d, l->C, x, l->distance + s * k);
         }
         l->gap[i] = gap[r];
         set_label(l, s, view, i, b->label[r]);

@@ -112,8 +112,9 @@ ml_status ml__lloyd_update(ml__lloyd *lloyd);
 /* Σ w |x - centre|² over unit², for the labels there are. */
 ml_status ml__lloyd_inertia(ml_context *context, ml__lloyd *lloyd, double *out);
 
-/* Squared distances of x from k centres, C [d x k], over *scale²; *scale is 1 unless the squares leave the range. Returns the
- * nearest, ties to the lowest. */
-size_t ml__nearest_exactly(size_t k, size_t d, const double *C, const double *x, double *distance, double *scale);
+/* The nearest of k centres, C [d x k], ties to the lowest, also where squares leave the range; distance [k] is workspace. */
+size_t ml__nearest_exactly(size_t k, size_t d, const double *C, const double *x, double *distance);
+/* Distances of x from all of them; DBL_MAX where they are beyond double. */
+void ml__distances_exactly(size_t k, size_t d, const double *C, const double *x, double *distance);
 
 #endif

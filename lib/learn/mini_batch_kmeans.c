@@ -588,6 +588,34 @@ done:
     return st;
 }
 
+/* A power of two near the largest of some numbers. */
+static double unit_of(double largest)
+{
+    int exponent;
+
+    frexp(largest, &exponent);
+    return largest > 0 ? ldexp(1, exponent > 900 ? 900 : exponent < -900 ? -900 : exponent) : 1;
+}
+
+/* For rows that lie far beyond those that the unit was taken from. */
+static ml_status widen_unit(ml__fit *f, fitting *g)
+{
+    double *X, largest = 0;
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, X, BLOCK * f->d);
+    for (size_t i = 0; i < g->n; i += BLOCK) {
+        const size_t n = g->n - i < BLOCK ? g->n - i : BLOCK;
+
+        ML__TRY(read_rows(f->data, g->number ? g->number + i : NULL, i, n, f->d, X));
+        for (size_t v = 0; v < n * f->d; v++)
+            largest = fmax(largest, fabs(X[v]));
+    }
+    g->unit = fmax(g->unit, unit_of(largest));
+done:
+    return st;
+}
+
 /* The inertia is that of all rows, for the final centres. */
 static ml_status publish(ml__fit *f, fitting *g)
 {
@@ -600,6 +628,11 @@ static ml_status publish(ml__fit *f, fitting *g)
     ml__centres_set(&g->near, g->centres);
     ML__TRY(pass_create(f, g, &g->near, g->centres, g->n, false, &all));
     ML__TRY(pass_run(f->context, &all));
+    if (!isfinite(all.partial[0])) {
+        ML__TRY(widen_unit(f, g));
+        all.unit = g->unit;
+        ML__TRY(pass_run(f->context, &all));
+    }
     ML__PUBLISH(f, centres, "cluster_centers", ML_FLOAT64, k, f->d);
     ML__PUBLISH(f, counts, "counts", ML_FLOAT64, k);
     ML__PUBLISH(f, inertia, "inertia", ML_FLOAT64, 1);
@@ -639,7 +672,6 @@ static ml_status recall(const ml__fit *f, fitting *g)
     const ml__learned *learned = f->model->learned;
     const size_t k = g->near.k;
     double largest = 0;
-    int exponent;
     ml_status st = ML_OK;
 
     ML__CHECK(ml__learned_find(learned, "cluster_centers")->shape[0] == k, ML_E_PARAMETER,
@@ -654,8 +686,7 @@ static ml_status recall(const ml__fit *f, fitting *g)
     g->n_since = g->n_since < 10 * (int64_t)k ? g->n_since : 10 * (int64_t)k; /* more says no more */
     for (size_t v = 0; v < k * f->d; v++)
         largest = fmax(largest, fabs(g->centres[v]));
-    frexp(largest, &exponent);
-    g->unit = largest > 0 ? ldexp(1, exponent > 900 ? 900 : exponent < -900 ? -900 : exponent) : 1;
+    g->unit = unit_of(largest);
 done:
     return st;
 }

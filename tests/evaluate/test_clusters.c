@@ -2,6 +2,7 @@
 /* Metrics of clusters against scikit-learn, against closed forms, and their refusals. */
 #include "test.h"
 
+#include <float.h>
 #include <stdint.h>
 
 typedef struct lcg {
@@ -157,9 +158,12 @@ static void judge_exactly(const drawn *t, long double out[5])
 /* One entry far off takes no digits of the others: neither where it is in a cluster with them, nor alone in one. */
 TEST(clusters, an_entry_far_off_does_not_take_the_digits_of_others)
 {
+    static const double FAR[] = {1e6, 1e9, 1e12, 1e15, 1e18, 1e100, 1e150, 1e160, 1e200, 1e270, 1e300};
+
     for (uint64_t seed = 0; seed < 60; seed++)
-        for (double far = 1e6; far < 1e20; far *= 1e3)
+        for (size_t f = 0; f < sizeof FAR / sizeof *FAR; f++)
             for (int alone = 0; alone < 2; alone++) {
+                const double far = FAR[f];
                 drawn t = draw(seed);
                 const size_t row = seed % t.n;
                 long double expected[5];
@@ -172,12 +176,44 @@ TEST(clusters, an_entry_far_off_does_not_take_the_digits_of_others)
                 for (size_t k = 0; k < t.K && alone; k++) /* no cluster is empty */
                     t.labels[(row + 1 + k) % t.n] = k == 0 ? 1 : (double)k;
                 judge_exactly(&t, expected);
+                expected[4] = fminl(expected[4], DBL_MAX);
                 judge(&t, t.x, got);
                 for (int i = 0; i < 5; i++)
                     CHECK_MSG(fabs(got[i] - (double)expected[i]) <= 1e-9 * fmax(1, fabs((double)expected[i])),
                               "seed %d, %g, alone %d, metric %d: %.12g, expected %.12g", (int)seed, far, alone, i,
                               got[i], (double)expected[i]);
             }
+}
+
+/* Of values whose squares vanish beside those of others. */
+TEST(clusters, a_cluster_far_off_does_not_take_the_squares_of_others)
+{
+    static const double FAR[] = {1e150, 1e160, 1e200, 1e290, 1e300, 1e307};
+    const double own[] = {0, 0, 1, 1, 2, 2}, sides[] = {0, 1, 2, 2, 3, 3};
+    const double close = 1 - 1 / 9.5, outer = 1 - 1 / 10.5;
+
+    for (size_t f = 0; f < sizeof FAR / sizeof *FAR; f++) {
+        const double x[] = {FAR[f], FAR[f], 10, 11, 20, 21}, about[] = {FAR[f], -FAR[f], -5.5, -4.5, 4.5, 5.5};
+        double value, s[6];
+
+        CHECK_OK(ml_metrics_silhouette(NULL, x, 6, 1, own, 3, &value, s));
+        CHECK_CLOSE(value, (1 + close + outer) / 3, 1e-12);
+        CHECK(s[0] == 1 && s[1] == 1);
+        CHECK_CLOSE(s[2], outer, 1e-12);
+        CHECK_CLOSE(s[3], close, 1e-12);
+        CHECK_OK(ml_metrics_davies_bouldin(NULL, x, 6, 1, own, 3, &value));
+        CHECK_CLOSE(value, 0.2 / 3, 1e-12);
+        CHECK_OK(ml_metrics_calinski_harabasz(NULL, x, 6, 1, own, 3, &value));
+        CHECK_CLOSE(value / DBL_MAX, fmin(2 * FAR[f] / DBL_MAX * FAR[f], 1), 1e-12);
+        CHECK_OK(ml_metrics_silhouette(NULL, about, 6, 1, sides, 4, &value, s)); /* the others near the mean */
+        CHECK(s[0] == 0 && s[1] == 0);
+        CHECK_CLOSE(s[2], outer, 1e-12);
+        CHECK_CLOSE(s[3], close, 1e-12);
+        CHECK_CLOSE(s[4], close, 1e-12);
+        CHECK_CLOSE(s[5], outer, 1e-12);
+        CHECK_OK(ml_metrics_davies_bouldin(NULL, about, 6, 1, sides, 4, &value));
+        CHECK_CLOSE(value, 0.1 / 2, 1e-12);
+    }
 }
 
 TEST(clusters, closed_forms)

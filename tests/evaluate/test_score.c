@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ml_model_score and cross-validation, on a kind whose predictions are known in closed form. */
+#include <float.h>
 #include <math.h>
 
 #include "model/model.h"
@@ -7,7 +8,7 @@
 
 /*
  * The toy learns the share of each class, or the mean of each output. It predicts the shares of an output in order for
- * rows with x0 >= 0 and in reverse for others; the mean times x0; and minus x0 as log-density.
+ * rows with x0 >= 0 and in reverse for others; the mean times x0; and minus x0 as log-density, infinite from 1e306 on.
  */
 static ml_status toy_fit(ml__fit *f)
 {
@@ -79,7 +80,7 @@ static ml_status toy_score(const ml_model *model, const ml__block *x, double *ou
     (void)model;
     (void)scratch;
     for (size_t i = 0; i < x->n; i++)
-        out[i] = -x->f64[i * x->d];
+        out[i] = -x->f64[i * x->d] * (fabs(x->f64[i * x->d]) < 1e306 ? 1 : 1000);
     return ML_OK;
 }
 
@@ -306,6 +307,43 @@ TEST(score, log_likelihood_is_the_weighted_mean)
     CHECK_OK(ml_dataset_set_weights(data, w, 5));
     CHECK_OK(ml_model_score(model, data, "log_likelihood", &got));
     CHECK_CLOSE(got, -(-2.0 + 2 * 1 + 2) / 4, 1e-15);
+    ml_model_free(model);
+    ml_dataset_free(data);
+}
+
+static ml_status score_of_rows(const ml_model *model, const double *x, size_t n, double *out)
+{
+    ml_dataset *data;
+    ml_status st;
+
+    CHECK_OK(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, n, 1, 0, 0, ML_COPY, &data));
+    st = ml_model_score(model, data, NULL, out);
+    ml_dataset_free(data);
+    return st;
+}
+
+TEST(score, log_likelihood_is_finite_or_refused)
+{
+    const double some[] = {1, 1e307, 3}, both[] = {1e307, -1e307};
+    ml_dataset *data = rows(NULL, 5);
+    ml_model *model = toy(NULL), *kmeans;
+    double far[64], got = -7;
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_FAILS(score_of_rows(model, some, 3, &got), ML_E_NUMERIC,
+                "toy: the mean of what score_samples gives for 3 rows is not finite");
+    CHECK_FAILS(score_of_rows(model, both, 2, &got), ML_E_NUMERIC, "for 2 rows is not finite");
+    CHECK(got == -7);
+    CHECK_OK(ml_model_create(NULL, "kmeans", &kmeans));
+    CHECK_OK(ml_model_set_int(kmeans, "n_clusters", 2));
+    CHECK_OK(ml_model_fit(kmeans, data, NULL));
+    for (size_t i = 0; i < 64; i++)
+        far[i] = 1e200;
+    for (size_t n = 1; n <= 64; n++) { /* whatever 1/n rounds to */
+        CHECK_OK(score_of_rows(kmeans, far, n, &got));
+        CHECK(got <= -0.999 * DBL_MAX && got >= -DBL_MAX);
+    }
+    ml_model_free(kmeans);
     ml_model_free(model);
     ml_dataset_free(data);
 }

@@ -253,6 +253,26 @@ TEST(kmeans_kind, transform_gives_distances)
     ml_dataset_free(data);
 }
 
+TEST(kmeans_kind, differences_whose_squares_vanish_are_compared)
+{
+    static const double UNITS[] = {1e-130, 1e-150, 1e-170, 1e-250, 1e-300};
+
+    for (int u = 0; u < 5; u++) {
+        const double x[] = {1 * UNITS[u], 1, 3 * UNITS[u], 1, 1 * UNITS[u], 1, 3 * UNITS[u], 1};
+        ml_dataset *data = matrix(NULL, x, 4, 2);
+        ml_model *model = new_model(NULL, "kmeans");
+        double labels[4];
+
+        set(model, "n_clusters", "2");
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_model_predict(model, data, labels, 4));
+        for (int i = 0; i < 4; i++)
+            CHECK_CLOSE(reals_of(model, "cluster_centers")[2 * (int)labels[i]] / x[2 * i], 1, 1e-12);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
 TEST(kmeans_kind, inside_a_pipeline_it_predicts_clusters)
 {
     ml_dataset *iris = test_table(NULL, "iris");

@@ -440,6 +440,57 @@ TEST(mini_batch_kmeans, extreme_magnitudes_work_or_say_so)
     }
 }
 
+/* Where the differences are small beside the values, or to some centres beside those to others. */
+TEST(mini_batch_kmeans, differences_whose_squares_vanish_are_compared)
+{
+    static const double UNITS[] = {1e-130, 1e-150, 1e-170, 1e-250, 1e-300}, OFFSETS[] = {0, 1, 1e200};
+
+    for (int u = 0; u < 5; u++)
+        for (int o = 0; o < 3; o++) {
+            const double a = UNITS[u], b = OFFSETS[o];
+            const double start[] = {a, b, 3 * a, b, 1, b}, x[] = {3 * a, b, 1.25 * a, b, 2.5 * a, b, 0.75, b};
+            const double nearest[] = {3 * a, a, 3 * a, 1};
+            double labels[4], distances[12];
+            ml_model *model = new_mini_batch("3");
+            ml_dataset *at = matrix(NULL, start, 3, 2), *data = matrix(NULL, x, 4, 2);
+            const double *C;
+
+            set(model, "init", "random");
+            CHECK_OK(ml_model_partial_fit(model, at, NULL)); /* leaves the centres at these rows */
+            C = reals_of(model, "cluster_centers");
+            CHECK_OK(ml_model_predict(model, data, labels, 4));
+            CHECK_OK(ml_model_transform(model, data, distances, 12));
+            for (int i = 0; i < 4; i++) {
+                CHECK(C[2 * (int)labels[i]] == nearest[i]);
+                for (int c = 0; c < 3; c++)
+                    CHECK_CLOSE(distances[3 * i + c] / a, fabs(x[2 * i] - C[2 * c]) / a, 1e-12);
+            }
+            ml_model_free(model);
+            ml_dataset_free(data);
+            ml_dataset_free(at);
+        }
+}
+
+/* Rows of a later call may lie far beyond those of the first, from which the unit of squares comes. */
+TEST(mini_batch_kmeans, learning_on_from_rows_far_beyond)
+{
+    const double small[] = {1e-100, 2e-100, 1e-100, 2e-100}, large[] = {1e60, 3e60, 1e60, 3e60};
+    const double beyond[] = {1e200, 3e200, 1e200, 3e200};
+    ml_dataset *data[] = {matrix(NULL, small, 4, 1), matrix(NULL, large, 4, 1), matrix(NULL, beyond, 4, 1)};
+    ml_model *model = new_mini_batch("1");
+
+    CHECK_OK(ml_model_partial_fit(model, data[0], NULL));
+    CHECK_CLOSE(inertia_of(model) / 1e-200, 1, 1e-12);
+    CHECK_OK(ml_model_partial_fit(model, data[1], NULL));
+    CHECK_CLOSE(reals_of(model, "cluster_centers")[0] / 1e60, 1, 1e-14);
+    CHECK_CLOSE(inertia_of(model) / 1e120, 8, 1e-12);
+    CHECK_FAILS(ml_model_partial_fit(model, data[2], NULL), ML_E_NUMERIC, "4 rows are 1.66666");
+    CHECK_CLOSE(inertia_of(model) / 1e120, 8, 1e-12);
+    ml_model_free(model);
+    for (int i = 0; i < 3; i++)
+        ml_dataset_free(data[i]);
+}
+
 TEST(mini_batch_kmeans, refusals)
 {
     const double x[] = {1, 2, 3, 4};
