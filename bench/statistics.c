@@ -173,7 +173,10 @@ static void run_eigen(matrices *s)
 
 static void run_leading(matrices *s)
 {
-    (void)ml__leading_eigen(NULL, s->n, s->n_leading, s->P, s->n, NULL, 1e-6, 1000, s->values, s->X, s->work);
+    bool converged;
+
+    (void)ml__leading_eigen(NULL, s->n, s->n_leading, s->P, s->n, NULL, 1e-6, 1000, s->values, s->X, s->work,
+                            &converged);
 }
 
 static double least_time(matrices *s, void (*run)(matrices *s))

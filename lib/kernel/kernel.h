@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h"
 #include "kernel/mixture.h"
 #include "kernel/trees.h"
 
@@ -141,16 +142,20 @@ void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t l
  * eigenvectors in rows, `values` ascending; e has n elements of workspace. false when 50 n sweeps were not enough or A is
  * not finite; A and values then hold nothing of use. */
 bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double *e);
+/* Rows V[b x n], b <= n, of length 1, become an orthonormal basis of what they span (Cholesky QR, kernel/subspace.c): returns b.
+ * Or the index of the first row that nearly depends on those before it: V is unchanged then. L[b x b] is workspace. */
+size_t ml__orthonormalise(size_t b, size_t n, double *V, double *L);
 /* The k <= n eigenvalues of largest magnitude, in descending order of it, and their eigenvectors, rows of vectors[k x n],
  * of the symmetric A[n x n], both triangles set (kernel/subspace.c). `start` is NULL or k x n, rows near the eigenvectors;
  * work has ml__leading_eigen_work(n, k) elements. Ends when no residual |A v - value v| exceeds tol times the largest
- * |value| (tol: at least n eps). A value beyond the range of double is infinite, its vector as good as any. False when
- * max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not finite,
- * ml__symmetric_eigen() or a host's executor failed inside: all values are then NaN, and vectors of no use. The threads of
- * `context`, which may be NULL, share the products with A. */
+ * |value| (tol: at least n eps). A value beyond the range of double is infinite, its vector as good as any. *converged is
+ * false when max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not
+ * finite or ml__symmetric_eigen() failed inside: all values are then NaN, and vectors of no use. The threads of `context`,
+ * which may be NULL, share the products with A; only a host's executor can fail, values are then NaN as well. */
 struct ml_context;
 size_t ml__leading_eigen_work(size_t n, size_t k);
-bool ml__leading_eigen(struct ml_context *context, size_t n, size_t k, const double *A, size_t lda, const double *start,
-                       double tol, size_t max_iter, double *values, double *vectors, double *work);
+ml_status ml__leading_eigen(struct ml_context *context, size_t n, size_t k, const double *A, size_t lda,
+                            const double *start, double tol, size_t max_iter, double *values, double *vectors,
+                            double *work, bool *converged);
 
 #endif

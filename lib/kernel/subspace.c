@@ -87,31 +87,39 @@ static void normalise_rows(state *s)
 }
 
 /* Index of the first row that depends on those before it, or b; L of V V'. */
-static size_t factor_rows(state *s)
+static size_t factor_rows(size_t b, size_t n, const double *V, double *L)
 {
-    const size_t b = s->b;
     size_t failed;
 
-    s->kernels->gemm_nt(b, b, s->n, s->V, s->n, s->V, s->n, 0, s->S, b);
-    failed = ml__cholesky(b, s->S, b);
+    ml__kernels_best()->f64.gemm_nt(b, b, n, V, n, V, n, 0, L, b);
+    failed = ml__cholesky(b, L, b);
     for (size_t i = 0; i < (failed ? failed - 1 : b); i++)
-        if (s->S[i * b + i] < LEAST_SINE)
+        if (L[i * b + i] < LEAST_SINE)
             return i;
     return failed ? failed - 1 : b;
 }
 
-static void orthonormalise(state *s)
+size_t ml__orthonormalise(size_t b, size_t n, double *V, double *L)
+{
+    const size_t dependent = factor_rows(b, n, V, L);
+
+    if (dependent < b)
+        return dependent;
+    ml__solve_lower(b, n, L, b, V, n);
+    (void)factor_rows(b, n, V, L);
+    ml__solve_lower(b, n, L, b, V, n);
+    return b;
+}
+
+static void make_basis(state *s)
 {
     size_t dependent;
 
     normalise_rows(s);
-    while ((dependent = factor_rows(s)) < s->b) {
+    while ((dependent = ml__orthonormalise(s->b, s->n, s->V, s->S)) < s->b) {
         draw_row(s, s->V + dependent * s->n);
         normalise_rows(s);
     }
-    ml__solve_lower(s->b, s->n, s->S, s->b, s->V, s->n);
-    (void)factor_rows(s);
-    ml__solve_lower(s->b, s->n, s->S, s->b, s->V, s->n);
 }
 
 /* ---- iteration ---- */
@@ -121,29 +129,28 @@ static bool is_larger(double x, double y)
     return fabs(x) > fabs(y);
 }
 
-/* W = V A / 2^exponent; false when a host's executor failed. */
-static bool apply(state *s, const double *A, size_t lda, int exponent)
+/* W = V A / 2^exponent */
+static ml_status apply(state *s, const double *A, size_t lda, int exponent)
 {
     const ml__crew_f64 crew = {s->kernels, s->context};
     const size_t n = s->n, b = s->b;
     const int half = exponent / 2;
+    ml_status st;
 
     scale(b * n, ldexp(1, -half), s->V);
-    if (ml__product_gemm_nn_f64(&crew, b, n, n, s->V, n, A, lda, 0, s->W, n) != ML_OK)
-        return false;
+    ML__TRY(ml__product_gemm_nn_f64(&crew, b, n, n, s->V, n, A, lda, 0, s->W, n));
     scale(b * n, ldexp(1, half), s->V);
     scale(b * n, ldexp(1, half - exponent), s->W);
-    return true;
+done:
+    return st;
 }
 
-/* From the basis V: Z, θ, and in V the images of Z. */
-static bool rayleigh_ritz(state *s, const double *A, size_t lda, int exponent)
+/* From the basis V and its images W: Z, θ, and in V the images of Z. */
+static bool rayleigh_ritz(state *s)
 {
     const ml__kernels_f64 *kernels = s->kernels;
     const size_t n = s->n, b = s->b;
 
-    if (!apply(s, A, lda, exponent))
-        return false;
     kernels->gemm_nt(b, b, n, s->W, n, s->V, n, 0, s->S, b);
     if (!ml__symmetric_eigen(b, s->S, b, s->theta, s->e))
         return false;
@@ -161,25 +168,25 @@ static void subtract_from(size_t count, double c, const double *X, double *Y)
 }
 
 /* V := T_3(A / a) Z from the images in V; Z and W are overwritten. */
-static bool filter(state *s, const double *A, size_t lda, int exponent)
+static ml_status filter(state *s, const double *A, size_t lda, int exponent)
 {
     const double a = fabs(s->theta[s->b - 1]);
     double *const image = s->V;
+    ml_status st;
 
     if (!(a * WIDEST > fabs(s->theta[0])))
-        return true;
+        return ML_OK;
     scale(s->b * s->n, 1 / a, image);
-    if (!apply(s, A, lda, exponent))
-        return false;
+    ML__TRY(apply(s, A, lda, exponent));
     subtract_from(s->b * s->n, 2 / a, s->W, s->Z);
     s->V = s->Z;
     s->Z = image;
-    if (!apply(s, A, lda, exponent))
-        return false;
+    ML__TRY(apply(s, A, lda, exponent));
     subtract_from(s->b * s->n, 2 / a, s->W, image);
     s->Z = s->V;
     s->V = image;
-    return true;
+done:
+    return st;
 }
 
 static bool have_converged(const state *s, size_t k, double tol)
@@ -206,24 +213,20 @@ static void set_start(state *s, size_t k, const double *start)
             draw_row(s, s->V + i * s->n);
 }
 
-static bool give_nothing(size_t k, double *values)
-{
-    for (size_t i = 0; i < k; i++)
-        values[i] = NAN;
-    return false;
-}
-
-bool ml__leading_eigen(ml_context *context, size_t n, size_t k, const double *A, size_t lda, const double *start,
-                       double tol, size_t max_iter, double *values, double *vectors, double *work)
+ml_status ml__leading_eigen(ml_context *context, size_t n, size_t k, const double *A, size_t lda, const double *start,
+                            double tol, size_t max_iter, double *values, double *vectors, double *work, bool *converged)
 {
     const size_t b = n_rows(n, k);
     const double least_tol = (double)n * DBL_EPSILON;
     state s = {.kernels = &ml__kernels_best()->f64, .context = context, .n = n, .b = b, .rng = ml__rng_make(SEED, 0)};
-    bool converged = k == 0;
     int exponent;
+    ml_status st = ML_OK;
 
+    *converged = k == 0;
+    for (size_t i = 0; i < k; i++)
+        values[i] = NAN;
     if (!ml__find_exponent(n, A, lda, &exponent))
-        return give_nothing(k, values);
+        return ML_OK;
     s.V = work;
     s.W = s.V + b * n;
     s.Z = s.W + b * n;
@@ -231,17 +234,19 @@ bool ml__leading_eigen(ml_context *context, size_t n, size_t k, const double *A,
     s.theta = s.S + b * b;
     s.e = s.theta + b;
     set_start(&s, k, start);
-    for (size_t i = 0; i < max_iter && !converged; i++) {
-        if (i > 0 && !filter(&s, A, lda, exponent))
-            return give_nothing(k, values);
-        orthonormalise(&s);
-        if (!rayleigh_ritz(&s, A, lda, exponent))
-            return give_nothing(k, values);
-        converged = have_converged(&s, k, fmax(tol, least_tol));
+    for (size_t i = 0; i < max_iter && !*converged; i++) {
+        if (i > 0)
+            ML__TRY(filter(&s, A, lda, exponent));
+        make_basis(&s);
+        ML__TRY(apply(&s, A, lda, exponent));
+        if (!rayleigh_ritz(&s))
+            return ML_OK;
+        *converged = have_converged(&s, k, fmax(tol, least_tol));
     }
     for (size_t i = 0; i < k && max_iter > 0; i++) {
         values[i] = ldexp(s.theta[i], exponent);
         memcpy(vectors + i * n, s.Z + i * n, n * sizeof *vectors);
     }
-    return converged;
+done:
+    return st;
 }

@@ -47,9 +47,10 @@ static const ml__param PARAMS[] = {
     ML__BOOL(params, whiten, "false", "divide new features by their standard deviations"),
     ML__CHOICE(
         params, svd_solver, "auto", "auto|full|randomized",
-        "full: all eigenvectors; randomized: approximately, from products with random directions; auto: a few of at "
-        "least 256 by subspace iteration; randomized for at least 1000 rows and more features where n_components + "
-        "n_oversamples are at most a 32nd of the rows; else full"),
+        "full: all eigenvectors; randomized: approximately, from products with random directions, slower than full "
+        "where rows are many times the features; auto: a few of at least 256 by subspace iteration; randomized for at "
+        "least 1000 rows and more features where n_components + n_oversamples are at most a 32nd of the rows; else "
+        "full"),
     ML__SIZE_COUNTS(
         params, iterated_power, "auto", ML__RANGE(0, 1000), "auto",
         "power iterations of svd_solver randomized; auto: 7 for less than a tenth of all components, else 4"),
@@ -137,7 +138,7 @@ static ml__sketch sketch_of(const ml__fit *f, size_t r, size_t k)
 /* Variances that are nothing but rounding. */
 static void drop_rounding(const decomposition *c, size_t count)
 {
-    const double least = c->values[0] * (double)c->r * DBL_EPSILON;
+    const double least = c->values[0] * ((double)c->r * DBL_EPSILON); /* this order does not overflow */
 
     for (size_t i = 0; i < count; i++)
         if (!(c->values[i] > least))
@@ -308,7 +309,7 @@ static ml_status publish(ml__fit *f, const decomposition *c)
         rest -= c->values[i];
     }
     /* what is left of the trace by rounding is no variance */
-    *noise = c->k < c->r && rest > c->trace * (double)c->r * DBL_EPSILON ? rest * scale / (double)(c->r - c->k) : 0;
+    *noise = c->k < c->r && rest > c->trace * ((double)c->r * DBL_EPSILON) ? rest * scale / (double)(c->r - c->k) : 0;
     *n = c->n;
     *W = c->W;
     if (((const params *)f->params)->whiten) {
@@ -460,8 +461,9 @@ typedef struct {
     const double *V, *mean;
     const double *deviation; /* [k] of the new features; 1 without whitening */
     const double *whiten;    /* [k] 1 / deviation, 0 for a component without variance */
-    const double *precision; /* [k] 1 / a_i */
-    double noise, log_det;   /* σ², ln det C; log_det is -inf when C is singular */
+    const double *scale;     /* [k] 1 / sqrt a_i: 1 / a_i itself may be infinite */
+    double noise_scale;      /* 1 / σ */
+    double log_det;          /* ln det C, -inf when C is singular */
 } state;
 
 static ml_status check_tensors(const ml__learned *learned, size_t k, size_t d)
@@ -484,25 +486,26 @@ done:
 }
 
 /* Whitening and the density. */
-static ml_status derive(ml__learned *learned, const double *variance, bool whiten, state *s)
+static ml_status derive(ml__learned *learned, const double *variance, double noise, bool whiten, state *s)
 {
-    double *deviation, *inverse, *precision;
+    double *deviation, *inverse, *scale;
     ml_status st = ML_OK;
 
     ML__NEW(&learned->arena, deviation, s->k);
     ML__NEW(&learned->arena, inverse, s->k);
-    ML__NEW(&learned->arena, precision, s->k);
-    s->log_det = (double)(s->d - s->k) * (s->k < s->d ? log(s->noise) : 0);
+    ML__NEW(&learned->arena, scale, s->k);
+    s->log_det = (double)(s->d - s->k) * (s->k < s->d ? log(noise) : 0);
     for (size_t i = 0; i < s->k; i++) {
-        const double a = fmax(variance[i], s->noise);
+        const double a = fmax(variance[i], noise);
         deviation[i] = whiten ? sqrt(variance[i]) : 1;
         inverse[i] = deviation[i] > 0 ? 1 / deviation[i] : 0;
-        precision[i] = 1 / a;
+        scale[i] = 1 / sqrt(a);
         s->log_det += log(a);
     }
     s->deviation = deviation;
     s->whiten = inverse;
-    s->precision = precision;
+    s->scale = scale;
+    s->noise_scale = 1 / sqrt(noise);
 done:
     return st;
 }
@@ -520,12 +523,9 @@ static ml_status prepare(const ml_model *model, ml__learned *learned)
     ML__TRY(check_tensors(learned, k, d));
     ML__CHECK(!whiten || *whiten <= 1, ML_E_FORMAT, "tensor 'whiten' is %lld, expected 0 or 1", (long long)*whiten);
     ML__NEW(&learned->arena, s, 1);
-    *s = (state){.k = k,
-                 .d = d,
-                 .V = components->data,
-                 .mean = ml__tensor_data(learned, "mean"),
-                 .noise = *(const double *)ml__tensor_data(learned, "noise_variance")};
-    ML__TRY(derive(learned, variance, whiten && *whiten, s));
+    *s = (state){.k = k, .d = d, .V = components->data, .mean = ml__tensor_data(learned, "mean")};
+    ML__TRY(
+        derive(learned, variance, *(const double *)ml__tensor_data(learned, "noise_variance"), whiten && *whiten, s));
     learned->state = s;
 done:
     return st;
@@ -577,18 +577,25 @@ static ml_status transform(const ml_model *model, const ml__block *x, double *ou
     return st;
 }
 
+static double squared(double x)
+{
+    return x * x;
+}
+
 static double log_density(const state *s, const double *x, const double *z)
 {
     double q = 0, rest = 0;
 
-    for (size_t j = 0; j < s->d && s->k < s->d; j++)
-        rest += x[j] * x[j];
-    for (size_t c = 0; c < s->k; c++) {
-        q += z[c] * z[c] * s->precision[c];
-        rest -= z[c] * z[c];
+    for (size_t c = 0; c < s->k; c++)
+        q += squared(z[c] * s->scale[c]);
+    if (s->k < s->d) {
+        for (size_t j = 0; j < s->d; j++)
+            rest += squared(x[j] * s->noise_scale);
+        for (size_t c = 0; c < s->k; c++)
+            rest -= squared(z[c] * s->noise_scale);
+        q += isnan(rest) ? DBL_MAX : fmax(rest, 0); /* squares beyond double */
     }
-    if (s->k < s->d)
-        q += fmax(rest, 0) / s->noise;
+    q = q < DBL_MAX ? q : DBL_MAX; /* finite, as the densities of mixtures */
     return -0.5 * (q + s->log_det + (double)s->d * log(2 * acos(-1)));
 }
 

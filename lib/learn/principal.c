@@ -19,8 +19,10 @@
  *
  * Symbols     X [n x d]; U [b x n], V [b x d] directions as rows, of rows and of features
  * Bits        products are shared among threads by tiles (kernel/product.h); rows are drawn from a stream of their own each
- * Degenerate  b beyond the rank of X: rows are rounding or axes, their values are rounding. X is scaled by a power of 2 first, so
- *             that no square is lost. Of variances, their ratio to the first counts; equal ones differ by EPS of it
+ * Basis       orthonormal by Cholesky QR (kernel/subspace.c); row by row where one nearly depends on those before it
+ * Degenerate  b beyond the rank of X: further rows are rounding beside the span, or axes; their values are rounding. X is scaled
+ *             by a power of 2 first, so that no square is lost. Of variances, their ratio to the first counts; equal ones differ
+ *             by EPS of it
  */
 #include "learn/principal.h"
 
@@ -55,15 +57,17 @@ done:
 ml_status ml__principal_eigen(ml__arena *scratch, size_t m, size_t count, bool leading, double *A, double *values,
                               double *vectors)
 {
+    bool found = false;
     double *work;
     ml_status st = ML_OK;
 
     if (leading) {
         ML__NEW(scratch, work, ml__leading_eigen_work(m, count));
-        if (ml__leading_eigen(scratch->context, m, count, A, m, NULL, LEADING_TOL, LEADING_ITER, values, vectors, work))
-            return ML_OK;
+        ML__TRY(ml__leading_eigen(scratch->context, m, count, A, m, NULL, LEADING_TOL, LEADING_ITER, values, vectors,
+                                  work, &found));
     }
-    ML__TRY(full_eigen(scratch, m, count, A, values, vectors));
+    if (!found)
+        ML__TRY(full_eigen(scratch, m, count, A, values, vectors));
 done:
     return st;
 }
@@ -129,22 +133,46 @@ void ml__principal_orthonormalise(size_t d, size_t k, const double *values, doub
 
 /* ---- sketch ---- */
 
-/* Rows V[b x d] become an orthonormal basis of what they span. Where variances fall by many digits all rows are nearly parallel:
- * what is left of a row then has few digits, but the right direction. */
-static void make_basis(size_t d, size_t b, double *V)
+static const double CLEAR_REST = 1e-20, LEAST_REST = 0.25; /* of the squared length of a unit vector after projection */
+
+/* Row i becomes a unit vector less its projections on the rows before it: the squared length of that. */
+static double leave_rest(size_t d, size_t i, double *V)
 {
     const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+    double *v = V + i * d;
 
+    if (!(kernels->dot(d, v, v) >= DBL_MIN))
+        return 0;
+    normalise(d, v);
+    subtract_projections(d, i, V);
+    return kernels->dot(d, v, v);
+}
+
+/* Row by row. Where variances fall by many digits all rows are nearly parallel:
+ * what is left of a row then has few digits, but the right direction. Of a row that depends on those before it rounding is
+ * left, much of it within their span: a tiny rest that shrinks once more when it is projected again is that. */
+static void make_basis_by_rows(size_t d, size_t b, double *V)
+{
     for (size_t i = 0; i < b; i++) {
-        double *v = V + i * d;
-
-        if (kernels->dot(d, v, v) >= DBL_MIN)
-            normalise(d, v);
-        subtract_projections(d, i, V);
-        if (!(kernels->dot(d, v, v) >= DBL_MIN))
+        if (leave_rest(d, i, V) < CLEAR_REST && leave_rest(d, i, V) < LEAST_REST)
             set_free_axis(d, i, V);
         orthonormalise_row(d, i, V);
     }
+}
+
+/* Rows V[b x d] become an orthonormal basis of what they span, at once where they are not near dependence; L[b x b] is workspace. */
+static void make_basis(size_t d, size_t b, double *V, double *L)
+{
+    const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
+    bool all_new = true;
+
+    for (size_t i = 0; i < b && all_new; i++) {
+        all_new = kernels->dot(d, V + i * d, V + i * d) >= DBL_MIN;
+        if (all_new)
+            normalise(d, V + i * d);
+    }
+    if (!all_new || ml__orthonormalise(b, d, V, L) < b)
+        make_basis_by_rows(d, b, V);
 }
 
 typedef struct {
@@ -152,6 +180,7 @@ typedef struct {
     size_t n, d, b;
     const double *X;
     double *U, *V, *T; /* b x n, b x d, n x b */
+    double *L;         /* b x b */
 } range;
 
 /* U := V X', by way of its transpose, so that it is V, not X, which the product copies */
@@ -181,7 +210,7 @@ static ml_status there_and_back(range *s)
     ml_status st;
 
     ML__TRY(is_tall ? to_rows(s) : to_features(s));
-    make_basis(is_tall ? s->n : s->d, s->b, is_tall ? s->U : s->V);
+    make_basis(is_tall ? s->n : s->d, s->b, is_tall ? s->U : s->V, s->L);
     ML__TRY(is_tall ? to_features(s) : to_rows(s));
 done:
     return st;
@@ -200,6 +229,7 @@ static ml_status create(ml__fit *f, const ml__sketch *sketch, size_t n, size_t d
     ML__NEW(f->scratch, s->U, n_rows);
     ML__NEW(f->scratch, s->V, n_features);
     ML__NEW(f->scratch, s->T, n_rows);
+    ML__NEW(f->scratch, s->L, s->b * s->b);
     start = n < d ? s->U : s->V;
     for (size_t i = 0; i < s->b; i++) {
         ml__rng rng = ml__rng_make(sketch->seed, i);
@@ -243,7 +273,7 @@ ml_status ml__principal_sketch(ml__fit *f, const ml__sketch *sketch, size_t n, s
     B = n < d ? s.U : s.V;
     for (size_t t = 0; t < sketch->n_iter; t++) {
         ML__TRY(there_and_back(&s));
-        make_basis(side, s.b, B);
+        make_basis(side, s.b, B, s.L);
         ML__TRY(ml__fit_poll(f, t, sketch->n_iter));
     }
     ML__TRY(there_and_back(&s));

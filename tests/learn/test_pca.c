@@ -257,6 +257,116 @@ TEST(pca, randomized_and_rows_of_lower_rank)
     free(x);
 }
 
+/* The two solvers find the same variances, and directions that are orthonormal. */
+static void check_randomized(const double *x, size_t n, size_t d, const char *k)
+{
+    ml_dataset *data = matrix(NULL, x, n, d);
+    ml_model *full = fitted_by("full", "auto", k, data), *pca = fitted_by("randomized", "auto", k, data);
+    const size_t n_components = ml_model_width(pca, ML_TRANSFORM);
+    const double *V = reals_of(pca, "components"), *want = reals_of(full, "explained_variance");
+    const double *got = reals_of(pca, "explained_variance");
+
+    for (size_t a = 0; a < n_components; a++) {
+        CHECK_CLOSE(got[a], want[a], 1e-12 * want[0]);
+        for (size_t b = 0; b <= a; b++) {
+            double dot = 0;
+
+            for (size_t j = 0; j < d; j++)
+                dot += V[a * d + j] * V[b * d + j];
+            CHECK_CLOSE(dot, a == b, 1e-13);
+        }
+    }
+    ml_model_free(full);
+    ml_model_free(pca);
+    ml_dataset_free(data);
+}
+
+/* Fewer directions in the data than the solver looks at. */
+TEST(pca, randomized_counts_no_direction_twice)
+{
+    enum { N = 120, D = 40 };
+    static const double multiples[] = {0, 0, 1, 1, 2, 2, 5, 5};
+    double *x = calloc(N * D, sizeof *x), *some = decaying(5, D, 5, 0.9), *tall = decaying(N, 6, 4, 0.7);
+
+    check_randomized(multiples, 4, 2, "1");
+    check_randomized(multiples, 4, 2, "2");
+    for (size_t i = 0; i < N; i++) { /* one-hot, then constant columns */
+        x[i * 9 + i * i % 11 % 6] = 1;
+        for (size_t j = 6; j < 9; j++)
+            x[i * 9 + j] = 0.1 * (double)j;
+    }
+    check_randomized(x, N, 9, "4");
+    check_randomized(x, N, 9, "9");
+    for (size_t i = 0; i < N; i++) /* binary columns, repeated: in a table with more rows, and with more features */
+        for (size_t j = 0; j < D; j++)
+            x[i * D + j] = (double)(i * 2654435761u >> (7 + j % 3) & 1);
+    check_randomized(x, N, D, "3");
+    check_randomized(x, N, D, "20");
+    check_randomized(x, 30, D, "3");
+    check_randomized(x, 30, D, "30");
+    for (size_t i = 0; i < N; i++) /* rows, repeated */
+        memcpy(x + i * D, some + i * i % 7 % 5 * D, D * sizeof *x);
+    check_randomized(x, N, D, "3");
+    check_randomized(x, N, D, "40");
+    check_randomized(x, 30, D, "12");
+    for (size_t i = 0; i < N; i++) /* constant columns beside others */
+        for (size_t j = 0; j < D; j++)
+            x[i * D + j] = j % 7 == 3 ? tall[i * 6 + j / 7] : 1.0 / (double)(j + 1);
+    check_randomized(x, N, D, "4");
+    check_randomized(x, N, D, "15");
+    free(x);
+    free(some);
+    free(tall);
+}
+
+/* Columns of a narrow table, some of them or each several times, in a table wide enough for products with random directions:
+ * variances are those of the full solver for the narrow one, times the number of copies. */
+TEST(pca, auto_finds_what_full_finds_in_tables_of_ones)
+{
+    enum { N = 1000, D = 1100 };
+    static const struct {
+        size_t n_columns, n_copies;
+        bool one_hot;
+        const char *k;
+    } CASES[] = {{6, 1, true, "4"}, {1, D, false, "1"}, {3, 360, false, "3"}};
+    double *wide = malloc(N * D * sizeof *wide), narrow[6 * N];
+
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        const size_t m = CASES[c].n_columns;
+        const double *want, *share;
+        ml_dataset *data, *few;
+        ml_model *full, *pca;
+        double sum = 0;
+
+        memset(wide, 0, N * D * sizeof *wide);
+        for (size_t i = 0; i < N; i++) {
+            const size_t z = i * 2654435761u >> 7;
+
+            for (size_t j = 0; j < m; j++)
+                narrow[i * m + j] = (double)(CASES[c].one_hot ? z % 31 % m == j : z >> j & 1);
+            for (size_t j = 0; j < m * CASES[c].n_copies; j++)
+                wide[i * D + j] = narrow[i * m + j % m];
+        }
+        few = matrix(NULL, narrow, N, m);
+        data = matrix(NULL, wide, N, D);
+        full = fitted_by("full", "auto", CASES[c].k, few);
+        pca = fitted_by("auto", "auto", CASES[c].k, data);
+        want = reals_of(full, "explained_variance");
+        share = reals_of(full, "explained_variance_ratio");
+        for (size_t i = 0; i < ml_model_width(pca, ML_TRANSFORM); i++) {
+            CHECK_CLOSE(reals_of(pca, "explained_variance")[i] / (double)CASES[c].n_copies / want[i], 1, 1e-11);
+            CHECK_CLOSE(reals_of(pca, "explained_variance_ratio")[i], share[i], 1e-11);
+            sum += reals_of(pca, "explained_variance_ratio")[i];
+        }
+        CHECK(sum <= 1 + 1e-12);
+        ml_model_free(full);
+        ml_model_free(pca);
+        ml_dataset_free(data);
+        ml_dataset_free(few);
+    }
+    free(wide);
+}
+
 TEST(pca, auto_is_randomized_for_few_components_of_many)
 {
     enum { N = 1000, D = 1001 };
@@ -465,6 +575,135 @@ TEST(pca, extreme_magnitudes_work_or_say_so)
     ml_model_free(pca);
     ml_dataset_free(plain);
     ml_dataset_free(bad);
+}
+
+/* The first variance, times the number of features, is beyond the range of double. */
+TEST(pca, variances_near_the_largest_number_are_not_rounding)
+{
+    enum { N = 60, D = 20 };
+    static const char *const SOLVERS[] = {"full", "randomized"};
+    static double x[N * D], y[N * D];
+    const int exponent = 505;
+    ml_dataset *plain, *data;
+
+    for (size_t i = 0; i < N * D; i++) {
+        x[i] = (double)(i / D % 2) * 2 - 1 + 1e-3 * (double)(i * i % 17);
+        y[i] = ldexp(x[i], exponent);
+    }
+    plain = matrix(NULL, x, N, D);
+    data = matrix(NULL, y, N, D);
+    for (int s = 0; s < 2; s++) {
+        ml_model *want = fitted_by(SOLVERS[s], "auto", "2", plain), *got = fitted_by(SOLVERS[s], "auto", "2", data);
+        const double *a = reals_of(want, "explained_variance"), *b = reals_of(got, "explained_variance");
+
+        CHECK(isinf(b[0] * N * D));
+        for (int i = 0; i < 2; i++)
+            CHECK_CLOSE(ldexp(b[i], -2 * exponent) / a[i], 1, 1e-9);
+        CHECK_CLOSE(ldexp(reals_of(got, "noise_variance")[0], -2 * exponent) / reals_of(want, "noise_variance")[0], 1,
+                    1e-6);
+        ml_model_free(want);
+        ml_model_free(got);
+    }
+    ml_dataset_free(plain);
+    ml_dataset_free(data);
+}
+
+/* The inverse of a variance is infinite, that of a deviation is not: p(s x) = p(x) / s^d. */
+TEST(pca, densities_of_tiny_features)
+{
+    enum { N = 5, D = 3 };
+    static const char *const N_COMPONENTS[] = {"1", "2", "3"};
+    const double x[N * D] = {1, 2, 3, 1, 5, 5, 2, 9, 4, 7, 7, 0, 3, 1, 8};
+    const int exponent = -515; /* 9e-156 */
+    double y[N * D], want[N], got[N];
+    ml_dataset *plain, *data;
+
+    for (int i = 0; i < N * D; i++)
+        y[i] = ldexp(x[i], exponent);
+    plain = matrix(NULL, x, N, D);
+    data = matrix(NULL, y, N, D);
+    for (int k = 0; k < 3; k++) {
+        ml_model *pca = fitted_by("full", "auto", N_COMPONENTS[k], plain);
+        ml_model *tiny = fitted_by("full", "auto", N_COMPONENTS[k], data);
+
+        CHECK(isinf(1 / reals_of(tiny, "explained_variance")[0]));
+        CHECK_OK(ml_model_score_samples(pca, plain, want, N));
+        CHECK_OK(ml_model_score_samples(tiny, data, got, N));
+        for (int i = 0; i < N; i++)
+            CHECK_CLOSE(got[i] + D * exponent * log(2), want[i], 1e-9);
+        ml_model_free(pca);
+        ml_model_free(tiny);
+    }
+    ml_dataset_free(plain);
+    ml_dataset_free(data);
+}
+
+/* Squares beyond double: no density is infinite or no number, and the score is one. */
+TEST(pca, densities_of_rows_far_away_are_finite)
+{
+    const double x[] = {0, 1, 2, 10, 4, 5, 7, 3}, far[] = {1e200, -1e200, 1e308, 1e308};
+    double got[2], score;
+    ml_dataset *data = matrix(NULL, x, 4, 2), *away = matrix(NULL, far, 2, 2);
+
+    for (int k = 1; k <= 2; k++) {
+        ml_model *pca = fitted_by("full", "auto", k == 1 ? "1" : "2", data);
+
+        CHECK_OK(ml_model_score_samples(pca, away, got, 2));
+        CHECK(isfinite(got[0]) && got[0] < -1e300 && isfinite(got[1]) && got[1] < -1e300);
+        CHECK_OK(ml_model_score(pca, away, NULL, &score));
+        CHECK(isfinite(score));
+        ml_model_free(pca);
+    }
+    ml_dataset_free(data);
+    ml_dataset_free(away);
+}
+
+/* Runs all tasks and counts the calls; the call fail_at fails. */
+typedef struct host {
+    size_t n_runs, fail_at;
+} host;
+
+static int32_t run_all(void *user, size_t n_tasks, void (*task)(void *, size_t), void *argument)
+{
+    host *h = user;
+
+    for (size_t i = 0; i < n_tasks; i++)
+        task(argument, i);
+    return ++h->n_runs == h->fail_at;
+}
+
+TEST(pca, an_executor_that_fails_in_any_product_fails_the_fit)
+{
+    enum { N = 420, D = 400 };
+    static const char *const SOLVERS[] = {"auto", "randomized"}; /* subspace iteration, and the sketch */
+    host h = {0};
+    const ml_context_options options = {.struct_size = sizeof options, .executor = {run_all, &h}};
+    double *x = decaying(N, D, 30, 0.9);
+    ml_context *context;
+    ml_dataset *data;
+    ml_model *pca;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    data = matrix(context, x, N, D);
+    pca = new_model(context, "pca");
+    set(pca, "n_components", "12");
+    for (int s = 0; s < 2; s++) {
+        size_t n_runs;
+
+        set(pca, "svd_solver", SOLVERS[s]);
+        h = (host){0};
+        CHECK_OK(ml_model_fit(pca, data, NULL));
+        n_runs = h.n_runs;
+        CHECK(n_runs >= 4);
+        for (size_t at = 1; at <= n_runs; at++) {
+            h = (host){0, at};
+            CHECK_FAILS(ml_model_fit(pca, data, NULL), ML_E_EXECUTOR, "the executor returned 1");
+        }
+    }
+    ml_model_free(pca);
+    ml_dataset_free(data);
+    ml_context_free(context);
+    free(x);
 }
 
 TEST(pca, any_number_of_threads_gives_the_same_bytes)
