@@ -65,7 +65,9 @@ typedef struct ml_mixture_options {
  * @param n        size of `scores` in elements; 0 for NULL
  * @param best     the best mixture, fitted, in the context of `model`; NULL on failure
  * @return ML_OK; ML_E_ARGUMENT (NULL; unknown type or criterion; max_components below min_components); ML_E_UNSUPPORTED (not
- *         a gmm); ML_E_SHAPE (n: both numbers are named); ML_E_NUMERIC (no mixture could be fitted); as ml_model_fit().
+ *         a gmm); ML_E_SHAPE (n: both numbers are named); ML_E_NUMERIC (no mixture could be fitted); ML_E_PARAMETER (more
+ *         components, of no more than there are rows, than parameter n_components may be; weights_init, means_init or
+ *         precisions_init of another number of components or type); as ml_model_fit().
  *         Cost: a fit for each element of the table. @since 0.1
  */
 ML_API ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const ml_mixture_options *options,

@@ -179,27 +179,34 @@ static void check_sums(const ml__mixture_kernels *t, const block *b)
     check_digest(S, n_sums * sizeof *S);
 }
 
+static void check_block(const ml__kernels *table, ml__squares squares, size_t n, size_t d, size_t k, uint64_t *state)
+{
+    static const char *const NAMES[] = {"no squares", "norm", "squares", "pairs", "observed"};
+    const block b = make(squares, n, d, k, state);
+
+    check_begin("%s mixture, %s: %zu rows of %zu, %zu components", table->name, NAMES[squares], n, d, k);
+    check_statistics(&table->mixture, squares, &b);
+    check_shares(&table->mixture, &b);
+    check_sums(&table->mixture, &b);
+    check_fences();
+    check_end();
+}
+
 void check_mixture(const ml__kernels *table)
 {
     static const size_t ROWS[] = {1, 7, 8, 9, 16, 61}, FEATURES[] = {1, 2, 3, 7, 8, 13};
     static const size_t COMPONENTS[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17};
-    static const char *const NAMES[] = {"no squares", "norm", "squares", "pairs", "observed"};
+    static const size_t LARGE[][3] = {{256, 32, 100}, {256, 33, 9}, {61, 32, 17}, {61, 33, 100}};
     uint64_t state = 1;
 
-    for (int squares = ML__NO_SQUARES; squares <= ML__OBSERVED; squares++)
+    for (int squares = ML__NO_SQUARES; squares <= ML__OBSERVED; squares++) {
         for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++)
             for (size_t f = 0; f < sizeof FEATURES / sizeof *FEATURES; f++)
-                for (size_t c = 0; c < sizeof COMPONENTS / sizeof *COMPONENTS; c++) {
-                    const block b = make((ml__squares)squares, ROWS[r], FEATURES[f], COMPONENTS[c], &state);
-
-                    check_begin("%s mixture, %s: %zu rows of %zu, %zu components", table->name, NAMES[squares], b.n,
-                                b.d, b.k);
-                    check_statistics(&table->mixture, (ml__squares)squares, &b);
-                    check_shares(&table->mixture, &b);
-                    check_sums(&table->mixture, &b);
-                    check_fences();
-                    check_end();
-                }
+                for (size_t c = 0; c < sizeof COMPONENTS / sizeof *COMPONENTS; c++)
+                    check_block(table, (ml__squares)squares, ROWS[r], FEATURES[f], COMPONENTS[c], &state);
+        for (size_t l = 0; l < sizeof LARGE / sizeof *LARGE; l++)
+            check_block(table, (ml__squares)squares, LARGE[l][0], LARGE[l][1], LARGE[l][2], &state);
+    }
     for (size_t n = 1; n < 20; n++) {
         check_begin("%s mixture, shares of nothing: %zu columns", table->name, n);
         check_special(&table->mixture, n, 1 + n % 5);

@@ -301,6 +301,25 @@ TEST(bayesian_gmm, priors_that_do_not_fit_are_refused)
 
 /* ---- weights, starts, threads ---- */
 
+TEST(bayesian_gmm, failures_name_the_kind_and_its_priors)
+{
+    matrix line = make_matrix(30, 2);
+    for (size_t i = 0; i < 30; i++)
+        line.X[2 * i] = (double)i; /* the other feature is constant */
+    ml_dataset *data = dataset(NULL, &line);
+    ml_model *model = bayesian(SETTINGS("reg_covar=0"));
+
+    CHECK_FAILS(
+        ml_model_fit(model, data, NULL), ML_E_NUMERIC,
+        "bayesian_gmm: the covariance of component 0 is not positive definite: fewer components (n_components is "
+        "1), a larger reg_covar (it is 0), a larger covariance_prior or scaled features would help");
+    CHECK_OK(ml_model_set_text(model, "covariance_prior", "1"));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_model_free(model);
+    ml_dataset_free(data);
+    free(line.X);
+}
+
 TEST(bayesian_gmm, weight_two_is_the_row_twice)
 {
     double w[90];

@@ -262,8 +262,8 @@ TEST(gmm, without_regularisation_singular_covariances_are_reported)
     ml_model *model = unfitted(NULL, SETTINGS("n_components=2", "reg_covar=0"));
 
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC,
-                "covariance of component 0 is not positive definite: fewer components (n_components is 2), a larger "
-                "reg_covar (it is 0)");
+                "gmm: the covariance of component 0 is not positive definite: fewer components (n_components is 2), a "
+                "larger reg_covar (it is 0) or scaled features would help");
     CHECK(!ml_model_is_fitted(model));
     ml_dataset_free(data);
     ml_model_free(model);

@@ -151,7 +151,8 @@ TEST(gmm_classifier, a_class_that_is_too_small_is_named)
     for (size_t i = 0; i < 53; i++)
         rows[i] = i;
     CHECK_OK(ml_dataset_subset(data, rows, 53, &few));
-    CHECK_FAILS(ml_model_fit(model, few, NULL), ML_E_DATA, "versicolor: gmm: n_components is 4, the data has 3 rows");
+    CHECK_FAILS(ml_model_fit(model, few, NULL), ML_E_DATA,
+                "gmm_classifier: versicolor: gmm: n_components is 4, the data has 3 rows");
     ml_model_free(model);
     ml_dataset_free(few);
     ml_dataset_free(data);

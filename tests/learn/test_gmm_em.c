@@ -28,7 +28,7 @@ static void start_as_reference(ml__mixture *m, const matrix *x, double *work)
         if (m->type == ML__SPHERICAL)
             m->covariances[c] = mean_variance;
     }
-    CHECK_OK(ml__mixture_factor(NULL, m, 0, work));
+    CHECK_OK(ml__mixture_factor(NULL, m, 0, false, work));
 }
 
 /* Largest difference over max(1, |want|). */

@@ -135,11 +135,14 @@ TEST(gmm, threads_do_not_show)
 
 TEST(gmm, every_allocation_may_fail)
 {
-    matrix m = blobs(40, 2, 2, 5, 1);
+    matrix m = blobs(40, 2, 2, 5, 1), wide = blobs(40, 30, 2, 5, 1);
 
     check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=kmeans"));
     check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=random_from_data"));
+    check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "precisions_init=1,0,0,1,2,0,0,2"));
+    check_every_allocation(&wide, "gmm", SETTINGS("n_components=20", "init_params=random", "max_iter=2"));
     free(m.X);
+    free(wide.X);
 }
 
 /* ---- tensors from a file ---- */

@@ -201,6 +201,69 @@ TEST(gmm_types, threads_do_not_show)
     free(m.X);
 }
 
+/* Many sums, whose partial sums a slot does not keep, are the same for any number of threads, and what sums about the means
+ * are. */
+TEST(gmm_types, wide_mixtures_are_those_of_sums_about_the_means)
+{
+    enum { K = 40, D = 20, N = 1500 };
+    matrix m = blobs(N, D, 8, 3, 12);
+    double *w = malloc(N * sizeof *w), bounds[2];
+    ml_dataset *data = dataset(NULL, &m);
+    ml_model *models[2];
+
+    for (size_t t = 0; t < 2; t++) {
+        const ml_context_options options = {.struct_size = sizeof options, .n_threads = t ? 3 : 1};
+        ml_context *context;
+        CHECK_OK(ml_context_create(&options, &context));
+        models[t] = unfitted(context, SETTINGS("n_components=40", "max_iter=4", "reg_covar=0.1"));
+        CHECK_OK(ml_model_fit(models[t], data, NULL));
+        ml_context_free(context);
+    }
+    check_same_tensors(models[0], models[1]);
+    for (size_t i = 0; i < N; i++)
+        w[i] = 1;
+    for (size_t way = 0; way < 2; way++) {
+        ml__arena arena;
+        ml__mixture next;
+        ml__em em;
+
+        ml__arena_init(&arena, NULL);
+        CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){.X = m.X, .n = N, .d = D, .w = w}, ML__FULL, K, 0.1, &em));
+        CHECK_OK(ml__mixture_create(&arena, ML__FULL, K, D, &next));
+        CHECK(em.p == 231 && em.slots.n == 6); /* one for each block of 256 rows */
+        em.p = way ? 0 : em.p;
+        CHECK_OK(ml__em_begin_from(&em, ml__gmm_mixture(models[0])));
+        ml__mixture_copy(ml__gmm_mixture(models[0]), &next);
+        for (size_t step = 0; step < 3; step++)
+            CHECK_OK(ml__em_step(&em, &next, &bounds[way]));
+        ml__arena_free(&arena);
+    }
+    CHECK_CLOSE(bounds[0] / bounds[1], 1, 1e-11);
+    for (size_t t = 0; t < 2; t++)
+        ml_model_free(models[t]);
+    ml_dataset_free(data);
+    free(w);
+    free(m.X);
+}
+
+TEST(gmm_types, wide_mixtures_have_slots_for_many_threads)
+{
+    matrix m = make_matrix(20000, 30);
+    double *w = malloc(m.n * sizeof *w);
+    ml__arena arena;
+    ml__em em;
+
+    for (size_t i = 0; i < m.n; i++)
+        w[i] = 1;
+    ml__arena_init(&arena, NULL);
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){.X = m.X, .n = m.n, .d = m.d, .w = w}, ML__FULL, 200, 0, &em));
+    CHECK_MSG(em.slots.n == 16, "%zu slots", em.slots.n);
+    CHECK_MSG(em.stride <= 2 * em.n_sums, "%zu doubles for %zu sums", em.stride, em.n_sums);
+    ml__arena_free(&arena);
+    free(w);
+    free(m.X);
+}
+
 /* ---- starts ---- */
 
 TEST(gmm_types, twenty_steps_are_ten_and_ten_more)
@@ -261,6 +324,123 @@ TEST(gmm_types, a_start_must_fit)
     ml_dataset_free(wider);
     free(m.X);
     free(wide.X);
+}
+
+/* ---- starts that parameters give ---- */
+
+/* Set a list parameter to n numbers; returns what is behind them. */
+static const double *give(ml_model *model, const char *name, const double *numbers, size_t n)
+{
+    char *text = malloc(32 * n), *end = text;
+
+    for (size_t v = 0; v < n; v++)
+        end += snprintf(end, 32, v ? ",%.17g" : "%.17g", numbers[v]);
+    CHECK_OK(ml_model_set_text(model, name, text));
+    free(text);
+    return numbers + n;
+}
+
+static const double *check_equal(const ml_model *model, const char *name, const double *want)
+{
+    size_t n;
+    const double *got = tensor(model, name, &n);
+
+    for (size_t v = 0; v < n; v++)
+        CHECK_MSG(fabs(got[v] - want[v]) <= 1e-8 * fmax(1, fabs(want[v])), "%s: element %zu is %.17g, expected %.17g",
+                  name, v, got[v], want[v]);
+    return want + n;
+}
+
+TEST(gmm_types, starts_that_parameters_give_are_those_of_scikit_learn)
+{
+    enum { D = 4 };
+    static const struct {
+        size_t k, n_steps;
+        bool weights, means, precisions;
+    } CASES[] = {{3, 50, true, true, true}, {1, 2, false, true, false}, {1, 2, false, false, true}};
+    matrix m = table("iris", 0, NULL);
+    ml_dataset *data = dataset(NULL, &m);
+    size_t n;
+    double *numbers = test_read_numbers(test_expected_path("gmm_given.txt"), &n);
+    const double *want = numbers;
+
+    for (size_t t = 0; t < 4; t++)
+        for (size_t c = 0; c < 3; c++) {
+            const size_t k = CASES[c].k, sizes[] = {k * D * D, D * D, k * D, k};
+            ml_model *model = unfitted(NULL, SETTINGS(TYPES[t], "tol=0", "n_init=2"));
+
+            CHECK_OK(ml_model_set_int(model, "n_components", (int64_t)k));
+            CHECK_OK(ml_model_set_int(model, "max_iter", (int64_t)CASES[c].n_steps));
+            want = CASES[c].weights ? give(model, "weights_init", want, k) : want;
+            want = CASES[c].means ? give(model, "means_init", want, k * D) : want;
+            want = CASES[c].precisions ? give(model, "precisions_init", want, sizes[t]) : want;
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            want = check_equal(model, "lower_bounds", want);
+            want = check_equal(model, "weights", want);
+            want = check_equal(model, "means", want);
+            want = check_equal(model, "covariances", want);
+            ml_model_free(model);
+        }
+    CHECK(want == numbers + n);
+    free(numbers);
+    ml_dataset_free(data);
+    free(m.X);
+}
+
+TEST(gmm_types, given_starts_that_do_not_fit_are_refused)
+{
+    static const struct {
+        const char *settings[3];
+        const char *text;
+    } CASES[] = {
+        {{"weights_init=0.5,0.25,0.25"},
+         "gmm: parameter 'weights_init' has 3 numbers, 2 components of 2 features with full covariances take 2"},
+        {{"weights_init=0.5,0.4"}, "'weights_init': the sum of 2 numbers is 0.9, expected 1"},
+        {{"means_init=1,2"}, "'means_init' has 2 numbers, 2 components of 2 features with full covariances take 4"},
+        {{"precisions_init=1,2,3,4"},
+         "'precisions_init' has 4 numbers, 2 components of 2 features with full "
+         "covariances take 8"},
+        {{"precisions_init=1,0,0,1,1,0.5,0.25,1"}, "'precisions_init' of component 1 is not symmetric: 0.25 and 0.5"},
+        {{"precisions_init=1,2,2,1,1,0,0,1"}, "'precisions_init' of component 0 is not positive definite"},
+        {{"covariance_type=tied", "precisions_init=1,2,2,1"}, "'precisions_init' is not positive definite"},
+        {{"covariance_type=diag", "precisions_init=1,1,1,-2"}, "'precisions_init' of component 1: -2 is not positive"},
+        {{"covariance_type=spherical", "precisions_init=0,1"}, "'precisions_init' of component 0: 0 is not positive"},
+        {{"covariance_type=spherical", "precisions_init=1,1,1"}, "with spherical covariances take 2"},
+    };
+    matrix m = blobs(60, 2, 2, 4, 1);
+    ml_dataset *data = dataset(NULL, &m);
+
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        ml_model *model = unfitted(NULL, CASES[c].settings);
+        CHECK_OK(ml_model_set_int(model, "n_components", 2));
+        CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, CASES[c].text);
+        ml_model_free(model);
+    }
+    ml_model *model = unfitted(NULL, NULL);
+    CHECK_FAILS(ml_model_set_text(model, "weights_init", "0,1"), ML_E_PARAMETER, "weights_init");
+    ml_model_free(model);
+    ml_dataset_free(data);
+    free(m.X);
+}
+
+/* A component keeps the place that its mean was given: labels come in that order, whatever is drawn. */
+TEST(gmm_types, given_means_order_the_components)
+{
+    matrix m = blobs(400, 2, 4, 9, 3);
+    double proba[4 * 400];
+    ml_dataset *data = dataset(NULL, &m);
+
+    for (int t = 0; t < 4; t++) {
+        ml_model *model = unfitted(NULL, SETTINGS(TYPES[t], "n_components=4", "means_init=9,9,0,9,9,0,0,0",
+                                                  "weights_init=0.25,0.25,0.25,0.25"));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        CHECK_OK(ml_model_predict_proba(model, data, proba, 4 * 400));
+        for (size_t i = 0; i < 400; i++)
+            CHECK(proba[4 * i + 3 - i % 4] > 0.9);
+        ml_model_free(model);
+    }
+    ml_dataset_free(data);
+    free(m.X);
 }
 
 TEST(gmm_types, every_allocation_may_fail)
@@ -546,6 +726,17 @@ TEST(gmm_types, selection_leaves_out_what_the_data_cannot_train)
         for (size_t k = 0; k < 6; k++)
             CHECK(k < 4 ? isfinite(scores[6 * t + k]) : isnan(scores[6 * t + k]));
     ml_model_free(best);
+    /* more than n_components may be, and than there are rows */
+    options = (ml_mixture_options){.struct_size = sizeof options, .min_components = 69999, .max_components = 70000};
+    CHECK_FAILS(ml_mixture_select(model, data, &options, NULL, 0, &best), ML_E_NUMERIC, "no mixture of 69999 to 70000");
+    options = (ml_mixture_options){.struct_size = sizeof options, .max_components = 70000, .types = ML_MIXTURE_FULL};
+    double *table = malloc(70000 * sizeof *table);
+    CHECK_OK(ml_mixture_select(model, data, &options, table, 70000, &best));
+    for (size_t k = 0; k < 70000; k++)
+        CHECK(k < 4 ? table[k] == scores[k] : isnan(table[k]));
+    free(table);
+    ml_model_free(best);
+    options.max_components = 6;
     options.types = ML_MIXTURE_TIED;
     CHECK_FAILS(ml_mixture_select(model, data, &options, NULL, 0, &best), ML_E_NUMERIC,
                 "no mixture of 1 to 6 components could be fitted");

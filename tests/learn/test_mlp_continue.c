@@ -73,6 +73,29 @@ TEST(mlp_continue, warm_start_wants_the_same_layers_and_classes)
     close_context(&c);
 }
 
+TEST(mlp_continue, two_classes_that_had_two_columns_want_cross_entropy)
+{
+    int64_t y[N];
+    bench c;
+    open_context(&c, 1);
+    ml_dataset *data = toy_classes(c.context);
+    ml_model *model = make(c.context, WITH("hidden_layer_sizes=6", "max_iter=2", "loss=cross_entropy"));
+
+    for (size_t i = 0; i < N; i++)
+        y[i] = (int64_t)(i % 2);
+    CHECK_OK(ml_dataset_set_labels(data, NULL, y, N, -1));
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_set_text(model, "loss", "auto"));
+    CHECK_FAILS(ml_model_partial_fit(model, data, NULL), ML_E_PARAMETER,
+                "a layer 1 of 6 x 2 and its activation, parameters and data ask for 6 x 1 or another activation (two "
+                "classes have one column unless 'loss' is cross_entropy)");
+    CHECK_OK(ml_model_set_text(model, "loss", "cross_entropy"));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    ml_model_free(model);
+    ml_dataset_free(data);
+    close_context(&c);
+}
+
 static ml_model *reloaded(ml_context *context, ml_model *model)
 {
     size_t n;

@@ -5,6 +5,9 @@
 Each set starts with equal weights, rows (2c+1) n / 2k as means and the features' variances as covariances (spherical: their
 mean), all of which tests/learn/test_gmm_em.c repeats, for each covariance type. 50 single steps by warm start give the lower
 bound of each; then the final parameters, BIC and AIC. Of iris and wine also the median BIC of ten starts by k-means.
+
+gmm_given.txt is what weights_init, means_init and precisions_init do, for each covariance type in turn: all three of them, then
+for one component, whose responsibilities are known, only means and only precisions. Each line begins with the numbers given.
 """
 import os
 import warnings
@@ -85,6 +88,28 @@ def steps(X, k, covariance):
     return np.concatenate([bounds, gm.weights_, gm.means_.ravel(), gm.covariances_.ravel(), [gm.bic(X), gm.aic(X)]])
 
 
+def given_precisions(X, k, covariance):
+    """None of them diagonal where it need not be, no two the same."""
+    P, variances = np.linalg.inv(np.cov(X.T)), X.var(axis=0)
+    if covariance == "full":
+        return np.array([(1 + c) * P + 0.5 * np.eye(X.shape[1]) for c in range(k)])
+    if covariance == "tied":
+        return 2 * P
+    if covariance == "diag":
+        return np.array([(1 + c) / variances for c in range(k)])
+    return (1 + np.arange(k)) / variances.mean()
+
+
+def given(X, k, covariance, names, n_steps):
+    init = {"weights_init": np.arange(k, 0, -1) / (k * (k + 1) / 2), "means_init": X[10:10 + 50 * k:50] + 0.25,
+            "precisions_init": given_precisions(X, k, covariance)}
+    init = {name: init[name] for name in names}
+    gm = GaussianMixture(k, covariance_type=covariance, tol=0, max_iter=1, warm_start=True, random_state=0, **init)
+    bounds = [gm.fit(X).lower_bound_ for _ in range(n_steps)]
+    return np.concatenate([np.ravel(init[name]) for name in names]
+                          + [bounds, gm.weights_, gm.means_.ravel(), gm.covariances_.ravel()])
+
+
 def median_bic(X, covariance):
     """Of ten single starts by k-means, as a test of the starts."""
     return np.median([GaussianMixture(3, covariance_type=covariance, tol=1e-6, max_iter=1000, random_state=seed).fit(X).bic(X)
@@ -109,6 +134,13 @@ def main():
         for covariance in "full", "tied", "diag", "spherical":
             for X, k in sets:
                 f.write(" ".join("%.17g" % v for v in steps(X, k, covariance)) + "\n")
+    with open(os.path.join(HERE, "..", "expected", "gmm_given.txt"), "w", newline="\n") as f:
+        f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
+        X = sets[0][0]
+        for covariance in "full", "tied", "diag", "spherical":
+            for line in (given(X, 3, covariance, ["weights_init", "means_init", "precisions_init"], N_STEPS),
+                         given(X, 1, covariance, ["means_init"], 2), given(X, 1, covariance, ["precisions_init"], 2)):
+                f.write(" ".join("%.17g" % v for v in line) + "\n")
     with open(os.path.join(HERE, "..", "expected", "gmm_bic.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
         for X, _ in sets[:2]:

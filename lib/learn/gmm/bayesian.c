@@ -26,9 +26,6 @@ enum { DIRICHLET_PROCESS, DIRICHLET_DISTRIBUTION };
 /* Squared pivots, relative to the diagonal, up to which a covariance of rows counts as singular. */
 static const double LEAST_PIVOT = 1e-12;
 
-/* Largest relative difference of two elements of a matrix that are to be the same. */
-static const double SYMMETRY = 1e-8;
-
 typedef struct params {
     ml__gmm_model_params of_gmm;
     int64_t weight_concentration_prior_type;
@@ -51,7 +48,7 @@ static const ml__param PARAMS[] = {
     ML__REALS(
         params, covariance_prior, "", ML__RANGE_OPEN(-INFINITY, INFINITY),
         "degrees_of_freedom_prior times the covariance that is expected: a matrix row by row, its diagonal, or one "
-        "number for all of that; empty: the covariance of the rows"),
+        "number for all of that; empty: the covariance of the rows, whose weights must sum to more than 1"),
     ML__GMM_MODEL_PARAMS,
     ML__PARAMS_END,
 };
@@ -137,32 +134,6 @@ done:
     return st;
 }
 
-/* Is W0^-1, as the type has it, symmetric and positive definite? */
-static ml_status check_covariance(ml__fit *f, ml__covariance type, const double *covariance)
-{
-    const size_t d = f->d, n = ml__covariance_size(type, d);
-    double *L;
-    ml_status st = ML_OK;
-
-    for (size_t v = 0; v < n && type >= ML__DIAG; v++)
-        ML__CHECK(covariance[v] > 0, ML_E_PARAMETER, "bayesian_gmm: parameter 'covariance_prior': %g is not positive",
-                  covariance[v]);
-    if (type >= ML__DIAG)
-        return ML_OK;
-    for (size_t i = 0; i < d; i++)
-        for (size_t j = 0; j < i; j++) {
-            const double a = covariance[i * d + j], b = covariance[j * d + i];
-            ML__CHECK(fabs(a - b) <= SYMMETRY * fabs(a), ML_E_PARAMETER,
-                      "bayesian_gmm: parameter 'covariance_prior' is not symmetric: %g and %g", a, b);
-        }
-    ML__NEW(f->scratch, L, n);
-    memcpy(L, covariance, n * sizeof *L);
-    ML__CHECK(!ml__cholesky(d, L, d), ML_E_PARAMETER,
-              "bayesian_gmm: parameter 'covariance_prior' is not positive definite");
-done:
-    return st;
-}
-
 /* W0^-1 from the parameter: a matrix, a diagonal, or a number. */
 static ml_status covariance_given(ml__fit *f, ml__covariance type, const ml__reals *given, double *out)
 {
@@ -176,7 +147,7 @@ static ml_status covariance_given(ml__fit *f, ml__covariance type, const ml__rea
         memcpy(out, given->values, n * sizeof *out);
     for (size_t v = 0; v < n && given->n < n; v += step)
         out[v] = given->values[given->n == 1 ? 0 : v / step];
-    ML__TRY(check_covariance(f, type, out));
+    ML__TRY(ml__gmm_check_definite(f, "covariance_prior", "", type, out));
 done:
     return st;
 }

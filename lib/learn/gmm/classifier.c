@@ -91,7 +91,9 @@ static ml_status fit_class(ml__fit *f, const ml_model *template, const int32_t *
         if (labels[i] == (int32_t)k)
             rows[n++] = i;
     ML__TRY(ml_dataset_subset(f->data, rows, n, &of_class));
-    ML__TRY(ml__fit_member(f, template, name, k, of_class, fitted));
+    st = ml__fit_member(f, template, name, k, of_class, fitted);
+    if (st != ML_OK && st != ML_E_CANCELLED)
+        (void)ml__blame(st, "%s: ", f->model->kind->name);
 done:
     ml_dataset_free(of_class);
     return st;

@@ -27,7 +27,8 @@
  *             is the lower bound of variational inference (posterior.c). The pass over the rows is the same.
  * Degenerate  a component that collapses onto a point, lies in a subspace, or gets no row at all keeps Sigma >= a I; where a
  *             is below the rounding of Sigma there is no factor: ML_E_NUMERIC.
- * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; k p and p rows doubles for each slot
+ * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; for each slot k p doubles and (p + 2 k) times the
+ *             rows of a block, and 8 k p for each slot, or where these are more than 8 WIDE_SUMS for each thread
  */
 #include <float.h>
 #include <math.h>
@@ -44,7 +45,7 @@ enum {
     BLOCK_UNIT = 16,        /* rows of a block are a multiple of it */
     BLOCK_LEAST = 64,       /* rows */
     MOST_SLOTS = 32,        /* whose workspace has to be less than the rows */
-    WIDE_SUMS = 1 << 13,    /* partial sums from which on fewer slots are enough */
+    WIDE_SUMS = 1 << 13,    /* sums from which on fewer slots are enough, and P is made for each task */
     WIDE_SLOTS = 24,
     ADD_VALUES = 1024, /* of partial sums: one task */
     ALIGNMENT = 64     /* bytes: no vector of a block in two lines of a cache */
@@ -83,15 +84,32 @@ static bool has_patterns(const ml__em *em)
     return em->has_missing && em->next.type == ML__FULL;
 }
 
+/* The first double of a line of a cache, here or behind. */
+static double *aligned(double *at)
+{
+    return at + (-(uintptr_t)at / sizeof(double)) % (ALIGNMENT / sizeof(double));
+}
+
+/* Doubles for P. Where they are many they would be most of the workspace, and each running task has its own. */
+static size_t n_partial_sums(const ml__em *em)
+{
+    return em->next.k * em->p * ML__MIXTURE_GROUP;
+}
+
+static bool has_wide_sums(const ml__em *em)
+{
+    return em->next.k * em->p > WIDE_SUMS;
+}
+
 static workspace workspace_of(const ml__em *em, double *free, size_t slot)
 {
     const size_t rows = em->rows, d = em->points.d, k = em->next.k;
-    workspace s = {.T = free + (-(uintptr_t)free / sizeof(double)) % (ALIGNMENT / sizeof(double))};
+    workspace s = {.T = aligned(free)};
 
     s.R = s.T + em->ld * em->p;
     s.lse = s.R + em->ld * k;
     s.P = s.lse + rows;
-    s.Z = s.P + k * em->p * ML__MIXTURE_GROUP;
+    s.Z = s.P + (has_wide_sums(em) ? 0 : n_partial_sums(em));
     s.Y = s.Z + rows * d;
     s.patterns = s.Y + rows * d;
     s.order = em->orders + slot * d;
@@ -104,7 +122,7 @@ static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
 
     /* log-densities of rows stand behind Z and Y before they are turned */
     if (!ml__size_mul(2 * d + em->p + 1, em->ld, &n) || !ml__size_mul(k, 2 * em->ld, &m) || !ml__size_add(n, m, &n) ||
-        !ml__size_mul(k, em->p * ML__MIXTURE_GROUP, &m) || !ml__size_add(n, m, &n) ||
+        !ml__size_add(n, has_wide_sums(em) ? 0 : n_partial_sums(em), &n) ||
         !ml__size_add(n, ALIGNMENT / sizeof(double), &n))
         return false;
     if (has_patterns(em) &&
@@ -381,15 +399,22 @@ static ml_status pass_slot(void *argument, size_t slot)
     const pass *p = argument;
     const ml__em *em = p->em;
     double *sums = em->partial + slot * em->stride;
-    const workspace s = workspace_of(em, sums + em->n_sums, slot);
-    const size_t n_partial = p->statistics_in_M ? em->next.k * em->p : 0;
-    ml_status st;
+    const size_t n_partial = p->statistics_in_M ? n_partial_sums(em) : 0;
+    workspace s = workspace_of(em, sums + em->n_sums, slot);
+    double *P = NULL;
+    ml_status st = ML_OK;
 
     memset(sums, 0, em->n_sums * sizeof *sums);
-    memset(s.P, 0, n_partial * ML__MIXTURE_GROUP * sizeof *s.P);
+    if (n_partial && has_wide_sums(em)) {
+        P = ml__alloc_array(em->context, n_partial + ALIGNMENT / sizeof *P, sizeof *P);
+        ML__TRY(P ? ML_OK : ML_E_MEMORY);
+        s.P = aligned(P);
+    }
+    memset(s.P, 0, n_partial * sizeof *s.P);
     ML__TRY(add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums));
-    ml__kernels_best()->mixture.mixture_sum(n_partial, s.P, sums + 1);
+    ml__kernels_best()->mixture.mixture_sum(n_partial / ML__MIXTURE_GROUP, s.P, sums + 1);
 done:
+    ml__free(P);
     return st;
 }
 
@@ -610,7 +635,7 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
             *bound -= shared_part(em, old);
         *bound /= em->total;
         update(em, old, p.statistics_in_M);
-        st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->work);
+        st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->prior != NULL, em->work);
         if (st != ML_OK && st != ML_E_NUMERIC)
             return st;
         if (st == ML_OK && em->prior)
@@ -715,8 +740,8 @@ ml_status ml__em_step(ml__em *em, ml__mixture *m, double *bound)
     ml_status st;
 
     ML__TRY(advance(em, m, bound));
-    ML__CHECK(isfinite(*bound), ML_E_NUMERIC, "gmm: the %s is %g; scaled features would help",
-              em->prior ? "lower bound" : "log-likelihood", *bound);
+    ML__CHECK(isfinite(*bound), ML_E_NUMERIC, "the %s is %g; scaled features%s would help",
+              em->prior ? "lower bound" : "log-likelihood", *bound, em->prior ? ", or priors of their scale," : "");
     swap(m, &em->next);
 done:
     return st;

@@ -3,13 +3,14 @@
  * The kind gmm: a mixture of Gaussians, fitted by expectation maximisation (em.c). Fit and predictions are bayesian_gmm's too.
  *
  * Start       of n_init starts (start.c) the one with the largest lower bound stays; or one start from what the model has
- *             learned before (warm_start), or from another gmm (ml_model_start_from)
+ *             learned before (warm_start), or from another gmm (ml_model_start_from); else weights_init, means_init and
+ *             precisions_init replace what the shares of a start give (given.c)
  * Stop        |L - L of the step before| < tol, or max_iter: scikit-learn's rule
  * Missing     full and diagonal covariances: EM over what was observed, densities of what is observed
  * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full, and what
  *             transform gives unless it is posteriors without the old features.
  * Degenerate  see em.c; posteriors and densities are finite for all finite rows
- * Cost        memory: the rows, a partial sum of k p numbers for each slot
+ * Cost        memory: the rows, and for each slot sums of k p numbers and a block of statistics and shares (em.c)
  * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
  *             row its weight is kept, and while a start is drawn its label and a distance: 20 bytes; where there are rows
  *             without weight, or full covariances with missing entries, 8 more for its place, 32 while patterns are sorted
@@ -26,9 +27,23 @@ enum { PREDICT_ROWS = 32 }; /* at a time: bounds the workspace of a prediction *
 
 enum { FEATURES_POSTERIORS, FEATURES_LOG_DENSITIES, FEATURES_LABELS };
 
+typedef struct params {
+    ml__gmm_model_params of_gmm;
+    ml__reals weights_init, means_init, precisions_init;
+} params;
+
 static const ml__param PARAMS[] = {
     ML__GMM_PARAMS("mean log-likelihood"),
     ML__GMM_MODEL_PARAMS,
+    ML__REALS(params, weights_init, "", ML__RANGE_OPEN_LOW(0, 1),
+              "weights of the first mixture, which sum to 1; empty: from responsibilities. What a model starts from "
+              "(warm_start, ml_model_start_from) goes before this and the next two, and has no limit of 1024 numbers"),
+    ML__REALS(params, means_init, "", ML__RANGE_OPEN(-INFINITY, INFINITY),
+              "means of the first mixture, one after the other; empty: from responsibilities"),
+    ML__REALS(
+        params, precisions_init, "", ML__RANGE_OPEN(-INFINITY, INFINITY),
+        "inverses of its covariances, as covariance_type has them: matrices row by row, one matrix, diagonals, or "
+        "one number for each component; empty: from responsibilities"),
     ML__PARAMS_END,
 };
 
@@ -111,6 +126,8 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
               n, n < f->n ? " with positive weight" : "");
     ML__TRY(ml__em_create(f->scratch, f->context, &g->rows.points, (ml__covariance)p->covariance_type, k, p->reg_covar,
                           &g->em));
+    if (g->inference->given)
+        ML__TRY(ml__gmm_check_given(f, g->inference->given, &g->em.next));
     if (g->inference->make_prior) {
         ML__TRY(g->inference->make_prior(f, &g->rows, &g->prior));
         g->em.prior = &g->prior;
@@ -126,12 +143,18 @@ done:
 /* Start number t in g->now. */
 static ml_status begin(ml__fit *f, fitting *g, uint64_t t)
 {
+    const ml__gmm_given *given = g->inference->given;
     ml__mixture *m = &g->now.mixture;
-    ml_status st;
+    ml_status st = ML_OK;
 
     if (!g->from) {
-        ML__TRY(ml__gmm_start_draw(&g->start, &g->em, &g->rows.complete, f->seed, t));
-        return ml__em_begin(&g->em, m);
+        if (!ml__gmm_all_given(given)) {
+            ML__TRY(ml__gmm_start_draw(&g->start, &g->em, &g->rows.complete, f->seed, t));
+            ML__TRY(ml__em_begin(&g->em, m));
+        }
+        if (given && (given->weights->n || given->means->n || given->precisions->n))
+            ML__TRY(ml__gmm_put_given(f, given, g->rows.shift, &g->em, m));
+        return ML_OK;
     }
     ml__mixture_copy(g->from, m);
     for (size_t v = 0; v < m->k * m->d; v++)
@@ -220,7 +243,7 @@ ml_status ml__gmm_fit(ml__fit *f, const ml__gmm_inference *inference)
     ml_status st;
 
     ML__TRY(prepare_fit(f, &g));
-    n_init = g.from ? 1 : (uint64_t)g.p->n_init;
+    n_init = g.from || ml__gmm_all_given(inference->given) ? 1 : (uint64_t)g.p->n_init;
     for (uint64_t t = 0; t < n_init && !g.is_cut; t++) {
         ML__TRY(begin(f, &g, t));
         ML__TRY(iterate(f, &g, t, n_init));
@@ -233,12 +256,18 @@ ml_status ml__gmm_fit(ml__fit *f, const ml__gmm_inference *inference)
     say_why_it_stopped(f, &g);
     ML__TRY(publish(f, &g));
 done:
-    return st;
+    return st == ML_E_NUMERIC ? ml__blame(st, "%s: ", f->model->kind->name) : st;
 }
 
 static ml_status fit(ml__fit *f)
 {
-    return ml__gmm_fit(f, &(ml__gmm_inference){.make_prior = NULL});
+    const params *p = f->params;
+
+    return ml__gmm_fit(f, &(ml__gmm_inference){.given = &(ml__gmm_given){
+                                                   .weights = &p->weights_init,
+                                                   .means = &p->means_init,
+                                                   .precisions = &p->precisions_init,
+                                               }});
 }
 
 ml_status ml__gmm_starts_from(const ml_model *model, const ml_model *from)
@@ -471,7 +500,7 @@ const ml__kind ml__gmm = {
     .accepts = ML__WEIGHTS | ML__MULTI_OUTPUT | ML__MISSING_LABELS,
     .real = ML_FLOAT64,
     .params = PARAMS,
-    .params_size = sizeof(ml__gmm_model_params),
+    .params_size = sizeof(params),
     .tensors = TENSORS,
     .fit = fit,
     .starts_from = ml__gmm_starts_from,

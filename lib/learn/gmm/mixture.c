@@ -123,6 +123,7 @@ static bool factor(const ml__mixture *m, const double *Sigma, double *L, double 
 typedef struct factoring {
     ml__mixture *m;
     double reg_covar;
+    bool has_prior;
     double *work;
 } factoring;
 
@@ -134,15 +135,16 @@ static ml_status factor_component(void *argument, size_t c)
 
     if (factor(m, m->covariances + at, f->work + at, m->factors + at))
         return ML_OK;
-    return ml__fail(ML_E_NUMERIC,
-                    "gmm: the covariance of component %zu is not positive definite: fewer components (n_components is "
-                    "%zu), a larger reg_covar (it is %g) or scaled features would help",
-                    c, m->k, f->reg_covar);
+    return ml__fail(
+        ML_E_NUMERIC,
+        "the covariance of component %zu is not positive definite: fewer components (n_components is %zu), a "
+        "larger reg_covar (it is %g)%s or scaled features would help",
+        c, m->k, f->reg_covar, f->has_prior ? ", a larger covariance_prior" : "");
 }
 
-ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, double *work)
+ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, bool has_prior, double *work)
 {
-    factoring f = {m, reg_covar, work};
+    factoring f = {m, reg_covar, has_prior, work};
     const double d = (double)m->d, n = (double)ml__covariance_size(m->type, m->d);
     const ml_status st =
         ml__parallel_for_cost(context, ml__covariance_count(m->type, m->k), 0.3 * d * n, factor_component, &f);

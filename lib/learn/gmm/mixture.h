@@ -7,6 +7,7 @@
  *     em.c           a step of EM, block by block
  *     missing.c      rows with missing entries
  *     start.c        what EM starts from
+ *     given.c        and what parameters say of it
  *     gmm.c          the kind gmm: parameters, fit, predictions
  *     posterior.c    variational inference: what priors make of an M-step and of the next E-step
  *     bayesian.c     the kind bayesian_gmm: its priors; the rest is gmm's
@@ -69,7 +70,7 @@ void ml__mixture_copy(const ml__mixture *from, ml__mixture *to);
 /* log_weights and log_norms from weights and factors. */
 void ml__mixture_prepare(ml__mixture *m);
 /* Factors from covariances. ML_E_NUMERIC names the first component whose covariance is not positive definite. */
-ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar,
+ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, bool has_prior,
                              double *work /* numbers of Sigma */);
 /* out[i k + c] = ln N(x_i | mu_c, Sigma_c) for n rows of X; work: 2 n d. Each row by itself if the kernels are rowwise. */
 void ml__log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n, double *work,
@@ -269,6 +270,19 @@ ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__
 /* Start number t: what em->of and em->key are. */
 ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t);
 
+/* What parameters say of the first mixture; lists without numbers say nothing. (given.c) */
+typedef struct ml__gmm_given {
+    const ml__reals *weights, *means, *precisions;
+} ml__gmm_given;
+
+bool ml__gmm_all_given(const ml__gmm_given *given);
+/* Are they of the sizes of m, and is a mixture made of them one? */
+ml_status ml__gmm_check_given(ml__fit *f, const ml__gmm_given *given, const ml__mixture *m);
+/* They come into m, which EM begins with then; `shift` as in the rows. */
+ml_status ml__gmm_put_given(ml__fit *f, const ml__gmm_given *given, const double *shift, ml__em *em, ml__mixture *m);
+/* Is a covariance or precision that parameter `name` gives, `of` a component, symmetric and positive definite? */
+ml_status ml__gmm_check_definite(ml__fit *f, const char *name, const char *of, ml__covariance type, const double *A);
+
 /* ---- what gmm and bayesian_gmm share (gmm.c) ---- */
 
 /* Tensors of both; those that are optional stand for what the parameters leave at their defaults. */
@@ -291,9 +305,11 @@ typedef struct ml__gmm_state {
     bool passthrough;
 } ml__gmm_state;
 
-/* The fit of a kind whose parameters begin with ml__gmm_model_params. `make_prior`: NULL, or what makes a prior of the
- * rows; then `publish` adds its tensors, with `shift` as in the rows. */
+/* The fit of a kind whose parameters begin with ml__gmm_model_params. `given`: NULL, or what its parameters say of the first
+ * mixture. `make_prior`: NULL, or what makes a prior of the rows; then `publish` adds its tensors, with `shift` as in the rows.
+ */
 typedef struct ml__gmm_inference {
+    const ml__gmm_given *given;
     ml_status (*make_prior)(ml__fit *f, const ml__gmm_rows *rows, ml__prior *out);
     ml_status (*publish)(ml__fit *f, const ml__prior *prior, const ml__mixture *m, const double *shift);
 } ml__gmm_inference;

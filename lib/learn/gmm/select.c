@@ -79,12 +79,14 @@ static ml_status try_one(const ml_model *model, const rows *r, const ml_mixture_
 
     *fitted = NULL;
     *score = NAN;
+    if (k > r->n)
+        return ML_OK;
     ML__TRY(ml__model_blank_copy(model, &copy));
     *fitted = copy;
     ml__model_forget_start(copy);
     ML__TRY(ml_model_set_int(copy, "n_components", (int64_t)k));
     ((ml__gmm_params *)copy->params)->covariance_type = type;
-    if (k > r->n || (r->has_missing && !(ml__model_accepts(copy) & ML__MISSING)))
+    if (r->has_missing && !(ml__model_accepts(copy) & ML__MISSING))
         return ML_OK;
     st = ml_model_fit(copy, r->data, &fit);
     if (st == ML_E_NUMERIC)

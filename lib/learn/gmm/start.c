@@ -174,7 +174,7 @@ static ml_status scale_weights(double *w, size_t n, double *unit)
     for (size_t i = 0; i < n; i++)
         mean += w[i];
     mean /= (double)n;
-    ML__CHECK(mean >= DBL_MIN, ML_E_NUMERIC, "gmm: the mean weight is %g, too small to divide by", mean);
+    ML__CHECK(mean >= DBL_MIN, ML_E_NUMERIC, "the mean weight is %g, too small to divide by", mean);
     for (size_t i = 0; i < n; i++)
         w[i] /= mean;
     *unit = mean;
@@ -238,7 +238,7 @@ static ml_status find_centre(ml__fit *f, const ml__points *p, double *centre)
             values[0] = (ml__weighted){NAN, 1};
             ML__TRY(first_value(p, j, &values[n_values++].value));
         }
-        ML__CHECK(!isnan(values[0].value), ML_E_DATA, "gmm: feature '%s' has no value in any row",
+        ML__CHECK(!isnan(values[0].value), ML_E_DATA, "%s: feature '%s' has no value in any row", f->model->kind->name,
                   f->schema->features[j].name);
         centre[j] = centre_of(values, n_values);
     }

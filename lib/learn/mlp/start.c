@@ -57,6 +57,14 @@ static bool is_tied(const ml__mlp_net *from, size_t l, size_t earlier)
     return true;
 }
 
+static bool has_two_classes(const ml__fit *f)
+{
+    for (size_t o = 0; f->task != ML__UNSUPERVISED && o < f->schema->n_outputs; o++)
+        if (f->schema->outputs[o].n_classes == 2)
+            return true;
+    return false;
+}
+
 static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
 {
     const ml__learned *learned = f->model->learned;
@@ -74,8 +82,11 @@ static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
     for (size_t l = 0; l < net->shape.L; l++) {
         ML__CHECK(agrees(net, from, l), ML_E_PARAMETER,
                   "%s: training goes on with a layer %zu of %zu x %zu and its activation, parameters and data ask for "
-                  "%zu x %zu or another activation",
-                  kind, l, from->shape.n[l], from->shape.n[l + 1], net->shape.n[l], net->shape.n[l + 1]);
+                  "%zu x %zu or another activation%s",
+                  kind, l, from->shape.n[l], from->shape.n[l + 1], net->shape.n[l], net->shape.n[l + 1],
+                  l + 1 == net->shape.L && has_two_classes(f)
+                      ? " (two classes have one column unless 'loss' is cross_entropy)"
+                      : "");
         ML__CHECK(net->W[l] || is_tied(from, l, net->shape.tied_to[l]), ML_E_PARAMETER,
                   "%s: training goes on with weights of layer %zu that are not those of layer %zu transposed, as "
                   "tied_weights asks for",
