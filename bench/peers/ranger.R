@@ -37,7 +37,7 @@ while (length(line <- readLines(input, 1)) && line != "quit") {
         if (parts[1] == "prepare") {
             job <- list(train = read_table(words, "x", "y", "n"), test = read_table(words, "xt", "yt", "nt"),
                         trees = as.integer(words$trees), threads = as.integer(words$threads), verb = words$verb,
-                        seed = 1L + if (is.na(words["seed"])) 0L else as.integer(words[["seed"]]))
+                        seed = 1L + if (is.null(words$seed)) 0L else as.integer(words$seed))
             model <- if (job$verb == "predict") fit(job)
             paste0("ok=1 version=", packageVersion("ranger"))
         } else if (parts[1] == "run") {
