@@ -82,7 +82,7 @@ static void measure(ml_context *context, ml__covariance type, size_t d, size_t k
         w[i] = 1;
     ml__arena_init(&arena, context);
     if (ml__mixture_create(&arena, type, k, d, &m) != ML_OK ||
-        ml__em_create(&arena, context, &(ml__points){X, N_ROWS, d, w}, type, k, 1e-6, &em) != ML_OK)
+        ml__em_create(&arena, context, &(ml__points){.X = X, .n = N_ROWS, .d = d, .w = w}, type, k, 1e-6, &em) != ML_OK)
         exit(1);
     em.of = of;
     if (ml__em_begin(&em, &m) != ML_OK)

@@ -214,7 +214,7 @@ static size_t put_table(char *out, size_t n_rows, size_t n_columns, bool has_hea
     for (size_t i = 0; i < n_rows; i++)
         for (size_t c = 0; c < n_columns; c++) {
             at += c + 1 < n_columns ? put_cell(at, contents[c], gaps, state) : (size_t)sprintf(at, "%zu.5", i % 9);
-            at += sprintf(at, "%s", c + 1 < n_columns ? "," : i + 1 < n_rows || next_random(state) % 2 ? end : "");
+            at = stpcpy(at, c + 1 < n_columns ? "," : i + 1 < n_rows || next_random(state) % 2 ? end : "");
         }
     return (size_t)(at - out);
 }
