@@ -252,54 +252,55 @@
     (adam, g + v * LANES, w + v * LANES, mean + v * LANES, square + v * LANES, v < V - 1 || is_whole, waiting_last);
 
 /* A tile of M rows, after `spread` terms of which follows each row of those that wait, of as many vectors. */
-#define ML__ADAM_TILE(M, V)                                                                         \
-    static void NAME(adam_tile_##M##_##V)(const NAME(adam) * adam, const NAME(panel) * p, REAL * c) \
-    {                                                                                               \
-        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1;   \
-        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                               \
-        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                   \
-        const size_t s_row = p->s_row, ldc = V * LANES, n_waiting = adam->waiting.m;                \
-        const size_t k = p->terms[0].k, spread = n_waiting > 0 ? k / n_waiting : 0;                 \
-        const char *a = (const char *)p->A;                                                         \
-        const REAL *b = p->terms[0].B, *s = p->S, *g = adam->waiting.G;                             \
-        const PART last = p->last, waiting_last = PART_OF(adam->waiting.n - (V - 1) * LANES);       \
-        const bool is_whole = adam->waiting.n == V * LANES;                                         \
-        size_t at = adam->waiting.at, soon = p->i * adam->ldw + p->j;                               \
-        ML__ROWS_##M(ML__DECLARE_ROW, V);                                                           \
-                                                                                                    \
-        ML__OPAQUE(a_step);                                                                         \
-        ML__OPAQUE(b_step);                                                                         \
-        ML__KEEP_ROWS_14();                                                                         \
-        if (s) {                                                                                    \
-            const VECTOR beta = BROADCAST(&p->beta);                                                \
-            ML__ROWS_##M(ML__START_ROW, V);                                                         \
-            ML__ROWS_##M(ML__SCALE_ROW, V);                                                         \
-        }                                                                                           \
-        for (size_t q = p->k_masked; q > 0; q--) {                                                  \
-            ML__TERM(M, V, ML__LOAD_B_PART)                                                         \
-        }                                                                                           \
-        b = p->k_masked > 0 ? p->terms[0].B : b;                                                    \
-        for (size_t row = 0; row < n_waiting; row++) {                                              \
-            for (size_t q = spread; q > 0; q--) {                                                   \
-                ML__TERM(M, V, ML__LOAD_B)                                                          \
-                __asm__("" : "+r"(a), "+r"(b));                                                     \
-            }                                                                                       \
-            if (row < M)                                                                            \
-                NAME(fetch)(adam, soon, V * LANES);                                                 \
-            soon += adam->ldw;                                                                      \
-            REAL *w = adam->weights + at, *mean = adam->means + at, *square = adam->squares + at;   \
-            ML__VECTORS_##V(ML__ADAM_VECTOR, 0, V);                                                 \
-            g += ldc;                                                                               \
-            at += adam->ldw;                                                                        \
-        }                                                                                           \
-        for (size_t q = k - spread * n_waiting; q > 0; q--) {                                       \
-            ML__TERM(M, V, ML__LOAD_B)                                                              \
-        }                                                                                           \
-        b = p->terms[1].B;                                                                          \
-        for (size_t q = p->terms[1].k; q > 0; q--) {                                                \
-            ML__TERM(M, V, ML__LOAD_B)                                                              \
-        }                                                                                           \
-        ML__ROWS_##M(ML__STORE_ROW, V);                                                             \
+#define ML__ADAM_TILE(M, V)                                                                          \
+    static void NAME(adam_tile_##M##_##V)(const NAME(adam) * adam, const NAME(panel) * p, REAL * c)  \
+    {                                                                                                \
+        size_t row1 = p->a_row * sizeof(REAL), row3 = 3 * row1, row5 = 5 * row1, row7 = 7 * row1;    \
+        size_t row9 = 9 * row1, row11 = 11 * row1, row13 = 13 * row1;                                \
+        size_t a_step = p->a_term * sizeof(REAL), b_step = p->ldb * sizeof(REAL);                    \
+        const size_t s_row = p->s_row, ldc = V * LANES, n_waiting = adam->waiting.m;                 \
+        const size_t k = p->terms[0].k, spread = n_waiting > 0 ? k / n_waiting : 0;                  \
+        const char *a = (const char *)p->A;                                                          \
+        const REAL *b = p->terms[0].B, *s = p->S, *g = adam->waiting.G;                              \
+        const PART last = p->last;                                                                   \
+        const PART waiting_last = n_waiting > 0 ? PART_OF(adam->waiting.n - (V - 1) * LANES) : last; \
+        const bool is_whole = adam->waiting.n == V * LANES;                                          \
+        size_t at = adam->waiting.at, soon = p->i * adam->ldw + p->j;                                \
+        ML__ROWS_##M(ML__DECLARE_ROW, V);                                                            \
+                                                                                                     \
+        ML__OPAQUE(a_step);                                                                          \
+        ML__OPAQUE(b_step);                                                                          \
+        ML__KEEP_ROWS_14();                                                                          \
+        if (s) {                                                                                     \
+            const VECTOR beta = BROADCAST(&p->beta);                                                 \
+            ML__ROWS_##M(ML__START_ROW, V);                                                          \
+            ML__ROWS_##M(ML__SCALE_ROW, V);                                                          \
+        }                                                                                            \
+        for (size_t q = p->k_masked; q > 0; q--) {                                                   \
+            ML__TERM(M, V, ML__LOAD_B_PART)                                                          \
+        }                                                                                            \
+        b = p->k_masked > 0 ? p->terms[0].B : b;                                                     \
+        for (size_t row = 0; row < n_waiting; row++) {                                               \
+            for (size_t q = spread; q > 0; q--) {                                                    \
+                ML__TERM(M, V, ML__LOAD_B)                                                           \
+                __asm__("" : "+r"(a), "+r"(b));                                                      \
+            }                                                                                        \
+            if (row < M)                                                                             \
+                NAME(fetch)(adam, soon, V * LANES);                                                  \
+            soon += adam->ldw;                                                                       \
+            REAL *w = adam->weights + at, *mean = adam->means + at, *square = adam->squares + at;    \
+            ML__VECTORS_##V(ML__ADAM_VECTOR, 0, V);                                                  \
+            g += ldc;                                                                                \
+            at += adam->ldw;                                                                         \
+        }                                                                                            \
+        for (size_t q = k - spread * n_waiting; q > 0; q--) {                                        \
+            ML__TERM(M, V, ML__LOAD_B)                                                               \
+        }                                                                                            \
+        b = p->terms[1].B;                                                                           \
+        for (size_t q = p->terms[1].k; q > 0; q--) {                                                 \
+            ML__TERM(M, V, ML__LOAD_B)                                                               \
+        }                                                                                            \
+        ML__ROWS_##M(ML__STORE_ROW, V);                                                              \
     }
 
 #define NOINLINE __attribute__((noinline))

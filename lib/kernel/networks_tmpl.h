@@ -42,7 +42,7 @@ static void NAME(activate)(const void *with, size_t i, size_t m, size_t j, size_
 
     (void)i;
     (void)j;
-    for (size_t r = 0; r < (is_one_row ? 1 : m); r++)
+    for (size_t r = 0; n > 0 && r < (is_one_row ? m > 0 : m); r++)
         (a->f == ML__TANH ? PUBLIC(vtanh) : PUBLIC(vlogistic))(is_one_row ? m * n : n, C + r * ldc, C + r * ldc);
 }
 
