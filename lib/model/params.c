@@ -233,7 +233,7 @@ static ml_status set_list(const char *kind, const ml__param *p, void *params, co
 
         if (n == most)
             return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %zu numbers", kind, p->name, most);
-        if (!well_formed || !parse_item(p, item, length, &ints.values[n], &reals.values[n]))
+        if (!well_formed || !parse_item(p, item, length, &ints.values[n < ML__MAX_INTS ? n : 0], &reals.values[n]))
             return wrong_value(kind, p, text);
     }
     ints.n = reals.n = n;
