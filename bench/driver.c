@@ -11,6 +11,7 @@
  *   quit
  *
  * kernels=avx2 keeps the process to that instruction set.
+ * model=PATH keeps the fitted model in a file when it is scored.
  * Of the verb row, callers=8 makes so many threads predict at once, each `loops` rows of the same model.
  *
  * A run starts from the caller's matrix: making a dataset of it (checks included) is inside the time, as it is for peers.
@@ -484,8 +485,11 @@ static void do_score(job *j)
     ml_status st = ML_OK;
 
     if (j->model) {
+        const char *path = text_of(&j->words, "model", NULL);
         ml_dataset *data = NULL;
-        st = make_dataset(j, t, 1, &data);
+        st = path ? ml_model_save(j->model, path) : ML_OK;
+        if (st == ML_OK)
+            st = make_dataset(j, t, 1, &data);
         if (st == ML_OK && !strcmp(text_of(&j->words, "metric", ""), "explained"))
             j->score = explained(j->model);
         else if (st == ML_OK)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MAX_WORDS = 64, MAX_LINE = 4096 };
+enum { MAX_WORDS = 64, MAX_LINE = 1 << 16 };
 
 /* A line's words of the form key=value. */
 typedef struct {

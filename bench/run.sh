@@ -1,8 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Ours and theirs on the same data, in turn: sh bench/run.sh [job…] [--data DIR] [--write]; --help says the rest, --list
-# names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead, and `sh bench/run.sh features` those of
-# models with and without the features that a mixture makes, `sh bench/run.sh starts` where mixtures and clusters end. Peers come from Debian: as root they are installed, otherwise named, and what is absent is left out.
+# names the jobs; `sh bench/run.sh accuracy` compares scores over several seeds instead, `sh bench/run.sh features` those of
+# models with and without the features that a mixture makes, `sh bench/run.sh starts` where mixtures and clusters end, and
+# `sh bench/run.sh steps` 50 steps of EM. Peers come from Debian: as root they are installed, otherwise named, and what is
+# absent is left out.
 # BENCH_INSTALL=no leaves the system as it is, BUILD=DIR says where to build, INVAR_OPTIONS how.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,7 +36,7 @@ fi
 ninja -C "$build" >"$build/ninja.log" || { cat "$build/ninja.log" >&2; exit 1; }
 export PYTHONDONTWRITEBYTECODE=1
 case ${1:-} in
-accuracy | features | starts)
+accuracy | features | starts | steps)
     script=$1
     shift
     exec "$python" "$here/bench/$script.py" --build "$build" "$@"

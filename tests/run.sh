@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Build and run all tests: sh tests/run.sh [Meson option…], for example -Dblas=builtin or -Db_sanitize=address,undefined.
 # Closes with a line "N passed, N failed"; every program and check it runs counts. The library's tests run once on each table
-# of kernels that the processor has, or on those of them that TABLES names, on as many at a time as there are processors.
+# of kernels that the processor has, or on those of them that TABLES names, in parts, as many at a time as there are processors.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
@@ -31,19 +31,26 @@ run() {
     cat "$log.part" >>"$log"
 }
 
-run "kernels" "$build/tests/kernel-check"
-tables=
+n_jobs=$(getconf _NPROCESSORS_ONLN)
+jobs="kernel-check kernels"
 for kernels in $("$build/tests/kernel-check" -l); do
     case " ${TABLES:-$kernels} " in
-    *" $kernels "*) tables="$tables $kernels" ;;
+    *" $kernels "*)
+        for part in $(seq "$n_jobs"); do
+            jobs="$jobs invar-tests $kernels:$part/$n_jobs"
+        done
+        ;;
     esac
 done
 # Each writes a file of its own, whose text and status `run` then takes for those of the program.
-# shellcheck disable=SC2016
-printf '%s\n' $tables | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I TABLE sh -c \
-    'INVAR_KERNELS=TABLE "$0/tests/invar-tests" >"$0/library-TABLE.log" 2>&1; echo $? >"$0/library-TABLE.status"' "$build"
-for kernels in $tables; do
-    run "library on $kernels" sh -c 'cat "$0.log"; exit "$(cat "$0.status")"' "$build/library-$kernels"
+# shellcheck disable=SC2016,SC2086
+printf '%s %s\n' $jobs | xargs -P "$n_jobs" -L 1 sh -c 'job=$(echo "$2" | tr :/ --)
+    INVAR_KERNELS=${2%:*} INVAR_TEST_PART=${2#*:} "$0/tests/$1" >"$0/job-$job.log" 2>&1; echo $? >"$0/job-$job.status"' "$build"
+# shellcheck disable=SC2086
+set -- $jobs
+while [ $# -gt 0 ]; do
+    run "$1 $2" sh -c 'cat "$0.log"; exit "$(cat "$0.status")"' "$build/job-$(echo "$2" | tr :/ --)"
+    shift 2
 done
 run "layers" sh tests/checks/layers.sh
 run "symbols" sh tests/checks/symbols.sh "$build"

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel/kernel.h"
@@ -286,11 +287,21 @@ static int in_order(const void *a, const void *b)
     return by_suite ? by_suite : strcmp(s->name, t->name);
 }
 
-/* Arguments: prefixes of suite.name to run; none: all. INVAR_KERNELS in the environment: the table of kernels to use. */
+/* "2/3": every third test from the second on; NULL: all. */
+static bool in_part(size_t i, const char *part)
+{
+    size_t k, n;
+
+    return !part || sscanf(part, "%zu/%zu", &k, &n) != 2 || n == 0 || i % n + 1 == k;
+}
+
+/* Arguments: prefixes of suite.name to run; none: all. In the environment INVAR_KERNELS: the table of kernels to use;
+ * INVAR_TEST_PART: see in_part; INVAR_TEST_TIMES: a line for each test with the processor's seconds, all threads together. */
 int main(int argc, char **argv)
 {
     static volatile size_t n_passed, n_failed;
-    const char *kernels = getenv("INVAR_KERNELS");
+    const char *kernels = getenv("INVAR_KERNELS"), *times = getenv("INVAR_TEST_TIMES");
+    const char *part = getenv("INVAR_TEST_PART");
 
     if (kernels && !ml__kernels_limit(kernels)) {
         fprintf(stderr, "no kernels '%s' here\n", kernels);
@@ -299,8 +310,9 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     qsort(cases, n_cases, sizeof *cases, in_order);
     for (volatile size_t i = 0; i < n_cases; i++) {
-        if (!selected(&cases[i], argc, argv))
+        if (!in_part(i, part) || !selected(&cases[i], argc, argv))
             continue;
+        const volatile clock_t start = clock();
         if (setjmp(leave_test) == 0) {
             cases[i].function();
             n_passed++;
@@ -308,6 +320,8 @@ int main(int argc, char **argv)
             printf("FAILED %s.%s\n", cases[i].suite, cases[i].name);
             n_failed++;
         }
+        if (times)
+            printf("%8.2f s %s.%s\n", (double)(clock() - start) / CLOCKS_PER_SEC, cases[i].suite, cases[i].name);
     }
     printf("%zu passed, %zu failed\n", n_passed, n_failed);
     free(cases);
