@@ -136,7 +136,7 @@ static bool read_range(const ml__column_name *column, size_t d, size_t *begin, s
     if (last < 0)
         last += (int64_t)d;
     if (!colon)
-        last = first + 1;
+        last = first < (int64_t)d ? first + 1 : first;
     *begin = (size_t)first;
     *end = (size_t)last;
     return first >= 0 && first < last && last <= (int64_t)d;

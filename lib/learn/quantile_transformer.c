@@ -186,6 +186,19 @@ done:
     return st;
 }
 
+/* Between the knots high - 1 and high: from the lower one up, or from the upper one down; by shares where the slope is beyond double. */
+static double on_line(double x, const double *from, const double *to, size_t high, bool is_upward)
+{
+    const double x0 = from[high - 1], x1 = from[high], y0 = to[high - 1], y1 = to[high];
+    const double slope = (y1 - y0) / (x1 - x0);
+
+    if (isfinite(x1 - x0) && isfinite(slope))
+        return is_upward ? slope * (x - x0) + y0 : y1 - slope * (x1 - x);
+
+    const double t = isfinite(x1 - x0) ? (x - x0) / (x1 - x0) : (x / 2 - x0 / 2) / (x1 / 2 - x0 / 2);
+    return y0 * (1 - t) + y1 * t;
+}
+
 /* Linear between (from[k], to[k]), constant beyond; of equal ones in `from`, the last. */
 static double interpolate_up(double x, const double *from, const double *to, size_t n)
 {
@@ -203,7 +216,7 @@ static double interpolate_up(double x, const double *from, const double *to, siz
     }
     if (high == n || from[low] == x)
         return to[low];
-    return (to[high] - to[low]) / (from[high] - from[low]) * (x - from[low]) + to[low];
+    return on_line(x, from, to, high, true);
 }
 
 /* The same from the other end: of equal ones, the first. */
@@ -223,7 +236,7 @@ static double interpolate_down(double x, const double *from, const double *to, s
         return to[n - 1];
     if (!low || from[low] == x)
         return to[low];
-    return to[low] - (to[low] - to[low - 1]) / (from[low] - from[low - 1]) * (from[low] - x);
+    return on_line(x, from, to, low, false);
 }
 
 static double forward(const state *s, const double *quantiles, double x)

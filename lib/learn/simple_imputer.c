@@ -126,8 +126,8 @@ done:
     return st;
 }
 
-/* Which columns miss values? */
-static ml_status find_missing(ml_context *context, const ml__rows *rows, bool *misses)
+/* Which columns miss values, rows of weight 0 aside? */
+static ml_status find_missing(ml_context *context, const ml__rows *rows, const double *w, bool *misses)
 {
     enum { BLOCK_ROWS = 64 };
     const size_t d = rows->d;
@@ -141,7 +141,7 @@ static ml_status find_missing(ml_context *context, const ml__rows *rows, bool *m
 
         ML__TRY(ml__rows_take(rows, i, n, block, &X));
         for (size_t r = 0; r < n; r++)
-            for (size_t j = 0; j < d; j++)
+            for (size_t j = 0; j < d && !(w && w[i + r] == 0); j++)
                 misses[j] = misses[j] || isnan(X[r * d + j]);
     }
 done:
@@ -150,7 +150,7 @@ done:
 }
 
 /* Numbers of the features that miss values. */
-static ml_status add_indicator(ml__fit *f, const ml__rows *rows)
+static ml_status add_indicator(ml__fit *f, const ml__rows *rows, const double *w)
 {
     int64_t *indicator;
     bool *misses;
@@ -158,7 +158,7 @@ static ml_status add_indicator(ml__fit *f, const ml__rows *rows)
     ml_status st = ML_OK;
 
     ML__NEW(f->scratch, misses, f->d);
-    ML__TRY(find_missing(f->context, rows, misses));
+    ML__TRY(find_missing(f->context, rows, w, misses));
     for (size_t j = 0; j < f->d; j++)
         n += misses[j];
     ML__CHECK(f->d + n <= ML_MAX_FEATURES, ML_E_LIMIT, "%zu features and %zu indicators, at most %zu are allowed", f->d,
@@ -187,7 +187,7 @@ static ml_status fit(ml__fit *f)
     ML__PUBLISH(f, statistics, "statistics", ML_FLOAT64, f->d);
     ML__TRY(estimate(f, &rows, w, statistics));
     if (p->add_indicator)
-        ML__TRY(add_indicator(f, &rows));
+        ML__TRY(add_indicator(f, &rows, w));
     ML__TRY(ml__fit_step(f, 1, 1, "", NAN));
 done:
     return st;

@@ -213,6 +213,8 @@ double ml__placed_quantile(const ml__weighted *items, size_t n, double q)
         return items[n - 1].value;
     t = (at - items[low].weight) / (items[high].weight - items[low].weight);
     difference = items[high].value - items[low].value;
+    if (!isfinite(difference))
+        return items[low].value * (1 - t) + items[high].value * t;
     return t < 0.5 ? items[low].value + difference * t : items[high].value - difference * (1 - t);
 }
 

@@ -326,7 +326,7 @@ static ml_status set_text(const char *kind, const ml__param *p, void *params, co
         *(int64_t *)field(p, params) = text[0] == 't';
         return ML_OK;
     }
-    if (ml__parse_int(text, n, &whole) == ML__NUMBER_OK)
+    if (ml__parse_int(text, n, &whole) == ML__NUMBER_OK && (whole || !takes_reals(p))) /* "-0" is a real number */
         return set_whole(kind, p, params, whole);
     if ((p->type == ML_PARAM_REAL || p->type == ML_PARAM_SIZE) && parse_real(text, n, &real))
         return set_number(kind, p, params, real, false);

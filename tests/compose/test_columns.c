@@ -213,6 +213,7 @@ TEST(column_transformer, errors_name_column_and_member)
         {"a=all;c=all", ML_E_PARAMETER, "columns: member 'b' is given none, \"b=all\" gives it all"},
         {"a=height;b=all;c=all", ML_E_DATA, "columns: no feature is named 'height'"},
         {"a=#5;b=all;c=all", ML_E_DATA, "columns: '#5' is none of the 5 columns"},
+        {"a=#9223372036854775807;b=all;c=all", ML_E_DATA, "'#9223372036854775807' is none of the 5 columns"},
         {"a=#-6;b=all;c=all", ML_E_DATA, "'#-6' is none of the 5 columns"},
         {"a=#3:2;b=all;c=all", ML_E_DATA, "'#3:2' is none of the 5 columns"},
         {"a=#one;b=all;c=all", ML_E_DATA, "'#one' is none of the 5 columns"},

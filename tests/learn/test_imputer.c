@@ -154,6 +154,20 @@ TEST(imputer, indicators_agree_with_scikit_learn)
     ml_dataset_free(boston);
 }
 
+TEST(imputer, rows_of_weight_0_make_no_indicator)
+{
+    const double x[] = {1, 5, NAN, 6, 4, NAN}, w[] = {1, 0, 1};
+    ml_dataset *data = matrix(NULL, x, 3, 2);
+    ml_model *imputer = new_model(NULL, "simple_imputer");
+
+    CHECK_OK(ml_dataset_set_weights(data, w, 3));
+    CHECK_OK(ml_model_set_text(imputer, "add_indicator", "true"));
+    CHECK_OK(ml_model_fit(imputer, data, NULL));
+    CHECK(ml_model_width(imputer, ML_TRANSFORM) == 3);
+    ml_model_free(imputer);
+    ml_dataset_free(data);
+}
+
 TEST(imputer, empty_features_are_kept_when_wanted)
 {
     const double x[] = {1, NAN, 2, NAN};

@@ -373,3 +373,23 @@ TEST(scalers, tensors_that_contradict_each_other_are_refused)
     ml_model_free(range);
     ml_dataset_free(iris);
 }
+
+TEST(scalers, quantiles_whose_distance_is_beyond_double)
+{
+    static const double X[] = {-1.7e308, 1.7e308}, AT[] = {0, 8.5e307, -8.5e307, 1.7e308, -1.7e308};
+    static const double WANT[] = {0.5, 0.75, 0.25, 1, 0};
+    ml_dataset *data = matrix(NULL, X, 2, 1), *at = matrix(NULL, AT, 5, 1);
+    ml_model *model = new_model(NULL, "quantile_transformer");
+    double out[5], back[5];
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_transform(model, at, out, 5));
+    CHECK_OK(ml_model_inverse_transform(model, out, 5, 1, back, 5));
+    for (size_t i = 0; i < 5; i++) {
+        CHECK_CLOSE(out[i], WANT[i], 1e-15);
+        CHECK_CLOSE(back[i] / 1e308, AT[i] / 1e308, 1e-15);
+    }
+    ml_model_free(model);
+    ml_dataset_free(at);
+    ml_dataset_free(data);
+}

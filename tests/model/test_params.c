@@ -245,6 +245,21 @@ TEST(params, real_numbers_read_back_to_the_same_bits)
     ml_model_free(mlp);
 }
 
+TEST(params, zero_keeps_its_sign)
+{
+    ml_model *imputer = model("simple_imputer");
+
+    for (int sign = 0; sign < 2; sign++) {
+        const char *zero = sign ? "-0" : "0";
+        char text[64];
+
+        CHECK_OK(ml_model_set_text(imputer, "fill_value", zero));
+        CHECK_OK(ml_model_get_text(imputer, "fill_value", text, sizeof text, NULL));
+        CHECK(!strcmp(text, zero));
+    }
+    ml_model_free(imputer);
+}
+
 TEST(params, text_buffers_tell_the_size_they_need)
 {
     ml_model *forest = model("random_forest");
