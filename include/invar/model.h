@@ -297,6 +297,21 @@ ML_API ml_status ml_model_transform(const ml_model *model, const ml_dataset *dat
 ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset *data, double *out, size_t n);
 
 /**
+ * What ml_model_transform() gives, as a dataset: the rows, outputs and weights of `data`, and new features with the names and
+ * categories that the next step of a pipeline would see (ml_dataset_feature_name()).
+ *
+ * Of rows in memory they are made at once. Of rows that are read from a file (ml_dataset_open_matrix(), ml_dataset_open_csv())
+ * they are made whenever they are read, one pass to check them aside, by a copy of the model, so that a table larger than
+ * memory can be prepared once and given to several models.
+ *
+ * @param[out] out  a dataset in the model's context, the caller's (ml_dataset_free()); NULL on failure. It needs neither `model` nor
+ *                  `data` any longer, but what `data` borrows
+ * @return as ml_model_transform(), and ML_E_DATA when a new value is infinite (its row and column are named).
+ * Threads: as ml_model_predict(). @since 0.1
+ */
+ML_API ml_status ml_model_transform_dataset(const ml_model *model, const ml_dataset *data, ml_dataset **out);
+
+/**
  * From new features back to features: what ml_model_transform() would turn into `z`, as far as it can be told. A pipeline
  * takes the inverses of its steps backwards; a last step that predicts is left out. It has an inverse when all steps that
  * transform have one: kmeans transforms too, so a pipeline that ends with it has none.

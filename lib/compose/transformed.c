@@ -36,6 +36,7 @@ typedef struct transformed {
     ml__source source;
     ml_context *context;
     const ml_model *step;
+    ml_model *own;    /* `step`, if it goes when this goes; else NULL */
     ml_dataset *rows; /* what goes in, a dataset of its own */
     size_t d_in, d_out;
     size_t n_rows;
@@ -58,6 +59,7 @@ static ml_status transform_block(const transformed *t, size_t first, size_t n, d
     ml_status st;
 
     ML__TRY(ml__dataset_read(t->rows, first, n, ML_FLOAT64, x));
+    ML__TRY(ml__rows_accepted(t->step, x, n, first));
     ML__TRY(ml__evaluate(t->step, ML_TRANSFORM, x, n, z, scratch));
     ML__TRY(check_range(t, first, n, z));
 done:
@@ -96,6 +98,7 @@ static void close_rows(ml__source *source)
     transformed *t = (transformed *)source;
 
     ml_dataset_free(t->rows);
+    ml_model_free(t->own);
     ml__free(t);
 }
 
@@ -121,8 +124,9 @@ static ml_status check_part(void *argument, size_t part)
     return st;
 }
 
-static ml_status transform_on_reading(const ml_model *step, const ml_dataset *data, const ml__schema *features,
-                                      ml_dataset **out)
+/* With `own`, by a copy of the step. */
+static ml_status transform_on_reading(const ml_model *step, bool own, const ml_dataset *data,
+                                      const ml__schema *features, ml_dataset **out)
 {
     transformed *t = ml__alloc_array(step->context, 1, sizeof *t);
     ml_status st = t ? ML_OK : ML_E_MEMORY;
@@ -132,6 +136,12 @@ static ml_status transform_on_reading(const ml_model *step, const ml_dataset *da
     t->source = (ml__source){read_rows, close_rows};
     t->context = step->context;
     t->step = step;
+    t->own = NULL;
+    t->rows = NULL;
+    if (own) {
+        ML__TRY(ml_model_clone(step, &t->own));
+        t->step = t->own;
+    }
     t->d_in = ml_dataset_n_features(data);
     t->d_out = features->n_features;
     t->n_rows = ml_dataset_n_rows(data);
@@ -144,7 +154,7 @@ done:
     return st;
 }
 
-ml_status ml__transformed(const ml_model *step, const ml_dataset *data, ml_dataset **out)
+static ml_status transformed_by(const ml_model *step, bool own, const ml_dataset *data, ml_dataset **out)
 {
     ml__schema features = {0};
     ml__arena names;
@@ -154,10 +164,30 @@ ml_status ml__transformed(const ml_model *step, const ml_dataset *data, ml_datas
     ml__arena_init(&names, step->context);
     ML__TRY(ml__name_new_features(step, &names, &features));
     if (ml__dataset_is_streamed(data))
-        ML__TRY(transform_on_reading(step, data, &features, out));
+        ML__TRY(transform_on_reading(step, own, data, &features, out));
     else
         ML__TRY(transform_all(step, data, &features, out));
 done:
     ml__arena_free(&names);
     return st;
+}
+
+ml_status ml__transformed(const ml_model *step, const ml_dataset *data, ml_dataset **out)
+{
+    return transformed_by(step, false, data, out);
+}
+
+ml_status ml_model_transform_dataset(const ml_model *model, const ml_dataset *data, ml_dataset **out)
+{
+    const ml__float_state host = ml__float_begin();
+    size_t width;
+    ml_status st = ML_OK;
+
+    if (out)
+        *out = NULL;
+    ML__CHECK(model && data && out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !data ? "data" : "out");
+    ML__TRY(ml__model_can_apply(model, ML_TRANSFORM, data, &width));
+    ML__TRY(transformed_by(model, true, data, out));
+done:
+    return ml__float_end(host, st);
 }

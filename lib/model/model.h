@@ -339,10 +339,14 @@ size_t ml__members_scratch(const ml__members *members, size_t n);
 ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name);
 /* One row of a public call: number of features, and no value that the kind does not take. */
 ml_status ml__check_row(const ml_model *model, const double *x, size_t n_features);
+/* No missing value in rows that a kind gets, if it takes none; the number of the first row is for the message. */
+ml_status ml__rows_accepted(const ml_model *model, const double *x, size_t n, size_t first_row);
 /* Rows in single precision for a kind that works so, with its refusals of missing and of too large values. */
 ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, size_t first_row, float *out);
 /* Position of the largest of K >= 1 values; ties to the first. */
 size_t ml__arg_max(const double *values, size_t K);
+/* The checks of a public call before rows are read: fitted, offered, features of the right names. */
+ml_status ml__model_can_apply(const ml_model *model, int32_t what, const ml_dataset *data, size_t *width);
 /* The same for all rows of a dataset, with the checks of the public calls; out has n elements. */
 ml_status ml__model_apply(const ml_model *model, int32_t what, const ml_dataset *data, double *out, size_t n);
 /* Back from n rows of new features; ml__inverse_width() numbers each, 0 when a kind has no way back (ML_E_UNSUPPORTED). */

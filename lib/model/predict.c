@@ -258,9 +258,14 @@ static ml_status check_missing(const ml_model *model, const double *x, size_t n,
     return ML_OK;
 }
 
+ml_status ml__rows_accepted(const ml_model *model, const double *x, size_t n, size_t first_row)
+{
+    return ml__model_accepts(model) & ML__MISSING ? ML_OK : check_missing(model, x, n, first_row);
+}
+
 ml_status ml__rows_to_single(const ml_model *model, const double *x, size_t n, size_t first_row, float *out)
 {
-    const ml_status st = ml__model_accepts(model) & ML__MISSING ? ML_OK : check_missing(model, x, n, first_row);
+    const ml_status st = ml__rows_accepted(model, x, n, first_row);
 
     return st == ML_OK ? ml__to_single(model, x, n, out) : st;
 }
@@ -397,6 +402,13 @@ done:
     return st;
 }
 
+ml_status ml__model_can_apply(const ml_model *model, int32_t what, const ml_dataset *data, size_t *width)
+{
+    const ml_status st = check_ready(model, what, width);
+
+    return st == ML_OK ? ml__schema_match(&model->learned->schema, ml__dataset_schema(data)) : st;
+}
+
 static ml_status apply(application *a, size_t n)
 {
     const ml_model *model = a->model;
@@ -404,8 +416,7 @@ static ml_status apply(application *a, size_t n)
     ml_status st = ML_OK;
 
     ML__CHECK(model && a->data && a->out, ML_E_ARGUMENT, "%s is NULL", !model ? "model" : !a->data ? "data" : "out");
-    ML__TRY(check_ready(model, a->what, &a->width));
-    ML__TRY(ml__schema_match(&model->learned->schema, ml__dataset_schema(a->data)));
+    ML__TRY(ml__model_can_apply(model, a->what, a->data, &a->width));
     a->n_rows = ml_dataset_n_rows(a->data);
     ML__TRY(check_size(a, n));
     a->n_in = model->learned->schema.n_features;

@@ -587,3 +587,120 @@ TEST(feature_union, a_deadline_in_any_member_is_its_stop_reason)
     ml_model_free(both);
     ml_dataset_free(iris);
 }
+
+/* ---- new features as a dataset ---- */
+
+static ml_dataset *iris_in_file(void)
+{
+    const ml_csv_options options = {.struct_size = sizeof options, .target = "target", .task = ML_TASK_CLASSIFY};
+    ml_dataset *data;
+
+    CHECK_OK(ml_dataset_open_csv(NULL, test_data_path("iris.csv"), &options, &data));
+    return data;
+}
+
+static ml_model *scaled_beside_components(ml_context *context, const ml_dataset *data)
+{
+    ml_model *both = new_model(context, "feature_union");
+
+    add_member(both, "scaled", "standard_scaler");
+    CHECK_OK(ml_model_set_int(add_member(both, "main", "pca"), "n_components", 2));
+    CHECK_OK(ml_model_fit(both, data, NULL));
+    return both;
+}
+
+TEST(transform_dataset, has_the_new_features_and_the_old_outputs)
+{
+    static const char *const NAMES[] = {"scaled__sepal_length_cm",
+                                        "scaled__sepal_width_cm",
+                                        "scaled__petal_length_cm",
+                                        "scaled__petal_width_cm",
+                                        "main__pca0",
+                                        "main__pca1"};
+
+    for (int streamed = 0; streamed < 2; streamed++) {
+        ml_dataset *iris = streamed ? iris_in_file() : test_table(NULL, "iris"), *made;
+        ml_model *both = scaled_beside_components(NULL, iris), *bayes;
+        double want[150 * 6], got[6];
+        int32_t labels[150], made_labels[150];
+
+        CHECK_OK(ml_model_transform(both, iris, want, 150 * 6));
+        CHECK_OK(ml_model_transform_dataset(both, iris, &made));
+        ml_model_free(both);
+        CHECK(ml_dataset_n_rows(made) == 150 && ml_dataset_n_features(made) == 6);
+        for (size_t j = 0; j < 6; j++)
+            CHECK_MSG(!strcmp(ml_dataset_feature_name(made, j), NAMES[j]), "%s", ml_dataset_feature_name(made, j));
+        for (size_t i = 0; i < 150; i++) {
+            CHECK_OK(ml_dataset_row(made, i, got, 6));
+            CHECK_SAME_BYTES(got, sizeof got, want + i * 6, sizeof got);
+        }
+        ml__dataset_read_labels(iris, 0, labels);
+        ml__dataset_read_labels(made, 0, made_labels);
+        CHECK_SAME_BYTES(made_labels, sizeof labels, labels, sizeof labels);
+        ml_dataset_free(iris);
+        bayes = fitted_model(NULL, "gmm_classifier", made);
+        CHECK(ml_model_n_classes(bayes, 0) == 3);
+        ml_model_free(bayes);
+        ml_dataset_free(made);
+    }
+}
+
+TEST(transform_dataset, bad_arguments_are_refused)
+{
+    const double x[] = {1, 2, NAN, 4, 5, 6, 1, 1}, tall[] = {1e200, 1, 1, 1};
+    ml_dataset *iris = test_table(NULL, "iris"), *missing = matrix(NULL, x, 2, 4), *large = matrix(NULL, tall, 1, 4);
+    ml_dataset *out = iris;
+    ml_model *both = scaled_beside_components(NULL, iris), *forest = fitted_model(NULL, "decision_tree", iris);
+    ml_model *fresh = new_model(NULL, "standard_scaler"), *powers = new_model(NULL, "polynomial_features");
+
+    CHECK_FAILS(ml_model_transform_dataset(NULL, iris, &out), ML_E_ARGUMENT, "model");
+    CHECK(!out);
+    CHECK_FAILS(ml_model_transform_dataset(both, NULL, &out), ML_E_ARGUMENT, "data");
+    CHECK_FAILS(ml_model_transform_dataset(both, iris, NULL), ML_E_ARGUMENT, "out");
+    CHECK_FAILS(ml_model_transform_dataset(fresh, iris, &out), ML_E_STATE, "standard_scaler is not fitted");
+    CHECK_FAILS(ml_model_transform_dataset(forest, iris, &out), ML_E_UNSUPPORTED, "decision_tree");
+    CHECK_FAILS(ml_model_transform_dataset(both, missing, &out), ML_E_DATA, "missing");
+    CHECK(!out);
+    CHECK_OK(ml_model_fit(powers, iris, NULL));
+    CHECK_FAILS(ml_model_transform_dataset(powers, large, &out), ML_E_DATA, "row 0, column 5");
+    CHECK(!out);
+    ml_model_free(powers);
+    ml_model_free(fresh);
+    ml_model_free(forest);
+    ml_model_free(both);
+    ml_dataset_free(large);
+    ml_dataset_free(missing);
+    ml_dataset_free(iris);
+}
+
+typedef struct {
+    const ml_model *model;
+    const ml_dataset *data;
+} to_transform;
+
+static ml_status transform_once(ml_context *context, void *argument)
+{
+    const to_transform *t = argument;
+    ml_dataset *out;
+    const ml_status st = ml_model_transform_dataset(t->model, t->data, &out);
+
+    (void)context;
+    ml_dataset_free(out);
+    return st;
+}
+
+TEST(transform_dataset, every_allocation_may_fail)
+{
+    for (int streamed = 0; streamed < 2; streamed++) {
+        test_allocator allocator = {0};
+        ml_context *context = test_context(&allocator, 2);
+        ml_dataset *iris = streamed ? iris_in_file() : test_table(NULL, "iris");
+        ml_model *both = scaled_beside_components(context, iris);
+
+        CHECK(test_failing_allocations(&allocator, context, "transform_dataset", transform_once,
+                                       &(to_transform){both, iris}) > 4);
+        ml_model_free(both);
+        ml_dataset_free(iris);
+        ml_context_free(context);
+    }
+}
