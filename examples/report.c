@@ -134,7 +134,7 @@ void clear_progress(progress_bar *bar)
 
 static const char USAGE[] =
     "usage: quickstart [file.csv … --target column [--classification | --regression]] [--splits n]\n"
-    "       column: its name, or #3 for the third, #-1 for the last; without files: the tables in examples/data\n";
+    "       column: its name, or #2 for the third, #-1 for the last; without files: the tables in examples/data\n";
 
 static void refuse(const char *problem, const char *argument)
 {

@@ -73,7 +73,7 @@ enum { ML_TASK_DETECT = 0, ML_TASK_CLASSIFY = 1, ML_TASK_REGRESS = 2 };
 
 typedef struct ml_csv_options {
     size_t struct_size;       /**< sizeof(ml_csv_options) */
-    const char *target;       /**< names of output columns, comma-separated; NULL: no output. "#3" is the third
+    const char *target;       /**< names of output columns, comma-separated; NULL: no output. "#0" is the first
                                    column, "#-1" the last */
     const char *weight;       /**< name of the column of sample weights, or NULL */
     const char *ignore;       /**< names of columns to leave out, comma-separated, or NULL */
@@ -125,7 +125,7 @@ ML_API ml_status ml_dataset_from_csv_memory(ml_context *context, const char *tex
 
 typedef struct ml_matrix_options {
     size_t struct_size; /**< sizeof(ml_matrix_options) */
-    const char *target; /**< numbers of output columns, comma-separated: "#3" is the third column, "#-1" the last; NULL:
+    const char *target; /**< numbers of output columns, comma-separated: "#0" is the first column, "#-1" the last; NULL:
                              no output */
     const char *weight; /**< number of the column of sample weights, or NULL */
     const char *ignore; /**< numbers of columns to leave out, comma-separated, or NULL */

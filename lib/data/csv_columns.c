@@ -190,7 +190,7 @@ done:
     return st;
 }
 
-/* "#3" or "#-1" */
+/* "#0" or "#-1" */
 static bool find_by_number(const importer *im, const ml__cell *name, size_t *found)
 {
     int64_t k;
@@ -198,9 +198,9 @@ static bool find_by_number(const importer *im, const ml__cell *name, size_t *fou
     if (!name->length || name->text[0] != '#' || ml__parse_int(name->text + 1, name->length - 1, &k) != ML__NUMBER_OK)
         return false;
     if (k < 0)
-        k += (int64_t)im->n_columns + 1;
-    *found = (size_t)(k - 1);
-    return k >= 1 && (uint64_t)k <= im->n_columns;
+        k += (int64_t)im->n_columns;
+    *found = (size_t)k;
+    return k >= 0 && (uint64_t)k < im->n_columns;
 }
 
 static bool is_named(const column *c, const ml__cell *name)

@@ -291,7 +291,7 @@ done:
 
 /* ---- opening: what the columns are ---- */
 
-/* "#3" or "#-1", with spaces around it. */
+/* "#0" or "#-1", with spaces around it. */
 static bool read_number(const opening *o, const char *text, size_t n, size_t *column)
 {
     int64_t k;
@@ -300,12 +300,12 @@ static bool read_number(const opening *o, const char *text, size_t n, size_t *co
         n--;
     for (; n && *text == ' '; n--)
         text++;
-    if (!n || *text != '#' || ml__parse_int(text + 1, n - 1, &k) != ML__NUMBER_OK || k == INT64_MIN)
+    if (!n || *text != '#' || ml__parse_int(text + 1, n - 1, &k) != ML__NUMBER_OK)
         return false;
     if (k < 0)
-        k += (int64_t)o->file->n_cols + 1;
-    *column = (size_t)(k - 1);
-    return k >= 1 && (uint64_t)k <= o->file->n_cols;
+        k += (int64_t)o->file->n_cols;
+    *column = (size_t)k;
+    return k >= 0 && (uint64_t)k < o->file->n_cols;
 }
 
 static ml_status read_list(opening *o, const char *option, const char *list, size_t **columns, size_t *n_columns)
@@ -327,12 +327,12 @@ static ml_status read_list(opening *o, const char *option, const char *list, siz
 
         next = end + 1;
         ML__CHECK(read_number(o, list, length, &column), ML_E_DATA,
-                  "'%.*s': option %s: no column '%.*s', expected \"#1\" to \"#%zu\", or \"#-1\" for the last",
+                  "'%.*s': option %s: no column '%.*s', expected \"#0\" to \"#%zu\", or \"#-1\" for the last",
                   ML__SHOWN_PATH, file->input.path, option, (int)(length < SHOWN_BYTES ? length : SHOWN_BYTES), list,
-                  file->n_cols);
+                  file->n_cols - 1);
         ML__CHECK(file->place[column] != IGNORED, ML_E_DATA,
                   "'%.*s': option %s: column %zu has been named by an option already", ML__SHOWN_PATH, file->input.path,
-                  option, column + 1);
+                  option, column);
         file->place[column] = IGNORED;
         (*columns)[(*n_columns)++] = column;
     }

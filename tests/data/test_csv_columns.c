@@ -91,7 +91,7 @@ TEST(csv_columns, names_must_be_usable)
     memset(text + 2, 'n', 256);
     strcpy(text + 258, "\n1,2\n");
     bad(text, NULL, ML_E_DATA, "t.csv, line 1: the name of column 2 has 256 bytes, at most 255 are allowed");
-    ml_dataset_free(good(",b\n1,2\n", &(ml_csv_options){.ignore = "#1"})); /* an index column without name */
+    ml_dataset_free(good(",b\n1,2\n", &(ml_csv_options){.ignore = "#0"})); /* an index column without name */
     bad("\x1B[31m,\x1B[31m\n1,2\n", NULL, ML_E_DATA, "columns 1 and 2 are both named '\\x1B[31m'");
 }
 
@@ -100,7 +100,7 @@ TEST(csv_columns, names_must_be_usable)
 TEST(csv_columns, roles_are_given_by_name_or_number)
 {
     static const char TEXT[] = "a,b,c,d\n1,2,3,4\n5,6,7,8\n";
-    ml_dataset *data = good(TEXT, &(ml_csv_options){.target = " d , #1 ", .weight = "#-2", .task = ML_TASK_REGRESS});
+    ml_dataset *data = good(TEXT, &(ml_csv_options){.target = " d , #0 ", .weight = "#-2", .task = ML_TASK_REGRESS});
     double weights[2];
 
     CHECK(ml_dataset_n_features(data) == 1 && !strcmp(ml_dataset_feature_name(data, 0), "b"));
@@ -122,7 +122,7 @@ TEST(csv_columns, roles_that_fit_no_column_are_refused)
     bad(TEXT, &(ml_csv_options){.target = "z"}, ML_E_DATA, "t.csv: option target: no column 'z'; there are 3: a, b, c");
     bad(WIDE, &(ml_csv_options){.ignore = "z"}, ML_E_DATA,
         "t.csv: option ignore: no column 'z'; there are 10: a, b, c, d, e, f, g, h, ...");
-    bad(TEXT, &(ml_csv_options){.target = "#0"}, ML_E_DATA, "no column '#0'");
+    bad(TEXT, &(ml_csv_options){.target = "#3"}, ML_E_DATA, "no column '#3'");
     bad(TEXT, &(ml_csv_options){.target = "#4"}, ML_E_DATA, "no column '#4'");
     bad(TEXT, &(ml_csv_options){.target = "#-4"}, ML_E_DATA, "no column '#-4'");
     bad(TEXT, &(ml_csv_options){.target = "#99999999999999999999"}, ML_E_DATA, "no column '#99999999999999999999'");
@@ -130,7 +130,7 @@ TEST(csv_columns, roles_that_fit_no_column_are_refused)
     bad(TEXT, &(ml_csv_options){.target = "a,,b"}, ML_E_ARGUMENT, "option target has an empty name");
     bad(TEXT, &(ml_csv_options){.target = "a,a"}, ML_E_DATA,
         "t.csv: option target: column 'a' has been named by an option already");
-    bad(TEXT, &(ml_csv_options){.target = "a", .ignore = "#1"}, ML_E_DATA,
+    bad(TEXT, &(ml_csv_options){.target = "a", .ignore = "#0"}, ML_E_DATA,
         "option ignore: column 'a' has been named by an option already");
     bad(TEXT, &(ml_csv_options){.weight = "a,b"}, ML_E_ARGUMENT, "option weight names 2 columns");
     bad(TEXT, &(ml_csv_options){.target = "a", .weight = "b", .ignore = "c"}, ML_E_DATA,

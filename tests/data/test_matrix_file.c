@@ -185,9 +185,9 @@ TEST(matrix_file, columns_get_roles)
     ml_matrix_options options = {.struct_size = sizeof options,
                                  .dtype = ML_FLOAT32,
                                  .n_cols = D,
-                                 .target = "#-2, #1",
+                                 .target = "#-2, #0",
                                  .weight = " #-1 ",
-                                 .ignore = "#2"};
+                                 .ignore = "#1"};
     char bytes[1024];
     const char *path = write_bytes("a.bin", bytes, write_matrix(ML_FLOAT32, bytes));
     double values[N], x;
@@ -328,14 +328,14 @@ TEST(matrix_file, options_are_checked)
         {{.dtype = ML_FLOAT64, .n_cols = (size_t)1 << 25}, ML_E_LIMIT, "at most"},
         {{.dtype = ML_FLOAT64, .n_cols = SIZE_MAX}, ML_E_LIMIT, "at most"},
         {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#6"}, ML_E_DATA, "option target: no column '#6'"},
-        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#0"}, ML_E_DATA, "no column '#0'"},
+        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#5"}, ML_E_DATA, "no column '#5'"},
         {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#-6"}, ML_E_DATA, "no column '#-6'"},
         {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "y"}, ML_E_DATA, "no column 'y'"},
         {{.dtype = ML_FLOAT64, .n_cols = 5, .target = ""}, ML_E_DATA, "no column ''"},
-        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#1,#1"}, ML_E_DATA, "column 1 has been named"},
-        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#1", .weight = "#-5"}, ML_E_DATA, "option weight: column 1"},
-        {{.dtype = ML_FLOAT64, .n_cols = 5, .weight = "#1,#2"}, ML_E_ARGUMENT, "option weight names 2"},
-        {{.dtype = ML_FLOAT64, .n_cols = 5, .ignore = "#1,#2,#3,#4,#5"}, ML_E_DATA, "no column is left"},
+        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#0,#0"}, ML_E_DATA, "column 0 has been named"},
+        {{.dtype = ML_FLOAT64, .n_cols = 5, .target = "#0", .weight = "#-5"}, ML_E_DATA, "option weight: column 0"},
+        {{.dtype = ML_FLOAT64, .n_cols = 5, .weight = "#0,#1"}, ML_E_ARGUMENT, "option weight names 2"},
+        {{.dtype = ML_FLOAT64, .n_cols = 5, .ignore = "#0,#1,#2,#3,#4"}, ML_E_DATA, "no column is left"},
     };
     char bytes[1024];
     const char *path = write_bytes("a.bin", bytes, write_matrix(ML_FLOAT64, bytes));
@@ -373,9 +373,9 @@ TEST(matrix_file, bad_values_are_named)
     const ml_matrix_options options = {.struct_size = sizeof options,
                                        .dtype = ML_FLOAT64,
                                        .n_cols = D,
-                                       .target = "#4",
-                                       .weight = "#5",
-                                       .ignore = "#1",
+                                       .target = "#3",
+                                       .weight = "#4",
+                                       .ignore = "#0",
                                        .task = ML_TASK_CLASSIFY};
     const ml_matrix_options whole = {.struct_size = sizeof whole, .dtype = ML_INT64, .n_cols = D};
     const int64_t large = -((int64_t)1 << 53);
@@ -491,7 +491,7 @@ TEST(matrix_file, changes_after_opening_are_errors)
 TEST(matrix_file, memory_of_an_output)
 {
     enum { N_ROWS = 200000 };
-    ml_matrix_options options = {.struct_size = sizeof options, .dtype = ML_UINT8, .n_cols = 2, .target = "#2"};
+    ml_matrix_options options = {.struct_size = sizeof options, .dtype = ML_UINT8, .n_cols = 2, .target = "#1"};
     char *bytes = malloc((size_t)2 * N_ROWS);
     const char *path;
 
@@ -520,9 +520,9 @@ static ml_status try_open(ml_context *context, void *argument)
     const ml_matrix_options options = {.struct_size = sizeof options,
                                        .dtype = ML_FLOAT64,
                                        .n_cols = D,
-                                       .target = "#4",
-                                       .weight = "#5",
-                                       .ignore = "#1"};
+                                       .target = "#3",
+                                       .weight = "#4",
+                                       .ignore = "#0"};
     ml_dataset *data;
     const ml_status st = ml_dataset_open_matrix(context, argument, &options, &data);
 
