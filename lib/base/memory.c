@@ -187,7 +187,7 @@ static void *take_alone(ml__arena *arena, size_t n_bytes)
     ml__arena_block **place = arena->blocks ? &arena->blocks->next : &arena->blocks;
     block->next = *place;
     *place = block;
-    return memset((char *)block + BLOCK_HEADER, 0, n_bytes);
+    return (char *)block + BLOCK_HEADER;
 }
 
 static bool grow(ml__arena *arena, size_t n_bytes)
@@ -216,7 +216,7 @@ static size_t padding_before(const ml__arena *arena, size_t n_bytes)
     return (alignment - (uintptr_t)arena->next % alignment) % alignment;
 }
 
-void *ml__arena_take(ml__arena *arena, size_t count, size_t size)
+static void *take(ml__arena *arena, size_t count, size_t size, bool is_cleared)
 {
     size_t n_bytes, padding;
     void *piece;
@@ -228,8 +228,10 @@ void *ml__arena_take(ml__arena *arena, size_t count, size_t size)
     n_bytes += !n_bytes; /* a piece of nothing has an address too */
     padding = padding_before(arena, n_bytes);
     if (padding > arena->left || n_bytes > arena->left - padding) {
-        if (n_bytes > next_block_size(arena) / 4)
-            return take_alone(arena, n_bytes);
+        if (n_bytes > next_block_size(arena) / 4) {
+            piece = take_alone(arena, n_bytes);
+            return piece && is_cleared ? memset(piece, 0, n_bytes) : piece;
+        }
         if (!grow(arena, next_block_size(arena)))
             return NULL;
         padding = 0;
@@ -237,7 +239,17 @@ void *ml__arena_take(ml__arena *arena, size_t count, size_t size)
     piece = arena->next + padding;
     arena->next += padding + n_bytes;
     arena->left -= padding + n_bytes;
-    return memset(piece, 0, n_bytes);
+    return is_cleared ? memset(piece, 0, n_bytes) : piece;
+}
+
+void *ml__arena_take(ml__arena *arena, size_t count, size_t size)
+{
+    return take(arena, count, size, true);
+}
+
+void *ml__arena_room(ml__arena *arena, size_t count, size_t size)
+{
+    return take(arena, count, size, false);
 }
 
 char *ml__arena_text_n(ml__arena *arena, const char *text, size_t n_bytes)

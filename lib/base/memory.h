@@ -49,6 +49,8 @@ void ml__arena_free(ml__arena *arena);
 /* count * size bytes, cleared, aligned to ML__ALIGNMENT when >= 64 bytes and to 16 otherwise; never NULL for count 0;
  * NULL sets the message (ML_E_MEMORY). */
 void *ml__arena_take(ml__arena *arena, size_t count, size_t size);
+/* The same, not cleared: for what is large, and written as a whole. */
+void *ml__arena_room(ml__arena *arena, size_t count, size_t size);
 char *ml__arena_text(ml__arena *arena, const char *text);                   /* copy */
 char *ml__arena_text_n(ml__arena *arena, const char *text, size_t n_bytes); /* copy, NUL added */
 char *ml__joined_text(ml__arena *arena, const char *a, const char *between, const char *b);

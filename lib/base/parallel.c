@@ -405,10 +405,13 @@ done:
     return st;
 }
 
+bool ml__is_little(size_t n_tasks, double task_nanoseconds)
+{
+    return (double)n_tasks * task_nanoseconds < LEAST_NANOSECONDS;
+}
+
 ml_status ml__parallel_for_cost(ml_context *context, size_t n_tasks, double task_nanoseconds, ml__task task,
                                 void *argument)
 {
-    const bool is_little = (double)n_tasks * task_nanoseconds < LEAST_NANOSECONDS;
-
-    return ml__parallel_for(is_little ? NULL : context, n_tasks, task, argument);
+    return ml__parallel_for(ml__is_little(n_tasks, task_nanoseconds) ? NULL : context, n_tasks, task, argument);
 }

@@ -17,6 +17,8 @@ ml_status ml__parallel_for(ml_context *context, size_t n_tasks, ml__task task, v
 /* The same by a caller who can tell about how long one task takes: little work stays on the caller's thread. */
 ml_status ml__parallel_for_cost(ml_context *context, size_t n_tasks, double task_nanoseconds, ml__task task,
                                 void *argument);
+/* Is it so little? */
+bool ml__is_little(size_t n_tasks, double task_nanoseconds);
 
 ml__pool *ml__pool_create(ml_context *context, uint32_t n_threads);
 void ml__pool_free(ml__pool *pool);

@@ -15,6 +15,11 @@
 #include "base/text.h"
 #include "data/table.h"
 
+enum {
+    READ_VALUES = 4096, /* of a block in which all rows are looked through, about */
+    SUMS = 8            /* that are added to side by side */
+};
+
 /* ---- tables ---- */
 
 static ml__table *table_create(ml_context *context, size_t n_rows)
@@ -187,18 +192,68 @@ static double cell_at(const ml__table *t, size_t row, size_t feature)
     return t->dtype == ML_FLOAT64 ? ((const double *)t->x)[at] : (double)((const float *)t->x)[at];
 }
 
-static ml_status check_cells(ml__table *table)
+static bool is_dense(const ml__table *t)
 {
-    const ml__float_state host = ml__float_begin();
-    ml_status st = ML_OK;
-    bool any_missing = false;
+    return (t->col_stride == 1 || t->schema.n_features == 1) &&
+           (t->row_stride == t->schema.n_features || t->n_rows == 1);
+}
 
-    for (size_t i = 0; i < table->n_rows; i++)
+/* 0 times what is not finite is NaN: no branch for each value. */
+#define ML__ALL_FINITE(real)                               \
+    static bool all_finite_##real(const real *x, size_t n) \
+    {                                                      \
+        real sums[SUMS] = {0}, sum = 0;                    \
+        const size_t whole = n / SUMS * SUMS;              \
+                                                           \
+        for (size_t v = 0; v < whole; v += SUMS)           \
+            for (size_t s = 0; s < SUMS; s++)              \
+                sums[s] += 0 * x[v + s];                   \
+        for (size_t v = whole; v < n; v++)                 \
+            sum += 0 * x[v];                               \
+        for (size_t s = 0; s < SUMS; s++)                  \
+            sum += sums[s];                                \
+        return sum == 0;                                   \
+    }
+ML__ALL_FINITE(double)
+ML__ALL_FINITE(float)
+
+/* True: they are, in the table's rows [first, first + n), which follow each other in memory. */
+static bool are_finite(const ml__table *t, size_t first, size_t n)
+{
+    const size_t d = t->schema.n_features;
+
+    if (t->source || !is_dense(t))
+        return false;
+    return t->dtype == ML_FLOAT64 ? all_finite_double((const double *)t->x + first * d, n * d)
+                                  : all_finite_float((const float *)t->x + first * d, n * d);
+}
+
+static ml_status check_rows(const ml__table *table, size_t first, size_t n, bool *any_missing)
+{
+    ml_status st = ML_OK;
+
+    for (size_t i = first; i < first + n; i++)
         for (size_t j = 0; j < table->schema.n_features; j++) {
             const double value = cell_at(table, i, j);
             ML__CHECK(!isinf(value), ML_E_DATA, "the value in row %zu, column %zu is infinite", i, j);
-            any_missing |= isnan(value);
+            *any_missing |= isnan(value);
         }
+done:
+    return st;
+}
+
+static ml_status check_cells(ml__table *table)
+{
+    const ml__float_state host = ml__float_begin();
+    const size_t block = READ_VALUES / table->schema.n_features + 1;
+    ml_status st = ML_OK;
+    bool any_missing = false;
+
+    for (size_t i = 0, n; i < table->n_rows; i += n) {
+        n = table->n_rows - i < block ? table->n_rows - i : block;
+        if (!are_finite(table, i, n))
+            ML__TRY(check_rows(table, i, n, &any_missing));
+    }
     table->may_miss = any_missing || !table->owned;
 done:
     return ml__float_end(host, st);
@@ -548,9 +603,6 @@ done:
 
 /* ---- reading ---- */
 
-/* Of a block in which all rows are looked through, about. */
-enum { READ_VALUES = 4096 };
-
 const ml__schema *ml__dataset_schema(const ml_dataset *dataset)
 {
     return &dataset->table->schema;
@@ -635,10 +687,8 @@ ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)
 {
     const ml__table *t = dataset->table;
-    const bool is_dense =
-        (t->col_stride == 1 || t->schema.n_features == 1) && (t->row_stride == t->schema.n_features || t->n_rows == 1);
 
-    return is_dense && t->dtype == dtype && !dataset->rows ? t->x : NULL;
+    return is_dense(t) && t->dtype == dtype && !dataset->rows ? t->x : NULL;
 }
 
 ml_status ml__dataset_find_missing(const ml_dataset *dataset, bool *found, size_t *row, size_t *feature)
@@ -655,6 +705,8 @@ ml_status ml__dataset_find_missing(const ml_dataset *dataset, bool *found, size_
     for (size_t i = 0; dataset->table->may_miss && i < dataset->n_rows; i += block) {
         const size_t n = dataset->n_rows - i < block ? dataset->n_rows - i : block;
 
+        if (!dataset->rows && are_finite(dataset->table, i, n))
+            continue;
         ML__TRY(ml__dataset_read(dataset, i, n, ML_FLOAT64, x));
         for (size_t v = 0; v < n * d && !*found; v++)
             if (isnan(x[v])) {

@@ -49,14 +49,25 @@ done:
     return st;
 }
 
+/* out[n x d] = X - shift */
+static void shift_rows(size_t n, size_t d, const double *restrict X, const double *restrict shift, double *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            out[i * d + j] = X[i * d + j] - shift[j];
+}
+
 ml_status ml__stream_read(const ml__stream *s, size_t first, size_t n, double *out)
 {
     const size_t d = s->d;
-    const ml_status st = read_rows(s, first, n, out);
+    const double *dense = s->shift && !s->rows ? ml__dataset_dense(s->data, ML_FLOAT64) : NULL;
+    const ml_status st = dense ? ML_OK : read_rows(s, first, n, out);
 
     if (st != ML_OK)
         return st;
-    for (size_t i = 0; i < n && s->shift; i++)
+    if (dense)
+        shift_rows(n, d, dense + first * d, s->shift, out);
+    for (size_t i = 0; i < n && s->shift && !dense; i++)
         for (size_t j = 0; j < d; j++)
             out[i * d + j] -= s->shift[j];
     for (size_t v = 0; v < n * d && s->fills; v++)

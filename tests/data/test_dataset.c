@@ -171,6 +171,25 @@ TEST(dataset, from_matrix_refuses_bad_arguments)
     CHECK(data == NULL);
 }
 
+TEST(dataset, every_cell_of_a_large_matrix_is_checked)
+{
+    enum { N = 3001, D = 7, STEP = 431 };
+    double *x = calloc(N * D, sizeof *x);
+    float *f = calloc(N * D, sizeof *f);
+    char message[80];
+    ml_dataset *data;
+
+    x[0] = NAN; /* missing is not infinite */
+    for (size_t v = N * D - 1; v >= STEP; v -= STEP) {
+        snprintf(message, sizeof message, "the value in row %zu, column %zu is infinite", v / D, v % D);
+        x[v] = f[v] = v % 2 ? INFINITY : -INFINITY;
+        CHECK_FAILS(ml_dataset_from_matrix(NULL, x, ML_FLOAT64, N, D, 0, 0, ML_BORROW, &data), ML_E_DATA, message);
+        CHECK_FAILS(ml_dataset_from_matrix(NULL, f, ML_FLOAT32, N, D, 0, 0, ML_COPY, &data), ML_E_DATA, message);
+    }
+    free(x);
+    free(f);
+}
+
 TEST(dataset, extents_that_overflow_are_refused_before_reading)
 {
     const struct {

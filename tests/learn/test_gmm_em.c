@@ -158,6 +158,94 @@ TEST(gmm, fifty_steps_equal_scikit_learn)
     free(numbers);
 }
 
+/* ---- the first step from single rows ---- */
+
+/* ln Σ_c pi_c N(x | c) in long double, and the shares. */
+static long double exact_shares(const ml__mixture *m, const double *x, long double *shares)
+{
+    const size_t d = m->d;
+    long double largest = -INFINITY, total = 0;
+
+    for (size_t c = 0; c < m->k; c++) {
+        const double *U = m->factors + ml__covariance_at(m, c), *mu = m->means + c * d;
+        long double q = 0;
+
+        for (size_t j = 0; j < d; j++) {
+            long double y = m->type >= ML__DIAG ? U[m->type == ML__DIAG ? j : 0] * ((long double)x[j] - mu[j]) : 0;
+            for (size_t i = 0; i <= j && m->type < ML__DIAG; i++)
+                y += U[i * d + j] * ((long double)x[i] - mu[i]);
+            q += y * y;
+        }
+        shares[c] = m->log_weights[c] + (long double)m->log_norms[c] - q / 2;
+        largest = fmaxl(largest, shares[c]);
+    }
+    for (size_t c = 0; c < m->k; c++)
+        total += shares[c] = expl(shares[c] - largest);
+    for (size_t c = 0; c < m->k; c++)
+        shares[c] /= total;
+    return largest + logl(total);
+}
+
+/* Components of width 1e-6 near 100, so that statistics would be off by 1. In most rows one component leads by more than that,
+ * but rows in the middle of two belong to both. */
+static void check_first_step(ml__covariance type, size_t n)
+{
+    enum { D = 3, K = 5 };
+    matrix x = blobs(n, D, K, 4, 3);
+    double *w = malloc(n * sizeof *w), L;
+    uint32_t *of = malloc(n * sizeof *of);
+    long double shares[K], N[K] = {0}, S1[K * D] = {0}, exact = 0;
+    ml__arena arena;
+    ml__mixture m;
+    ml__em em;
+
+    ml__arena_init(&arena, NULL);
+    for (size_t i = 0; i < n; i++) {
+        w[i] = 1;
+        of[i] = i % (n / K) == 7 ? (uint32_t)(i / (n / K)) : UINT32_MAX;
+    }
+    for (size_t v = 0; v < n * D; v++)
+        x.X[v] += 100;
+    for (size_t j = 0; j < D; j++) {
+        x.X[7 * D + j] = 100;
+        x.X[(n / K + 7) * D + j] = j ? 100 : 101;
+        for (size_t r = 0; r < 8; r++)
+            x.X[(n / 2 + r) * D + j] = j ? 100 : 100.5 + 0x1p-43 * (double)r;
+    }
+    CHECK_OK(ml__em_create(&arena, NULL, &(ml__points){.X = x.X, .n = n, .d = D, .w = w}, type, K, 1e-12, &em));
+    CHECK_OK(ml__mixture_create(&arena, type, K, D, &m));
+    em.of = of;
+    CHECK_OK(ml__em_begin(&em, &m));
+    CHECK_CLOSE(m.means[D], 101, 1e-12);
+    for (size_t i = 0; i < n; i++) {
+        exact += exact_shares(&m, x.X + i * D, shares) / n;
+        for (size_t c = 0; c < K; c++) {
+            N[c] += shares[c];
+            for (size_t j = 0; j < D; j++)
+                S1[c * D + j] += shares[c] * x.X[i * D + j];
+        }
+    }
+    CHECK_OK(ml__em_step(&em, &m, &L));
+    CHECK_MSG(fabs(L / (double)exact - 1) <= 1e-12, "%s, %zu rows: %.17g, expected %.17Lg", TYPES[type], n, L, exact);
+    for (size_t c = 0; c < K; c++) {
+        CHECK_CLOSE(m.counts[c], (double)N[c], 1e-3);
+        for (size_t j = 0; j < D; j++)
+            CHECK_CLOSE(m.means[c * D + j], (double)(S1[c * D + j] / N[c]), 1e-4);
+    }
+    ml__arena_free(&arena);
+    free(of);
+    free(w);
+    free(x.X);
+}
+
+TEST(gmm, the_first_step_from_single_rows_is_exact)
+{
+    for (ml__covariance type = ML__FULL; type <= ML__SPHERICAL; type++) {
+        check_first_step(type, 1000);
+        check_first_step(type, 20000); /* whose statistics are not held */
+    }
+}
+
 /* EM for rows of one feature in long double, with the row's own distances: posteriors after `n_steps` under m. */
 static void exact_steps(const double *x, size_t n, size_t k, size_t n_steps, long double *pi, long double *mu,
                         long double *variance, long double *R)

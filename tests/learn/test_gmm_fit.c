@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gaussian mixtures, how a fit ends: stop reasons, cancel, threads, failing allocations, tensors from a file. */
+#include <pthread.h>
+
 #include "gmm_toys.h"
 
 /* ---- how a fit ends ---- */
@@ -99,6 +101,40 @@ static int32_t run_backwards(void *user, size_t n_tasks, void (*task)(void *argu
     return 0;
 }
 
+enum { N_HOSTS = 3 };
+
+/* Every N_HOSTS-th task of a job. */
+typedef struct share {
+    void (*task)(void *argument, size_t index);
+    void *argument;
+    size_t first, n_tasks;
+} share;
+
+static void *run_share(void *argument)
+{
+    const share *s = argument;
+
+    for (size_t i = s->first; i < s->n_tasks; i += N_HOSTS)
+        s->task(s->argument, i);
+    return NULL;
+}
+
+/* At the same time, whatever n_threads is. */
+static int32_t run_at_once(void *user, size_t n_tasks, void (*task)(void *argument, size_t index), void *argument)
+{
+    share shares[N_HOSTS];
+    pthread_t threads[N_HOSTS];
+
+    (void)user;
+    for (size_t h = 0; h < N_HOSTS; h++) {
+        shares[h] = (share){task, argument, h, n_tasks};
+        CHECK(pthread_create(&threads[h], NULL, run_share, &shares[h]) == 0);
+    }
+    for (size_t h = 0; h < N_HOSTS; h++)
+        pthread_join(threads[h], NULL);
+    return 0;
+}
+
 static ml_model *fitted_with(ml_context *context, const matrix *m, const char *init)
 {
     ml_dataset *data = dataset(context, m);
@@ -112,16 +148,18 @@ static ml_model *fitted_with(ml_context *context, const matrix *m, const char *i
 
 TEST(gmm, threads_do_not_show)
 {
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random"};
-    static const uint32_t THREADS[] = {2, 3, 7};
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random", "init_params=random_from_data"};
+    const struct {
+        uint32_t n_threads;
+        ml_executor executor;
+    } HOW[] = {{2, {0}}, {3, {0}}, {7, {0}}, {5, {run_backwards, NULL}}, {1, {run_at_once, NULL}}};
     matrix m = blobs(3000, 3, 6, 2, 12);
 
-    for (size_t s = 0; s < 2; s++) {
+    for (size_t s = 0; s < sizeof STARTS / sizeof *STARTS; s++) {
         ml_model *serial = fitted_with(NULL, &m, STARTS[s]);
-        for (size_t t = 0; t < 4; t++) {
-            const ml_context_options options = {.struct_size = sizeof options,
-                                                .n_threads = t < 3 ? THREADS[t] : 5,
-                                                .executor = {t < 3 ? NULL : run_backwards, NULL}};
+        for (size_t t = 0; t < sizeof HOW / sizeof *HOW; t++) {
+            const ml_context_options options = {
+                .struct_size = sizeof options, .n_threads = HOW[t].n_threads, .executor = HOW[t].executor};
             ml_context *context;
             CHECK_OK(ml_context_create(&options, &context));
             ml_model *model = fitted_with(context, &m, STARTS[s]);

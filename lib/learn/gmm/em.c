@@ -13,13 +13,14 @@
  *
  * Symbols     n rows, d features, k components, p statistics; i row, j feature, c component; a = reg_covar
  *             X [n x d] rows less their centre (start.c), so that a large common offset costs no digits; w [n] weights of mean 1
- * Blocks      of rows, a column for each: statistics T [p x rows], log-densities W'T, soft-max, sums R T'. Nothing of n x k or
- *             n x p is kept (lib/kernel/mixture.h).
+ * Blocks      of rows, a column for each: statistics T [p x rows], log-densities W'T, soft-max, sums R T'. Nothing of n x k or,
+ *             unless rows are few, n x p is kept (lib/kernel/mixture.h).
  * Moments     about an origin o_c: with z = x - o_c, S1 = Σ w r z, S2 = Σ w r z z', e = mu_c - o_c:
  *                 N_c Sigma_c = S2 - S1 e' - e S1' + N e e'
  *             Those of T(x) have origin 0 and lose digits when a component is far from it (statistics.c): then, and for full
  *             covariances of many features, z is formed for each component, with the old mean as origin, and with the new
- *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases.
+ *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases, but not where
+ *             one component leads by so much that statistics tell which.
  * Streams     each pass reads the rows block by block (window.h); random shares are made from a key and the row's number
  * Missing     the expected values of x and x x' given what was observed, under the mixture before, stand in their place.
  *             Diagonal: mu_cj and mu_cj² + sigma_cj² for a missing x_j. Full: missing.c.
@@ -27,8 +28,8 @@
  *             is the lower bound of variational inference (posterior.c). The pass over the rows is the same.
  * Degenerate  a component that collapses onto a point, lies in a subspace, or gets no row at all keeps Sigma >= a I; where a
  *             is below the rounding of Sigma there is no factor: ML_E_NUMERIC.
- * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; for each slot k p doubles and (p + 2 k) times the
- *             rows of a block, and 8 k p for each slot, or where these are more than 8 WIDE_SUMS for each thread
+ * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; memory: for each slot k p doubles, for each thread
+ *             (p + 2 k) times the rows of a block and 8 k p
  */
 #include <float.h>
 #include <math.h>
@@ -39,22 +40,25 @@
 
 /* |T|'|W| up to which statistics are used: eps times it is 2e-11. */
 static const double LARGEST_ERROR = 1e5;
+/* A component this much less dense than another has no share: exp underflows. */
+static const double LARGEST_LEAD = 800;
 
 enum {
     BLOCK_VALUES = 1 << 14, /* of statistics in a block: 128 KiB */
     BLOCK_UNIT = 16,        /* rows of a block are a multiple of it */
     BLOCK_LEAST = 64,       /* rows */
-    MOST_SLOTS = 32,        /* whose workspace has to be less than the rows */
-    WIDE_SUMS = 1 << 13,    /* sums from which on fewer slots are enough, and P is made for each task */
+    HELD_VALUES = 1 << 16,  /* of statistics that are made once. More would be read no faster than they are made */
+    MOST_SLOTS = 32,
+    WIDE_SUMS = 1 << 13, /* sums from which on fewer slots are enough */
     WIDE_SLOTS = 24,
-    ADD_VALUES = 1024, /* of partial sums: one task */
-    ALIGNMENT = 64     /* bytes: no vector of a block in two lines of a cache */
+    ADD_VALUES = 1024 /* of partial sums: one task */
 };
 
 typedef struct pass {
     ml__em *em;
     const ml__mixture *m; /* NULL: shares are given */
     bool statistics_in_E, statistics_in_M;
+    bool is_first; /* the first step: components may be so tight that statistics are not exact enough, but decide */
 } pass;
 
 static size_t least(size_t a, size_t b)
@@ -67,16 +71,19 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* ---- workspace of a slot, behind its sums ---- */
+/* ---- workspace of a task ---- */
 
+/* Each begins with a line of a cache: no vector of a block is in two of them. */
 typedef struct workspace {
-    double *T;        /* p x ld: a column for each row */
+    size_t number;    /* of em->rooms; n_rooms: allocated for this task */
+    double *room;     /* all that follows */
+    double *T;        /* p x ld: a column for each row; or what is held of them */
     double *R;        /* k x ld: log-densities, then shares */
     double *lse;      /* rows */
     double *P;        /* k x p partial sums of R T' */
-    double *Z, *Y;    /* rows x d */
+    double *Z, *Y;    /* d x ld, or rows x d */
     double *patterns; /* of all components, and a row; full with missing entries */
-    size_t *order;    /* d */
+    size_t *order;    /* d, with patterns */
 } workspace;
 
 static bool has_patterns(const ml__em *em)
@@ -84,51 +91,58 @@ static bool has_patterns(const ml__em *em)
     return em->has_missing && em->next.type == ML__FULL;
 }
 
-/* The first double of a line of a cache, here or behind. */
-static double *aligned(double *at)
-{
-    return at + (-(uintptr_t)at / sizeof(double)) % (ALIGNMENT / sizeof(double));
-}
-
-/* Doubles for P. Where they are many they would be most of the workspace, and each running task has its own. */
 static size_t n_partial_sums(const ml__em *em)
 {
     return em->next.k * em->p * ML__MIXTURE_GROUP;
 }
 
-static bool has_wide_sums(const ml__em *em)
+/* One that no other task has. Only an executor of the host may run more tasks than there are rooms. */
+static ml_status take_workspace(const ml__em *em, workspace *s)
 {
-    return em->next.k * em->p > WIDE_SUMS;
+    const size_t ld = em->ld, d = em->points.d, k = em->next.k;
+
+    for (s->number = 0; s->number < em->n_rooms; s->number++)
+        if (!atomic_exchange(&em->is_taken[s->number], true))
+            break;
+    s->room = s->number < em->n_rooms ? em->rooms + s->number * em->room
+                                      : ml__alloc_array(em->context, em->room, sizeof *s->room);
+    if (!s->room)
+        return ML_E_MEMORY;
+    s->T = s->room;
+    s->R = s->T + ld * em->p;
+    s->lse = s->R + ld * k;
+    s->P = s->lse + ld;
+    s->Z = s->P + n_partial_sums(em);
+    s->Y = s->Z + ld * d;
+    s->patterns = s->Y + ld * d;
+    s->order = (size_t *)(s->patterns + k * (ml__pattern_doubles(d) + 1) + d);
+    return ML_OK;
 }
 
-static workspace workspace_of(const ml__em *em, double *free, size_t slot)
+static void leave_workspace(const ml__em *em, const workspace *s)
 {
-    const size_t rows = em->rows, d = em->points.d, k = em->next.k;
-    workspace s = {.T = aligned(free)};
-
-    s.R = s.T + em->ld * em->p;
-    s.lse = s.R + em->ld * k;
-    s.P = s.lse + rows;
-    s.Z = s.P + (has_wide_sums(em) ? 0 : n_partial_sums(em));
-    s.Y = s.Z + rows * d;
-    s.patterns = s.Y + rows * d;
-    s.order = em->orders + slot * d;
-    return s;
+    if (s->number < em->n_rooms)
+        atomic_store(&em->is_taken[s->number], false);
+    else
+        ml__free(s->room);
 }
 
+/* Doubles of a room: whole lines of a cache. */
 static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
 {
     size_t n, m, pattern = 0;
 
     /* log-densities of rows stand behind Z and Y before they are turned */
     if (!ml__size_mul(2 * d + em->p + 1, em->ld, &n) || !ml__size_mul(k, 2 * em->ld, &m) || !ml__size_add(n, m, &n) ||
-        !ml__size_add(n, has_wide_sums(em) ? 0 : n_partial_sums(em), &n) ||
-        !ml__size_add(n, ALIGNMENT / sizeof(double), &n))
+        !ml__size_add(n, n_partial_sums(em), &n))
         return false;
     if (has_patterns(em) &&
-        (!ml__size_mul(k, ml__pattern_doubles(d) + 2, &pattern) || !ml__size_add(pattern, d, &pattern)))
+        (!ml__size_mul(k, ml__pattern_doubles(d) + 1, &pattern) || !ml__size_add(pattern, 2 * d, &pattern)))
         return false;
-    return ml__size_add(n, pattern, out);
+    if (!ml__size_add(n, pattern, &n) || !ml__size_add(n, ML__MIXTURE_GROUP - 1, &n))
+        return false;
+    *out = n / ML__MIXTURE_GROUP * ML__MIXTURE_GROUP;
+    return true;
 }
 
 /* ---- shares of a block ---- */
@@ -178,6 +192,17 @@ static double shares(const ml__em *em, size_t first, size_t n, double *R, double
     return kernels->f64.dot(n, w, lse);
 }
 
+/* Do log-densities of statistics give the shares, and the sum of all to as many digits as others? In every row one
+ * component has to lead by more than rounding, and to be far away. */
+static bool are_decided(const pass *p, size_t n, const workspace *s)
+{
+    const ml__em *em = p->em;
+    const double size = ml__statistics_bound(p->m, n, s->T + em->ld, em->ld);
+
+    return ml__one_leads(n, p->m->k, s->R, em->ld, LARGEST_LEAD + 8 * (double)em->p * DBL_EPSILON * size,
+                         size / LARGEST_ERROR);
+}
+
 static void densities(const pass *p, const double *X, size_t n, const workspace *s)
 {
     const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
@@ -185,8 +210,14 @@ static void densities(const pass *p, const double *X, size_t n, const workspace 
     const size_t k = m->k, p_values = p->em->p, ld = p->em->ld;
     double *L = s->patterns; /* which full covariances with missing entries have, and nothing else */
 
-    if (p->statistics_in_E) {
+    if (p->statistics_in_E || p->is_first)
         kernels->gemm_nn(k, ml__whole_groups(n), p_values, p->em->W, p_values, s->T, ld, 0, s->R, ld);
+    if (p->statistics_in_E || (p->is_first && are_decided(p, n, s)))
+        return;
+    if (p_values && !p->em->has_missing) {
+        if (!p->statistics_in_M && !p->em->held)
+            ml__kernels_best()->mixture.mixture_statistics(ML__NO_SQUARES, n, m->d, X, s->T, ld);
+        ml__log_densities_of_columns(m, s->T + ld, ml__whole_groups(n), ld, s->Z, s->R);
         return;
     }
     if (p->em->has_missing)
@@ -348,13 +379,19 @@ static double add_pattern(const pass *p, const double *X, size_t first, size_t n
 
 /* ---- a pass ---- */
 
+/* Only a start, which needs few rows, begins blocks where none of the held ones does. */
+static bool has_statistics(const ml__em *em)
+{
+    return em->held && em->is_started;
+}
+
 static void add_block(const pass *p, const double *X, size_t first, size_t n, const workspace *s, double *sums)
 {
     const ml__em *em = p->em;
     const ml__mixture_kernels *kernels = &ml__kernels_best()->mixture;
     const size_t d = em->points.d;
 
-    if (p->statistics_in_E || p->statistics_in_M)
+    if ((p->statistics_in_E || p->statistics_in_M) && !has_statistics(em))
         kernels->mixture_statistics(ml__statistics_squares(em->next.type, em->has_missing), n, d, X, s->T, em->ld);
     if (em->is_started) {
         densities(p, X, n, s);
@@ -368,7 +405,19 @@ static void add_block(const pass *p, const double *X, size_t first, size_t n, co
         add_moments(p, X, n, s, sums + 1);
 }
 
-static ml_status add_rows(const pass *p, size_t first, size_t end, const workspace *s, double *sums)
+/* Where shares are given few rows may have one: the next of these, or up to a group before it. */
+static size_t next_shared(const ml__em *em, size_t first, size_t end)
+{
+    size_t i = first;
+
+    if (em->is_started || !em->of)
+        return first;
+    while (i < end && em->of[i] == UINT32_MAX)
+        i++;
+    return i < end ? i - (i - first) % ML__MIXTURE_GROUP : end;
+}
+
+static ml_status add_rows(const pass *p, size_t first, size_t end, workspace *s, double *sums)
 {
     const ml__em *em = p->em;
     const size_t d = em->points.d;
@@ -377,9 +426,11 @@ static ml_status add_rows(const pass *p, size_t first, size_t end, const workspa
     ml_status st;
 
     ML__TRY(ml__window_open(&window, &em->points, em->rows, end));
-    for (size_t i = first, n; i < end; i += n) {
+    for (size_t i = next_shared(em, first, end), n; i < end; i = next_shared(em, i + n, end)) {
         n = least(end - i, em->rows);
         ML__TRY(ml__window_at(&window, i, n, &X));
+        if (has_statistics(em))
+            s->T = em->held + i / ML__SLOT_BLOCK * em->p * em->ld;
         if (!has_patterns(em)) {
             add_block(p, X, i, n, s, sums);
             continue;
@@ -394,53 +445,62 @@ done:
     return st;
 }
 
+/* Partial sums that a pass makes. */
+static size_t n_used(const pass *p)
+{
+    const ml__mixture *m = &p->em->next;
+
+    return 1 + m->k * (p->statistics_in_M ? p->em->p : 1 + m->d) + (p->statistics_in_M ? 0 : ml__covariance_numbers(m));
+}
+
 static ml_status pass_slot(void *argument, size_t slot)
 {
     const pass *p = argument;
     const ml__em *em = p->em;
-    double *sums = em->partial + slot * em->stride;
     const size_t n_partial = p->statistics_in_M ? n_partial_sums(em) : 0;
-    workspace s = workspace_of(em, sums + em->n_sums, slot);
-    double *P = NULL;
-    ml_status st = ML_OK;
+    double *sums = em->partial + slot * em->stride;
+    workspace s;
+    ml_status st;
 
-    memset(sums, 0, em->n_sums * sizeof *sums);
-    if (n_partial && has_wide_sums(em)) {
-        P = ml__alloc_array(em->context, n_partial + ALIGNMENT / sizeof *P, sizeof *P);
-        ML__TRY(P ? ML_OK : ML_E_MEMORY);
-        s.P = aligned(P);
-    }
+    memset(sums, 0, n_used(p) * sizeof *sums);
+    ML__TRY(take_workspace(em, &s));
     memset(s.P, 0, n_partial * sizeof *s.P);
-    ML__TRY(add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums));
+    st = add_rows(p, ml__slots_begin(&em->slots, slot), ml__slots_begin(&em->slots, slot + 1), &s, sums);
     ml__kernels_best()->mixture.mixture_sum(n_partial / ML__MIXTURE_GROUP, s.P, sums + 1);
+    leave_workspace(em, &s);
 done:
-    ml__free(P);
     return st;
 }
 
 /* Values [chunk ADD_VALUES, …) of all slots come to stand in slot 0; each along the same tree. */
 static ml_status add_slots(void *argument, size_t chunk)
 {
-    const ml__em *em = argument;
+    const pass *p = argument;
+    const ml__em *em = p->em;
     const size_t first = chunk * ADD_VALUES;
 
-    ml__slots_add(&em->slots, em->partial + first, em->stride, least(em->n_sums - first, ADD_VALUES));
+    ml__slots_add(&em->slots, em->partial + first, em->stride, least(n_used(p) - first, ADD_VALUES));
     return ML_OK;
+}
+
+/* About. */
+static double slot_nanoseconds(const ml__em *em)
+{
+    const double d = (double)em->points.d, size = (double)ml__covariance_size(em->next.type, em->points.d);
+
+    return ml__slots_rows(&em->slots) * (double)em->next.k * (3 + 0.3 * d + 0.05 * size);
 }
 
 /* The sums of all rows come to stand at em->partial. */
 static ml_status run_pass(const pass *p)
 {
     ml__em *em = p->em;
-    const double k = (double)em->next.k, d = (double)em->points.d,
-                 size = (double)ml__covariance_size(em->next.type, em->points.d);
-    const double task_ns = ml__slots_rows(&em->slots) * k * (3 + 0.3 * d + 0.05 * size);
-    const size_t n_chunks = em->n_sums / ADD_VALUES + (em->n_sums % ADD_VALUES != 0);
+    const size_t n_chunks = (n_used(p) + ADD_VALUES - 1) / ADD_VALUES;
     pass copy = *p;
     ml_status st;
 
-    ML__TRY(ml__parallel_for_cost(em->context, em->slots.n, task_ns, pass_slot, &copy));
-    ML__TRY(ml__parallel_for_cost(em->context, n_chunks, 0.3 * ADD_VALUES * (double)em->slots.n, add_slots, em));
+    ML__TRY(ml__parallel_for_cost(em->context, em->slots.n, slot_nanoseconds(em), pass_slot, &copy));
+    ML__TRY(ml__parallel_for_cost(em->context, n_chunks, 0.3 * ADD_VALUES * (double)em->slots.n, add_slots, &copy));
 done:
     return st;
 }
@@ -625,6 +685,7 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
     bool is_last = false;
     ml_status st;
 
+    p.is_first = em->is_started && !em->is_near && !em->is_far && em->p && !em->has_missing && old->type != ML__TIED;
     memcpy(em->origin, old->means, n_means * sizeof *em->origin);
     for (p.statistics_in_M = em->p && !em->is_far;; p.statistics_in_M = false) {
         bool is_exact;
@@ -649,34 +710,12 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
             break;
         /* again, exactly: about the new means where these are known */
         em->is_far = em->is_far || (em->is_started && p.statistics_in_M);
-        p.statistics_in_E = false; /* W is of the next mixture by now */
+        p.statistics_in_E = p.is_first = false; /* W is of the next mixture by now */
         is_last = is_finite(em->next.means, n_means) || !p.statistics_in_M;
         if (is_finite(em->next.means, n_means))
             memcpy(em->origin, em->next.means, n_means * sizeof *em->origin);
     }
 done:
-    return st;
-}
-
-/* Of each feature what was observed: Σ w and Σ w x² [d each]. */
-static ml_status sum_observed(const ml__em *em, double *W, double *squares)
-{
-    const ml__points *points = &em->points;
-    const double *X;
-    ml__window window;
-    ml_status st;
-
-    ML__TRY(ml__window_open(&window, points, 1, points->n));
-    for (size_t i = 0; i < points->n;) {
-        ML__TRY(ml__window_at(&window, i, 1, &X));
-        for (; i < window.end; i++, X += points->d)
-            for (size_t j = 0; j < points->d; j++) {
-                W[j] += isnan(X[j]) ? 0 : points->w[i];
-                squares[j] += isnan(X[j]) ? 0 : points->w[i] * X[j] * X[j];
-            }
-    }
-done:
-    ml__window_close(&window);
     return st;
 }
 
@@ -696,7 +735,7 @@ static ml_status one_gaussian(const ml__em *em, ml__mixture *m)
         goto done;
     ML__NEW(&arena, W, d);
     ML__NEW(&arena, squares, d);
-    ML__TRY(sum_observed(em, W, squares));
+    ML__TRY(ml__sum_observed(&em->points, W, squares));
     for (size_t c = 0; c < m->k; c++)
         for (size_t j = 0; j < d; j++)
             m->covariances[ml__covariance_at(m, c) + j * step] = fmax(W[j] > 0 ? squares[j] / W[j] : 0, DBL_MIN);
@@ -788,6 +827,25 @@ done:
     return st;
 }
 
+/* T of rows in memory, where it is little. */
+static ml_status hold_statistics(ml__arena *arena, ml__em *em)
+{
+    const ml__points *points = &em->points;
+    const size_t n_values = em->p * em->ld;
+    ml_status st = ML_OK;
+
+    if (!points->X || !em->p || points->n > HELD_VALUES / em->p || em->rows != ML__SLOT_BLOCK)
+        return ML_OK;
+    em->held = ml__arena_room(arena, em->slots.n_blocks * n_values, sizeof *em->held);
+    ML__TRY(em->held ? ML_OK : ML_E_MEMORY);
+    for (size_t i = 0; i < points->n; i += ML__SLOT_BLOCK)
+        ml__kernels_best()->mixture.mixture_statistics(
+            ml__statistics_squares(em->next.type, em->has_missing), least(points->n - i, ML__SLOT_BLOCK), points->d,
+            points->X + i * points->d, em->held + i / ML__SLOT_BLOCK * n_values, em->ld);
+done:
+    return st;
+}
+
 static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
 {
     const size_t n = em->points.n, d = em->points.d, per_block = em->p ? BLOCK_VALUES / em->p : ML__SLOT_BLOCK;
@@ -797,15 +855,14 @@ static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
     em->rows = least(ML__SLOT_BLOCK, most(BLOCK_LEAST, per_block / BLOCK_UNIT * BLOCK_UNIT));
     em->ld = em->rows + ML__MIXTURE_GROUP; /* an odd number of groups: columns spread over the sets of a cache */
     ML__CHECK(ml__size_mul(k, d + 1, &n_sums) && ml__size_add(n_sums, most(n_numbers, d * d), &n_sums) &&
-                  ml__size_mul(k, em->p, &n_statistics) && count_work(em, k, d, &n_work),
+                  ml__size_mul(k, em->p, &n_statistics) && count_work(em, k, d, &em->room),
               ML_E_MEMORY, "%zu components of %zu features do not fit in memory", k, d);
-    em->n_sums = 1 + most(n_sums, n_statistics);
-    ML__CHECK(ml__size_add(em->n_sums, n_work, &em->stride), ML_E_MEMORY,
-              "%zu components of %zu features do not fit in memory", k, d);
+    em->stride = 1 + most(n_sums, n_statistics);
     em->slots = ml__slots_make(n, em->stride);
-    em->slots.n = least(em->slots.n, em->n_sums > WIDE_SUMS ? WIDE_SLOTS : MOST_SLOTS);
-    ML__CHECK(ml__size_mul(em->slots.n, em->stride, &n_partial), ML_E_MEMORY,
-              "%zu components of %zu features do not fit in memory", k, d);
+    em->slots.n = least(em->slots.n, em->stride > WIDE_SUMS ? WIDE_SLOTS : MOST_SLOTS);
+    em->n_rooms = ml__is_little(em->slots.n, slot_nanoseconds(em)) ? 1 : least(em->slots.n, ml__n_threads(em->context));
+    ML__CHECK(ml__size_mul(em->slots.n, em->stride, &n_partial) && ml__size_mul(em->n_rooms, em->room, &n_work),
+              ML_E_MEMORY, "%zu components of %zu features do not fit in memory", k, d);
 done:
     return st;
 }
@@ -820,17 +877,19 @@ ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points 
     *out = (ml__em){.context = context, .points = *points, .reg_covar = reg_covar};
     ML__TRY(ml__mixture_create(arena, type, k, d, &out->next));
     n_numbers = ml__covariance_numbers(&out->next);
-    out->has_missing = points->X ? ml__has_missing(points->X, points->n * d) : points->stream->may_miss;
+    out->has_missing = points->stream ? points->stream->may_miss : ml__has_missing(points->X, points->n * d);
     out->p = ml__statistics_size(type, d, out->has_missing);
     ML__TRY(measure(out, k, n_numbers));
     ML__NEW(arena, out->partial, out->slots.n * out->stride);
-    ML__NEW(arena, out->orders, has_patterns(out) ? out->slots.n * d : 0);
+    ML__NEW(arena, out->rooms, out->n_rooms * out->room);
+    ML__NEW(arena, out->is_taken, out->n_rooms);
     ML__NEW(arena, out->W, out->p * k);
     ML__NEW(arena, out->origin, k * d);
     ML__NEW(arena, out->work, most(n_numbers, d));
     ML__NEW(arena, out->errors, k);
     for (size_t i = 0; i < points->n; i++)
         out->total += points->w[i];
+    ML__TRY(hold_statistics(arena, out));
     if (type == ML__TIED)
         ML__TRY(sum_all_squares(arena, out));
 done:

@@ -10,7 +10,7 @@
  * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full, and what
  *             transform gives unless it is posteriors without the old features.
  * Degenerate  see em.c; posteriors and densities are finite for all finite rows
- * Cost        memory: the rows, and for each slot sums of k p numbers and a block of statistics and shares (em.c)
+ * Cost        memory: the rows, for each slot sums of k p numbers, for each thread a block of statistics and shares (em.c)
  * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
  *             row its weight is kept, and while a start is drawn its label and a distance: 20 bytes; where there are rows
  *             without weight, or full covariances with missing entries, 8 more for its place, 32 while patterns are sorted

@@ -15,6 +15,7 @@
 
 #include "learn/gmm/mixture.h"
 
+enum { LANES = 4 };
 static const double LN_2PI = 1.8378770664093454836;
 
 size_t ml__pattern_doubles(size_t d)
@@ -29,10 +30,17 @@ size_t ml__pattern_work(ml__covariance type, size_t d)
 
 bool ml__has_missing(const double *x, size_t d)
 {
-    for (size_t j = 0; j < d; j++)
-        if (isnan(x[j]))
-            return true;
-    return false;
+    double found[LANES] = {0}; /* no branch for each number, and several at a time */
+    const size_t whole = d / LANES * LANES;
+
+    for (size_t j = 0; j < whole; j += LANES)
+        for (size_t v = 0; v < LANES; v++)
+            found[v] += x[j + v] != x[j + v] ? 1 : 0;
+    for (size_t j = whole; j < d; j++)
+        found[0] += isnan(x[j]) ? 1 : 0;
+    for (size_t v = 1; v < LANES; v++)
+        found[0] += found[v];
+    return found[0] > 0;
 }
 
 void ml__pattern_of_row(const double *x, size_t d, ml__pattern *pattern)
@@ -143,4 +151,24 @@ void ml__log_densities_seen(const ml__mixture *m, const double *x, double *work,
         ml__pattern_factor(m, c, false, &t);
         out[c] = t.log_norm - 0.5 * fmin(ml__pattern_distance(&t, x, m->means + c * d, work + d), DBL_MAX);
     }
+}
+
+ml_status ml__sum_observed(const ml__points *points, double *W, double *squares)
+{
+    const double *X;
+    ml__window window;
+    ml_status st;
+
+    ML__TRY(ml__window_open(&window, points, 1, points->n));
+    for (size_t i = 0; i < points->n;) {
+        ML__TRY(ml__window_at(&window, i, 1, &X));
+        for (; i < window.end; i++, X += points->d)
+            for (size_t j = 0; j < points->d; j++) {
+                W[j] += isnan(X[j]) ? 0 : points->w[i];
+                squares[j] += isnan(X[j]) ? 0 : points->w[i] * X[j] * X[j];
+            }
+    }
+done:
+    ml__window_close(&window);
+    return st;
 }

@@ -200,6 +200,76 @@ void ml__log_densities_of_rows(const ml__mixture *m, const ml__kernels_f64 *kern
             ml__log_densities_seen(m, X + i * m->d, seen, out + i * m->k);
 }
 
+/* q[n] = |(x - mu) u|²; u of all features, or with step 0 one number. */
+static void distances(size_t n, size_t d, const double *x, size_t ld, const double *mu, const double *u, size_t step,
+                      double *q)
+{
+    for (size_t i = 0; i < n; i += ML__MIXTURE_GROUP) {
+        double sums[ML__MIXTURE_GROUP] = {0};
+
+        for (size_t j = 0; j < d; j++)
+            for (size_t r = 0; r < ML__MIXTURE_GROUP; r++) {
+                const double z = (x[j * ld + i + r] - mu[j]) * u[j * step];
+                sums[r] += z * z;
+            }
+        memcpy(q + i, sums, sizeof sums);
+    }
+}
+
+/* q[n] = |U'(x - mu)|² of a matrix U. */
+static void distances_of_matrix(size_t n, size_t d, const double *x, size_t ld, const double *mu, const double *U,
+                                double *Z, double *q)
+{
+    double *Y = Z + d * ld;
+
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < n; i++)
+            Z[j * ld + i] = x[j * ld + i] - mu[j];
+    ml__kernels_best()->f64.gemm_tn(d, n, d, U, d, Z, ld, 0, Y, ld);
+    memset(q, 0, n * sizeof *q);
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < n; i++)
+            q[i] += Y[j * ld + i] * Y[j * ld + i];
+}
+
+void ml__log_densities_of_columns(const ml__mixture *m, const double *x, size_t n, size_t ld, double *work, double *out)
+{
+    const size_t d = m->d;
+
+    for (size_t c = 0; c < m->k; c++) {
+        const double *mu = m->means + c * d, *U = m->factors + ml__covariance_at(m, c);
+        const double constant = m->log_norms[c] + m->log_weights[c];
+        double *q = out + c * ld;
+
+        if (m->type < ML__DIAG)
+            distances_of_matrix(n, d, x, ld, mu, U, work, q);
+        else
+            distances(n, d, x, ld, mu, U, m->type == ML__DIAG, q);
+        for (size_t i = 0; i < n; i++)
+            q[i] = constant - 0.5 * (q[i] < DBL_MAX ? q[i] : DBL_MAX); /* as above */
+    }
+}
+
+bool ml__one_leads(size_t n, size_t k, const double *L, size_t ld, double lead, double least)
+{
+    for (size_t i = 0; i < n; i += ML__MIXTURE_GROUP) {
+        double first[ML__MIXTURE_GROUP], second[ML__MIXTURE_GROUP];
+
+        for (size_t r = 0; r < ML__MIXTURE_GROUP; r++)
+            first[r] = second[r] = -INFINITY;
+        for (size_t c = 0; c < k; c++)
+            for (size_t r = 0; r < ML__MIXTURE_GROUP; r++) {
+                const double value = L[c * ld + i + r], less = value < first[r] ? value : first[r];
+                first[r] = value > first[r] ? value : first[r];
+                second[r] = less > second[r] ? less : second[r];
+            }
+        for (size_t r = 0; r < ML__MIXTURE_GROUP && i + r < n; r++)
+            if (!(first[r] - second[r] > lead && fabs(first[r]) >= least))
+                return false;
+    }
+    return true;
+}
+
 void ml__add_log_weights(const ml__mixture *m, size_t n, double *L)
 {
     for (size_t i = 0; i < n; i++)

@@ -18,6 +18,8 @@
 #ifndef ML__LEARN_GMM_MIXTURE_H
 #define ML__LEARN_GMM_MIXTURE_H
 
+#include <stdatomic.h>
+
 #include "base/memory.h"
 #include "kernel/kernel.h"
 #include "learn/kmeans.h"
@@ -96,6 +98,10 @@ ml__squares ml__statistics_squares(ml__covariance type, bool has_missing);
  * work: d x d. Returns what |T|'|W| of a row near the component comes to: times eps the error that is to be expected. */
 double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work);
 
+/* What |T|'|W| of n rows x [d x ld], in columns up to a whole group, comes to at most, whatever the component:
+ * d trace P (max |x_j| + max |mu_j|)². */
+double ml__statistics_bound(const ml__mixture *m, size_t n, const double *x, size_t ld);
+
 /* ---- rows with missing entries (missing.c) ---- */
 
 /* What a set of observed features makes of one component. */
@@ -116,6 +122,8 @@ void ml__pattern_factor(const ml__mixture *m, size_t c, bool regress, ml__patter
 /* |L^-1 (x - mu)_o|²; y: d numbers of workspace. */
 double ml__pattern_distance(const ml__pattern *pattern, const double *x, const double *mu, double *y);
 bool ml__has_missing(const double *x, size_t d);
+/* Of each feature what was observed: Σ w and Σ w x² [d each], added to what is there. */
+ml_status ml__sum_observed(const ml__points *points, double *W, double *squares);
 /* ln N(x_o | c) of all components for a row with missing entries; work: ml__pattern_work() doubles, none but for full
  * covariances. */
 size_t ml__pattern_work(ml__covariance type, size_t d);
@@ -124,6 +132,12 @@ void ml__log_densities_seen(const ml__mixture *m, const double *x, double *work,
 /* ml__log_densities() of rows that may have missing entries; work: 2 n d, seen: ml__pattern_work(). (mixture.c) */
 void ml__log_densities_of_rows(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n,
                                double *work, double *seen, double *out);
+/* The same with log-weights, and rows and what becomes of them in columns: x [d x ld], out [k x ld]; n: whole groups of
+ * ML__MIXTURE_GROUP, ld as many or more. work: 2 d ld. */
+void ml__log_densities_of_columns(const ml__mixture *m, const double *x, size_t n, size_t ld, double *work,
+                                  double *out);
+/* Is in each of n columns of L[k x ld] one value larger than all others by `lead`, and of a size of at least `least`? */
+bool ml__one_leads(size_t n, size_t k, const double *L, size_t ld, double lead, double least);
 /* Log-densities [n x k] become those of components and rows together. */
 void ml__add_log_weights(const ml__mixture *m, size_t n, double *L);
 
@@ -176,6 +190,7 @@ typedef struct ml__em {
     uint64_t key;       /* random shares, drawn with this key */
     ml__mixture next;
     size_t p;       /* values of T(x), 0: not used */
+    double *held;   /* T of all blocks, p x ld each; NULL: it is made anew in each pass */
     double *W;      /* [k x p] */
     double *second; /* Σ w x x' [d x d], tied */
     double *origin; /* [k x d] what moments are about */
@@ -183,9 +198,11 @@ typedef struct ml__em {
     double *errors; /* [k] */
     ml__slots slots;
     size_t rows, ld; /* of a block, and from a row of its matrices to the next */
-    double *partial; /* [n_slots x stride]: n_sums partial sums, then workspace */
-    size_t stride, n_sums;
-    size_t *orders; /* [n_slots x d], of patterns */
+    double *partial; /* [n_slots x stride] partial sums */
+    size_t stride;
+    double *rooms; /* [n_rooms x room] workspaces of tasks, one for each that can run at a time */
+    size_t n_rooms, room;
+    atomic_bool *is_taken; /* [n_rooms] */
 
     const ml__prior *prior; /* or NULL: maximum likelihood */
     double explained;       /* what ml__posterior_update() gave */
@@ -262,7 +279,7 @@ typedef struct ml__gmm_start {
     size_t *rows;     /* k */
     double *centres;  /* k x d */
     uint32_t *labels; /* n, but for random shares */
-    double *mass;     /* n, for rows drawn at random */
+    double *mass;     /* of rows that are not drawn yet, by blocks; for rows drawn at random */
 } ml__gmm_start;
 
 ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__points *points, size_t k,

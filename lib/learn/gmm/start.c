@@ -13,12 +13,15 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "learn/gmm/mixture.h"
 #include "learn/weighted.h"
 
 enum {
-    START_ITER = 300,  /* of k-means, as scikit-learn's KMeans */
-    SAMPLE_ROWS = 1024 /* whose middle half the centre is taken from */
+    START_ITER = 300,      /* of k-means, as scikit-learn's KMeans */
+    SAMPLE_ROWS = 256,     /* whose middle half the centre is taken from */
+    FILL_VALUES = 1 << 12, /* of rows that are read at a time: 32 KiB */
+    DRAW_ROWS = 256        /* whose weights are summed up where rows are drawn */
 };
 static const double START_TOL = 1e-4;
 
@@ -36,6 +39,10 @@ static ml_status find_rows(ml__fit *f, size_t **rows, double **w, size_t *n)
     if (!weights)
         return ML_E_MEMORY;
     ml__dataset_read_weights(f->data, weights);
+    if (!ml__dataset_has_weights(f->data)) {
+        *n = f->n;
+        return ML_OK;
+    }
     for (size_t i = 0; i < f->n; i++)
         *n += weights[i] > 0;
     if (*n == f->n)
@@ -247,20 +254,75 @@ done:
     return st;
 }
 
-/* The rows of a stream, in memory unless the dataset is not. */
-static ml_status hold_rows(ml__fit *f, const ml__stream *stream, size_t n, const double *w, ml__points *out)
+/* Rows of a stream on their way into memory. */
+typedef struct filling {
+    const ml__stream *stream;
+    double *X;
+    ml__slots slots;
+    bool may_miss[ML__SLOTS_MAX]; /* an entry of the slot is NaN */
+} filling;
+
+static ml_status fill_slot(void *argument, size_t slot)
 {
+    filling *g = argument;
+    const size_t d = g->stream->d, end = ml__slots_begin(&g->slots, slot + 1), at_once = FILL_VALUES / d + 1;
+    ml_status st = ML_OK;
+
+    for (size_t i = ml__slots_begin(&g->slots, slot); i < end; i += at_once) {
+        const size_t n = end - i < at_once ? end - i : at_once;
+
+        ML__TRY(ml__stream_read(g->stream, i, n, g->X + i * d));
+        g->may_miss[slot] = g->may_miss[slot] || ml__has_missing(g->X + i * d, n * d);
+    }
+done:
+    return st;
+}
+
+/* X[n x d]: the rows of a stream, and whether entries are missing. */
+static ml_status fill(ml_context *context, const ml__stream *stream, size_t n, double *X, bool *may_miss)
+{
+    filling g = {.stream = stream, .X = X, .slots = ml__slots_make(n, 1)};
+    ml_status st;
+
+    ML__TRY(ml__parallel_for_cost(context, g.slots.n, ml__slots_rows(&g.slots) * (double)stream->d, fill_slot, &g));
+    *may_miss = false;
+    for (size_t s = 0; s < g.slots.n; s++)
+        *may_miss = *may_miss || g.may_miss[s];
+done:
+    return st;
+}
+
+/* The rows of a stream as points: in memory, unless the dataset is not. */
+static ml_status hold_rows(ml__fit *f, ml__stream *stream, ml__points *out)
+{
+    const size_t n = out->n;
     size_t count;
     double *X;
     ml_status st = ML_OK;
 
-    *out = (ml__points){.n = n, .d = f->d, .w = w, .stream = stream};
+    out->X = NULL;
+    out->stream = stream;
     if (ml__dataset_is_streamed(f->data))
         return ML_OK;
     ML__CHECK(ml__size_mul(n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", n, f->d);
-    ML__NEW(f->scratch, X, count);
-    ML__TRY(ml__stream_read(stream, 0, n, X));
+    X = ml__arena_room(f->scratch, count, sizeof *X);
+    ML__TRY(X ? ML_OK : ML_E_MEMORY);
+    ML__TRY(fill(f->context, stream, n, X, &stream->may_miss));
     out->X = X;
+done:
+    return st;
+}
+
+/* Rows of one pattern of missing entries come together. */
+static ml_status order_rows(ml__fit *f, size_t **rows, double *w, ml__gmm_rows *out)
+{
+    bool may_miss;
+    ml_status st;
+
+    ML__TRY(bring_together(f, &out->points, rows, w));
+    out->stream.rows = *rows;
+    if (out->points.X)
+        ML__TRY(fill(f->context, &out->stream, out->points.n, (double *)out->points.X, &may_miss));
 done:
     return st;
 }
@@ -278,19 +340,21 @@ ml_status ml__gmm_gather(ml__fit *f, ml__covariance type, ml__gmm_rows *out)
     raw = (ml__points){.X = rows ? NULL : ml__dataset_dense(f->data, ML_FLOAT64), n, f->d, w, stream};
     ML__NEW(f->scratch, out->shift, f->d);
     ML__TRY(find_centre(f, &raw, out->shift));
-    ML__TRY(scale_weights(w, n, &out->unit));
-    if (type == ML__FULL || type == ML__DIAG)
-        ML__TRY(find_missing(&raw, &stream->may_miss));
-    if (stream->may_miss && type == ML__FULL)
-        ML__TRY(bring_together(f, &raw, &rows, w));
-    stream->rows = rows;
+    out->unit = 1;
+    if (ml__dataset_has_weights(f->data))
+        ML__TRY(scale_weights(w, n, &out->unit));
     stream->shift = out->shift;
-    ML__TRY(hold_rows(f, stream, n, w, &out->points));
+    out->points = (ml__points){.n = n, .d = f->d, .w = w};
+    ML__TRY(hold_rows(f, stream, &out->points));
+    if (!out->points.X && (type == ML__FULL || type == ML__DIAG))
+        ML__TRY(find_missing(&out->points, &stream->may_miss));
+    if (stream->may_miss && type == ML__FULL)
+        ML__TRY(order_rows(f, &rows, w, out));
     out->complete = out->points;
     out->filled = *stream;
     out->filled.fills = true;
     if (stream->may_miss)
-        ML__TRY(hold_rows(f, &out->filled, n, w, &out->complete));
+        ML__TRY(hold_rows(f, &out->filled, &out->complete));
 done:
     return st;
 }
@@ -306,22 +370,61 @@ ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__
     ML__NEW(arena, out->rows, k);
     ML__NEW(arena, out->centres, k * points->d);
     ML__NEW(arena, out->labels, init_params == ML__GMM_RANDOM ? 0 : points->n);
-    ML__NEW(arena, out->mass, init_params == ML__GMM_RANDOM_FROM_DATA ? points->n : 0);
+    ML__NEW(arena, out->mass, init_params == ML__GMM_RANDOM_FROM_DATA ? points->n / DRAW_ROWS + 1 : 0);
 done:
     return st;
 }
 
+/* Weight of the rows of block b that are not taken. */
+static double mass_of(const ml__gmm_start *s, const ml__points *points, size_t b)
+{
+    const size_t first = b * DRAW_ROWS, end = points->n - first < DRAW_ROWS ? points->n : first + DRAW_ROWS;
+    double mass = 0;
+
+    for (size_t i = first; i < end; i++)
+        mass += s->labels[i] == UINT32_MAX ? points->w[i] : 0;
+    return mass;
+}
+
+/* One that is not taken, with probability ∝ w; `left` is that of all before it. */
+static size_t draw_row(const ml__gmm_start *s, const ml__points *points, double left)
+{
+    const size_t n_blocks = (points->n - 1) / DRAW_ROWS + 1;
+    size_t block = 0, last = 0;
+
+    for (size_t b = 0; b < n_blocks; b++) {
+        if (!(s->mass[b] > 0))
+            continue;
+        block = b;
+        if (left < s->mass[b])
+            break;
+        left -= s->mass[b];
+    }
+    for (size_t i = block * DRAW_ROWS; i < points->n && i < (block + 1) * DRAW_ROWS; i++) {
+        if (s->labels[i] != UINT32_MAX)
+            continue;
+        left -= points->w[i];
+        last = i;
+        if (left < 0)
+            break;
+    }
+    return last;
+}
+
+/* Distinct rows: they are labelled. */
 static void draw_rows(ml__gmm_start *s, const ml__em *em, ml__rng *rng)
 {
     const ml__points *points = &em->points;
     double left = em->total;
 
-    for (size_t i = 0; i < points->n; i++)
-        s->mass[i] = 1;
+    for (size_t b = 0; b < (points->n - 1) / DRAW_ROWS + 1; b++)
+        s->mass[b] = mass_of(s, points, b);
     for (size_t c = 0; c < em->next.k; c++) {
-        s->rows[c] = ml__points_draw(points, s->mass, left, rng);
-        s->mass[s->rows[c]] = 0;
-        left -= points->w[s->rows[c]];
+        const size_t row = draw_row(s, points, ml__rng_uniform(rng) * left);
+
+        s->labels[row] = (uint32_t)c;
+        s->mass[row / DRAW_ROWS] = mass_of(s, points, row / DRAW_ROWS);
+        left -= points->w[row];
     }
 }
 
@@ -346,6 +449,8 @@ ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *com
     ml_status st = ML_OK;
 
     em->of = s->labels;
+    for (size_t i = 0; i < em->points.n && s->init_params != ML__GMM_RANDOM; i++)
+        s->labels[i] = UINT32_MAX;
     switch (s->init_params) {
     case ML__GMM_KMEANS:
         return cluster_rows(s, em, complete, &rng);
@@ -355,12 +460,10 @@ ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *com
         return ML_OK;
     case ML__GMM_RANDOM_FROM_DATA:
         draw_rows(s, em, &rng);
-        break;
+        return ML_OK;
     default:
         ML__TRY(ml__kmeans_plus_plus(em->context, complete, em->next.k, &rng, s->rows));
     }
-    for (size_t i = 0; i < em->points.n; i++)
-        s->labels[i] = UINT32_MAX;
     for (size_t c = 0; c < em->next.k; c++)
         s->labels[s->rows[c]] = (uint32_t)c;
 done:

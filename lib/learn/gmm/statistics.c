@@ -111,3 +111,39 @@ double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, 
     ml__kernels_best()->f64.gemm_nt(d, d, d, U, d, U, d, 0, work, d);
     return weights_of_matrix(m, c, work, W);
 }
+
+/* The largest |x| of n columns of d numbers. */
+static double farthest(size_t n, size_t d, const double *x, size_t ld)
+{
+    double most[ML__MIXTURE_GROUP] = {0}, largest = 0;
+
+    for (size_t j = 0; j < d; j++)
+        for (size_t i = 0; i < n; i += ML__MIXTURE_GROUP)
+            for (size_t r = 0; r < ML__MIXTURE_GROUP; r++) {
+                const double from_0 = fabs(x[j * ld + i + r]);
+                most[r] = from_0 > most[r] ? from_0 : most[r];
+            }
+    for (size_t r = 0; r < ML__MIXTURE_GROUP; r++)
+        largest = fmax(largest, most[r]);
+    return largest;
+}
+
+double ml__statistics_bound(const ml__mixture *m, size_t n, const double *x, size_t ld)
+{
+    const size_t d = m->d, n_factor = ml__covariance_size(m->type, d);
+    const double r = farthest(n, d, x, ld);
+    double largest = 0;
+
+    for (size_t c = 0; c < m->k; c++) {
+        const double *mu = m->means + c * d, *U = m->factors + ml__covariance_at(m, c);
+        double trace = 0, reach = 0;
+
+        for (size_t v = 0; v < n_factor; v++)
+            trace += U[v] * U[v];
+        for (size_t j = 0; j < d; j++)
+            reach = fmax(reach, fabs(mu[j]));
+        trace *= m->type == ML__SPHERICAL ? (double)d : 1;
+        largest = fmax(largest, (double)d * trace * (r + reach) * (r + reach));
+    }
+    return largest;
+}
