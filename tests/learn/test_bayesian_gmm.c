@@ -11,7 +11,7 @@ static const char *const TYPES[] = {"covariance_type=full", "covariance_type=tie
 static const char *const WEIGHTS[] = {"weight_concentration_prior_type=dirichlet_process",
                                       "weight_concentration_prior_type=dirichlet_distribution"};
 static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
-                                     "init_params=random_from_data"};
+                                     "init_params=random_from_data", "init_params=hierarchical"};
 
 static ml_model *bayesian(const char *const *settings)
 {
@@ -496,7 +496,7 @@ TEST(bayesian_gmm, degenerate_data_stays_finite)
 
     for (size_t c = 0; c < 5; c++) {
         for (size_t t = 0; t < 4; t++)
-            for (size_t s = 0; s < 4; s++) {
+            for (size_t s = 0; s < 5; s++) {
                 ml_model *model =
                     fitted_bayesian(&cases[c], SETTINGS(components[c], STARTS[s], TYPES[t], WEIGHTS[s % 2]));
                 double *L = score_samples(model, &cases[c]);

@@ -6,10 +6,10 @@
 
 TEST(gmm, separated_blobs_are_recovered)
 {
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++"};
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=hierarchical"};
     matrix m = blobs(2000, 2, 4, 12, 11);
 
-    for (size_t s = 0; s < 2; s++) {
+    for (size_t s = 0; s < 3; s++) {
         ml_model *model = fitted(&m, SETTINGS("n_components=4", STARTS[s], "random_state=2"));
         const double *pi = tensor(model, "weights", NULL), *mu = tensor(model, "means", NULL);
         const double *Sigma = tensor(model, "covariances", NULL);
@@ -229,7 +229,7 @@ TEST(gmm, new_features_have_names_of_their_own)
 TEST(gmm, degenerate_data_stays_finite)
 {
     static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
-                                         "init_params=random_from_data"};
+                                         "init_params=random_from_data", "init_params=hierarchical"};
     uint64_t state = 1;
     matrix constant = make_matrix(20, 3), two_points = make_matrix(20, 2), wide = make_matrix(5, 12);
     matrix line = make_matrix(50, 2), one = make_matrix(1, 2);
@@ -244,7 +244,7 @@ TEST(gmm, degenerate_data_stays_finite)
                                       "n_components=1"};
 
     for (size_t c = 0; c < 5; c++) {
-        for (size_t s = 0; s < 4; s++) {
+        for (size_t s = 0; s < 5; s++) {
             ml_model *model = fitted(&cases[c], SETTINGS(components[c], STARTS[s]));
             check_finite(model);
             ml_model_free(model);
@@ -273,10 +273,10 @@ TEST(gmm, without_regularisation_singular_covariances_are_reported)
 TEST(gmm, any_scale_is_finite_or_reported)
 {
     static const double SCALES[] = {1e-300, 1e-150, 1e-30, 1e30, 1e150, 1e153, 1e200, 1e307};
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random"};
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random", "init_params=hierarchical"};
 
     for (size_t s = 0; s < sizeof SCALES / sizeof *SCALES; s++)
-        for (size_t start = 0; start < 2; start++)
+        for (size_t start = 0; start < 3; start++)
             for (size_t mixed = 0; mixed < 2; mixed++) {
                 matrix m = blobs(60, 2, 2, 5, 6);
                 for (size_t i = 0; i < m.n; i++) {

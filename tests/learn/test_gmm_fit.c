@@ -148,7 +148,8 @@ static ml_model *fitted_with(ml_context *context, const matrix *m, const char *i
 
 TEST(gmm, threads_do_not_show)
 {
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random", "init_params=random_from_data"};
+    static const char *const STARTS[] = {"init_params=kmeans", "init_params=random", "init_params=random_from_data",
+                                         "init_params=hierarchical"};
     const struct {
         uint32_t n_threads;
         ml_executor executor;
@@ -177,6 +178,7 @@ TEST(gmm, every_allocation_may_fail)
 
     check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=kmeans"));
     check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=random_from_data"));
+    check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "init_params=hierarchical"));
     check_every_allocation(&m, "gmm", SETTINGS("n_components=2", "precisions_init=1,0,0,1,2,0,0,2"));
     check_every_allocation(&wide, "gmm", SETTINGS("n_components=20", "init_params=random", "max_iter=2"));
     free(m.X);

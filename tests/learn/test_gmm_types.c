@@ -8,7 +8,7 @@
 static const char *const TYPES[] = {"covariance_type=full", "covariance_type=tied", "covariance_type=diag",
                                     "covariance_type=spherical"};
 static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
-                                     "init_params=random_from_data"};
+                                     "init_params=random_from_data", "init_params=hierarchical"};
 
 TEST(gmm_types, tensors_have_the_shapes_of_scikit_learn)
 {
@@ -123,7 +123,7 @@ TEST(gmm_types, degenerate_data_stays_finite)
 
     for (size_t c = 0; c < 6; c++) {
         for (size_t t = 1; t < 5; t++)
-            for (size_t s = 0; s < 4; s++) {
+            for (size_t s = 0; s < 5; s++) {
                 ml_model *model = fitted(&cases[c], SETTINGS(components[c], STARTS[s], TYPES[t % 4]));
                 double *L = score_samples(model, &cases[c]);
                 check_finite(model);

@@ -5,14 +5,14 @@
 static const char *const TYPES[] = {"covariance_type=full", "covariance_type=tied", "covariance_type=diag",
                                     "covariance_type=spherical"};
 static const char *const INITS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
-                                    "init_params=random_from_data"};
+                                    "init_params=random_from_data", "init_params=hierarchical"};
 
 TEST(streamed_gmm, same_bytes_from_every_start)
 {
     toy t = toy_blobs(3001, 4, 4, 1);
 
     for (size_t type = 0; type < 4; type++)
-        for (size_t init = 0; init < 4; init++)
+        for (size_t init = 0; init < 5; init++)
             toy_check("gmm",
                       SETTINGS(TYPES[type], INITS[init], "n_components=4", "n_init=2", "max_iter=12", "random_state=3"),
                       &t, 1);
@@ -39,7 +39,7 @@ TEST(streamed_gmm, same_bytes_with_weights)
 
         toy_weigh(&t, true, skip);
         for (size_t type = 0; type < 4; type++)
-            for (size_t init = 0; init < 4; init++)
+            for (size_t init = 0; init < 5; init++)
                 toy_check("gmm", SETTINGS(TYPES[type], INITS[init], "n_components=3", "max_iter=8"), &t, 1);
         toy_free(&t);
     }
@@ -66,7 +66,7 @@ TEST(streamed_gmm, same_bytes_with_missing_entries)
             if (weighted)
                 toy_weigh(&t, true, 4);
             for (size_t type = 0; type < 4; type += 2)
-                for (size_t init = 0; init < 4; init++)
+                for (size_t init = 0; init < 5; init++)
                     toy_check("gmm", SETTINGS(TYPES[type], INITS[init], "n_components=3", "max_iter=5"), &t, 1);
             toy_free(&t);
         }
@@ -111,8 +111,8 @@ TEST(streamed_gmm, reads_that_fail_change_nothing)
 {
     toy t = toy_blobs(2000, 6, 3, 2);
 
-    for (size_t init = 0; init < 4; init++)
-        toy_check_failures("gmm", SETTINGS(TYPES[init], INITS[init], "n_components=3", "max_iter=5"), &t, 3);
+    for (size_t init = 0; init < 5; init++)
+        toy_check_failures("gmm", SETTINGS(TYPES[init % 4], INITS[init], "n_components=3", "max_iter=5"), &t, 3);
     toy_weigh(&t, true, 3);
     lose(&t, false);
     toy_check_failures("gmm", SETTINGS("covariance_type=full", "n_components=2", "max_iter=2"), &t, 2);
@@ -155,7 +155,7 @@ TEST(streamed_gmm, out_of_memory_anywhere)
 TEST(streamed_gmm, memory_is_bounded)
 {
     for (int missing = 0; missing < 2; missing++)
-        for (size_t init = 0; init < 4; init++) {
+        for (size_t init = 0; init < 5; init++) {
             const char *const *settings = SETTINGS("covariance_type=full", INITS[init], "n_components=4", "max_iter=1");
             toy few = toy_blobs(60000, 6, 4, 4), many = toy_blobs(150000, 6, 4, 4);
             const size_t of_row = missing ? 32 : 20;
@@ -224,7 +224,7 @@ TEST(streamed_gmm, bayesian_same_bytes)
     toy t = toy_blobs(2000, 4, 3, 2);
 
     for (size_t type = 0; type < 4; type++)
-        for (size_t init = 0; init < 4; init++)
+        for (size_t init = 0; init < 5; init++)
             toy_check("bayesian_gmm", SETTINGS(TYPES[type], INITS[init], "n_components=4", "max_iter=6"), &t, 1);
     toy_free(&t);
 }

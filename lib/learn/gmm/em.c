@@ -687,7 +687,7 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
 
     p.is_first = em->is_started && !em->is_near && !em->is_far && em->p && !em->has_missing && old->type != ML__TIED;
     memcpy(em->origin, old->means, n_means * sizeof *em->origin);
-    for (p.statistics_in_M = em->p && !em->is_far;; p.statistics_in_M = false) {
+    for (p.statistics_in_M = em->p && !em->is_far && (em->is_started || !em->of_sample);; p.statistics_in_M = false) {
         bool is_exact;
 
         ML__TRY(run_pass(&p));

@@ -135,21 +135,22 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
     ML__TRY(create_trial(f, p, &g->now));
     ML__TRY(create_trial(f, p, &g->best));
     if (!g->from)
-        ML__TRY(ml__gmm_start_create(f->scratch, p->init_params, &g->rows.points, k, &g->start));
+        ML__TRY(ml__gmm_start_create(f, p->init_params, &g->rows.points, k, &g->start));
 done:
     return st;
 }
 
 /* Start number t in g->now. */
-static ml_status begin(ml__fit *f, fitting *g, uint64_t t)
+static ml_status begin(ml__fit *f, fitting *g, uint64_t t, uint64_t n_init)
 {
+    const uint64_t max_iter = (uint64_t)g->p->max_iter;
     const ml__gmm_given *given = g->inference->given;
     ml__mixture *m = &g->now.mixture;
     ml_status st = ML_OK;
 
     if (!g->from) {
         if (!ml__gmm_all_given(given)) {
-            ML__TRY(ml__gmm_start_draw(&g->start, &g->em, &g->rows.complete, f->seed, t));
+            ML__TRY(ml__gmm_start_draw(f, &g->start, &g->em, &g->rows.complete, t, t * max_iter, n_init * max_iter));
             ML__TRY(ml__em_begin(&g->em, m));
         }
         if (given && (given->weights->n || given->means->n || given->precisions->n))
@@ -243,9 +244,9 @@ ml_status ml__gmm_fit(ml__fit *f, const ml__gmm_inference *inference)
     ml_status st;
 
     ML__TRY(prepare_fit(f, &g));
-    n_init = g.from || ml__gmm_all_given(inference->given) ? 1 : (uint64_t)g.p->n_init;
+    n_init = g.from || ml__gmm_all_given(inference->given) || g.start.is_fixed ? 1 : (uint64_t)g.p->n_init;
     for (uint64_t t = 0; t < n_init && !g.is_cut; t++) {
-        ML__TRY(begin(f, &g, t));
+        ML__TRY(begin(f, &g, t, n_init));
         ML__TRY(iterate(f, &g, t, n_init));
         if (is_better(&g.now, &g.best)) {
             const trial worse = g.best;

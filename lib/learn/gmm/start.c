@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What EM starts from: rows less their centre, and shares of them: k-means clusters (one component each), single rows (drawn
- * by k-means++ or at random), or random shares. An M-step makes the first mixture of them. The starts are scikit-learn's.
+ * by k-means++ or at random), clusters by agglomeration (hierarchical.c), or random shares. An M-step makes the first mixture of
+ * them. The starts are scikit-learn's, but for agglomeration.
  *
  * Centre      the mean of the middle half of each feature, in a sample of rows. The mean of all would be far from nearly all
  *             rows where a few are huge, and what is subtracted costs them digits then.
@@ -361,16 +362,21 @@ done:
 
 /* ---- shares ---- */
 
-ml_status ml__gmm_start_create(ml__arena *arena, int64_t init_params, const ml__points *points, size_t k,
-                               ml__gmm_start *out)
+ml_status ml__gmm_start_create(ml__fit *f, int64_t init_params, const ml__points *points, size_t k, ml__gmm_start *out)
 {
+    const bool is_hierarchical = init_params == ML__GMM_HIERARCHICAL;
+    const size_t n_looked_at = is_hierarchical ? ml__hierarchical_rows(points->n, points->d) : points->n;
     ml_status st = ML_OK;
 
-    *out = (ml__gmm_start){.init_params = init_params};
-    ML__NEW(arena, out->rows, k);
-    ML__NEW(arena, out->centres, k * points->d);
-    ML__NEW(arena, out->labels, init_params == ML__GMM_RANDOM ? 0 : points->n);
-    ML__NEW(arena, out->mass, init_params == ML__GMM_RANDOM_FROM_DATA ? points->n / DRAW_ROWS + 1 : 0);
+    *out = (ml__gmm_start){.init_params = init_params,
+                           .is_fixed = is_hierarchical && (n_looked_at == points->n || k == 1)};
+    ML__CHECK(k <= n_looked_at, ML_E_PARAMETER,
+              "%s: parameter 'init_params' is hierarchical, which looks at %zu of these rows, n_components is %zu",
+              f->model->kind->name, n_looked_at, k);
+    ML__NEW(f->scratch, out->rows, k);
+    ML__NEW(f->scratch, out->centres, k * points->d);
+    ML__NEW(f->scratch, out->labels, init_params == ML__GMM_RANDOM ? 0 : points->n);
+    ML__NEW(f->scratch, out->mass, init_params == ML__GMM_RANDOM_FROM_DATA ? points->n / DRAW_ROWS + 1 : 0);
 done:
     return st;
 }
@@ -443,9 +449,21 @@ done:
     return st;
 }
 
-ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t seed, uint64_t t)
+/* Of one component all rows are, whatever is looked at. */
+static ml_status agglomerate_rows(ml__fit *f, ml__gmm_start *s, ml__em *em, const ml__points *complete, ml__rng *rng,
+                                  uint64_t done, uint64_t total)
 {
-    ml__rng rng = ml__rng_make(seed, t);
+    em->of_sample = !s->is_fixed;
+    if (em->next.k > 1)
+        return ml__hierarchical_labels(f, complete, em->next.k, rng, done, total, s->labels);
+    memset(s->labels, 0, complete->n * sizeof *s->labels);
+    return ML_OK;
+}
+
+ml_status ml__gmm_start_draw(ml__fit *f, ml__gmm_start *s, ml__em *em, const ml__points *complete, uint64_t t,
+                             uint64_t done, uint64_t total)
+{
+    ml__rng rng = ml__rng_make(f->seed, t);
     ml_status st = ML_OK;
 
     em->of = s->labels;
@@ -456,8 +474,10 @@ ml_status ml__gmm_start_draw(ml__gmm_start *s, ml__em *em, const ml__points *com
         return cluster_rows(s, em, complete, &rng);
     case ML__GMM_RANDOM:
         em->of = NULL;
-        em->key = ml__seed_mix(seed, t);
+        em->key = ml__seed_mix(f->seed, t);
         return ML_OK;
+    case ML__GMM_HIERARCHICAL:
+        return agglomerate_rows(f, s, em, complete, &rng, done, total);
     case ML__GMM_RANDOM_FROM_DATA:
         draw_rows(s, em, &rng);
         return ML_OK;
