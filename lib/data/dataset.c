@@ -137,7 +137,7 @@ static ml_status check_matrix(matrix *m, ptrdiff_t row_stride, ptrdiff_t col_str
               m->n_rows, m->n_cols);
     ML__CHECK(m->n_cols <= ML_MAX_FEATURES, ML_E_LIMIT, "%zu columns, at most %zu are allowed", m->n_cols,
               ML_MAX_FEATURES);
-    m->size = m->dtype == ML_FLOAT32 ? sizeof(float) : sizeof(double);
+    m->size = ml__dtype_size(m->dtype);
     m->row_stride = row_stride || col_stride ? (size_t)row_stride : m->n_cols;
     m->col_stride = row_stride || col_stride ? (size_t)col_stride : 1;
     ML__TRY(check_extent(m));
@@ -634,11 +634,6 @@ static void read_row(const ml__table *t, size_t row, ml_dtype dtype, void *out)
     }
 }
 
-static size_t size_of(ml_dtype dtype)
-{
-    return dtype == ML_FLOAT32 ? sizeof(float) : sizeof(double);
-}
-
 bool ml__dataset_is_streamed(const ml_dataset *dataset)
 {
     return dataset->table->source != NULL;
@@ -652,7 +647,7 @@ ml_dtype ml__dataset_dtype(const ml_dataset *dataset)
 /* Rows [first, first + n) of the dataset, of which those that follow each other in the source are read together. */
 static ml_status read_source(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, char *out)
 {
-    const size_t row_size = dataset->table->schema.n_features * size_of(dtype), end = first + n;
+    const size_t row_size = dataset->table->schema.n_features * ml__dtype_size(dtype), end = first + n;
     ml__source *source = dataset->table->source;
     ml_status st = ML_OK;
 
@@ -670,7 +665,7 @@ done:
 
 ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out)
 {
-    const size_t row_size = dataset->table->schema.n_features * size_of(dtype);
+    const size_t row_size = dataset->table->schema.n_features * ml__dtype_size(dtype);
     const char *dense = ml__dataset_dense(dataset, dtype);
 
     if (dataset->table->source)

@@ -50,6 +50,23 @@ static inline float ml__to_float(double value)
     return value > FLT_MAX ? FLT_MAX : value < -FLT_MAX ? -FLT_MAX : (float)value;
 }
 
+/* Bytes of an element; 0 for what is no dtype. */
+static inline size_t ml__dtype_size(ml_dtype dtype)
+{
+    switch (dtype) {
+    case ML_FLOAT32:
+    case ML_INT32:
+        return 4;
+    case ML_FLOAT64:
+    case ML_INT64:
+        return 8;
+    case ML_UINT8:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 /* The rows are not in memory but are read from a file, in blocks. */
 bool ml__dataset_is_streamed(const ml_dataset *dataset);
 /* The dtype that holds all features exactly. */

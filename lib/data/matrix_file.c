@@ -49,22 +49,6 @@ typedef struct opening {
     double **kept; /* values of outputs, then of weights [n_rows each] */
 } opening;
 
-static size_t element_size(ml_dtype dtype)
-{
-    switch (dtype) {
-    case ML_FLOAT32:
-    case ML_INT32:
-        return 4;
-    case ML_FLOAT64:
-    case ML_INT64:
-        return 8;
-    case ML_UINT8:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 /* ---- reading ---- */
 
 /* Elements as they are stored. */
@@ -213,7 +197,7 @@ static ml_status read_options(opening *o, const ml_matrix_options *options)
         ML__TRY(ml__read_options(given, sizeof *given, options, "ml_matrix_options"));
     ML__CHECK(given->task <= ML_TASK_REGRESS, ML_E_ARGUMENT,
               "option task is %u, expected ML_TASK_DETECT, _CLASSIFY or _REGRESS", (unsigned)given->task);
-    ML__CHECK(!given->dtype || element_size(given->dtype), ML_E_ARGUMENT,
+    ML__CHECK(!given->dtype || ml__dtype_size(given->dtype), ML_E_ARGUMENT,
               "option dtype is %d, expected 0 for a .npy file, or ML_FLOAT32 to ML_UINT8", (int)given->dtype);
     ML__CHECK(!given->dtype == !given->n_cols, ML_E_ARGUMENT, "option %s is set, but not %s",
               given->dtype ? "dtype" : "n_cols", given->dtype ? "n_cols" : "dtype");
@@ -245,7 +229,7 @@ static ml_status measure(const opening *o, ml__npy *shape)
 {
     const ml_matrix_options *options = &o->options;
     const uint64_t n_bytes = o->file->input.n_bytes;
-    const size_t size = element_size(options->dtype);
+    const size_t size = ml__dtype_size(options->dtype);
     ml_status st = ML_OK;
 
     ML__CHECK(options->n_cols <= ML_MAX_FEATURES, ML_E_LIMIT, "%zu columns, at most %zu are allowed", options->n_cols,
@@ -275,13 +259,13 @@ static ml_status set_shape(opening *o)
     ML__CHECK(shape.n_cols <= ML_MAX_FEATURES, ML_E_LIMIT, "'%.*s' has %llu columns, at most %zu are allowed",
               ML__SHOWN_PATH, file->input.path, (unsigned long long)shape.n_cols, ML_MAX_FEATURES);
     n_data = file->input.n_bytes - shape.offset;
-    row_bytes = shape.n_cols * element_size(shape.dtype);
+    row_bytes = shape.n_cols * ml__dtype_size(shape.dtype);
     ML__CHECK(n_data % row_bytes == 0 && n_data / row_bytes == shape.n_rows && shape.n_rows <= SIZE_MAX, ML_E_FORMAT,
               "'%.*s' has %llu bytes behind its header, which are not %llu rows of %llu", ML__SHOWN_PATH,
               file->input.path, (unsigned long long)n_data, (unsigned long long)shape.n_rows,
               (unsigned long long)row_bytes);
     file->stored = shape.dtype;
-    file->element_bytes = element_size(shape.dtype);
+    file->element_bytes = ml__dtype_size(shape.dtype);
     file->offset = shape.offset;
     file->n_rows = (size_t)shape.n_rows;
     file->n_cols = file->n_features = (size_t)shape.n_cols;

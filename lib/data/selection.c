@@ -18,7 +18,7 @@ typedef struct selection {
 static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype dtype, void *out)
 {
     const selection *s = (const selection *)source;
-    const size_t size = dtype == ML_FLOAT32 ? sizeof(float) : sizeof(double), most = n < BLOCK_ROWS ? n : BLOCK_ROWS;
+    const size_t size = ml__dtype_size(dtype), most = n < BLOCK_ROWS ? n : BLOCK_ROWS;
     char *rows = ml__alloc_array(s->arena.context, s->d, most * size), *to = out;
     ml_status st = rows ? ML_OK : ML_E_MEMORY;
 

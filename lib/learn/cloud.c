@@ -114,6 +114,28 @@ done:
     return st;
 }
 
+/* Rows [first, view->end) are at hand: what a pass over slot s does with them. */
+typedef void (*visitor)(void *argument, size_t s, const ml__cloud_view *view, size_t first);
+
+/* The rows of a slot, as many at a time as are at hand; `bring` is ml__view_read or ml__view_near. */
+static ml_status visit_slot(const ml__cloud *cloud, size_t s, ml_status (*bring)(ml__cloud_view *), visitor visit,
+                            void *argument)
+{
+    const size_t end = ml__slots_begin(&cloud->slots, s + 1);
+    ml__cloud_view view;
+    ml_status st;
+
+    ML__TRY(ml__view_open(&view, cloud, end));
+    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end; i = view.end) {
+        ml__view_at(&view, i);
+        ML__TRY(bring(&view));
+        visit(argument, s, &view, i);
+    }
+done:
+    ml__view_close(&view);
+    return st;
+}
+
 /* ---- mean, range, copy ---- */
 
 typedef struct {
@@ -123,35 +145,29 @@ typedef struct {
     size_t stride;
 } measuring;
 
-static ml_status measure_slot(void *argument, size_t s)
+static void measure_rows(void *argument, size_t s, const ml__cloud_view *view, size_t first)
 {
     const measuring *m = argument;
-    const ml__cloud *cloud = m->cloud;
-    const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
-    double *sum = m->partial + s * m->stride, *least = sum + d, *largest = least + d, *x = cloud->row + s * d;
-    ml__cloud_view view;
-    ml_status st;
+    const size_t d = m->cloud->d;
+    double *sum = m->partial + s * m->stride, *least = sum + d, *largest = least + d, *x = m->cloud->row + s * d;
 
-    ML__TRY(ml__view_open(&view, cloud, end));
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
-        ml__view_at(&view, i);
-        ML__TRY(ml__view_read(&view));
-        for (; i < view.end; i++) {
-            const double w = weight_of(cloud, i);
+    for (size_t i = first; i < view->end; i++) {
+        const double w = weight_of(m->cloud, i);
 
-            ml__view_row(&view, i, x);
-            for (size_t j = 0; j < d; j++) {
-                const double e = x[j] - m->first[j];
-                sum[j] += w * e;
-                least[j] = e < least[j] ? e : least[j];
-                largest[j] = e > largest[j] ? e : largest[j];
-            }
-            largest[d] += w;
+        ml__view_row(view, i, x);
+        for (size_t j = 0; j < d; j++) {
+            const double e = x[j] - m->first[j];
+            sum[j] += w * e;
+            least[j] = e < least[j] ? e : least[j];
+            largest[j] = e > largest[j] ? e : largest[j];
         }
+        largest[d] += w;
     }
-done:
-    ml__view_close(&view);
-    return st;
+}
+
+static ml_status measure_slot(void *argument, size_t s)
+{
+    return visit_slot(((const measuring *)argument)->cloud, s, ml__view_read, measure_rows, argument);
 }
 
 /* shift, W, unit and largest. */
@@ -199,38 +215,33 @@ typedef struct {
     double *variance; /* n_slots */
 } copying;
 
-static ml_status copy_slot(void *argument, size_t s)
+static void copy_rows(void *argument, size_t s, const ml__cloud_view *view, size_t first)
 {
     const copying *c = argument;
     const ml__cloud *cloud = c->cloud;
-    const size_t d = cloud->d, end = ml__slots_begin(&cloud->slots, s + 1);
+    const size_t d = cloud->d;
     const double scale = 1 / cloud->unit;
     double *x = cloud->row + s * d;
-    ml__cloud_view view;
-    ml_status st;
 
-    ML__TRY(ml__view_open(&view, cloud, end));
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
-        ml__view_at(&view, i);
-        ML__TRY(ml__view_read(&view));
-        for (; i < view.end; i++) {
-            float *X = cloud->X ? cloud->X + i * d : view.buffer;
-            double norm2 = 0;
+    for (size_t i = first; i < view->end; i++) {
+        float *X = cloud->X ? cloud->X + i * d : view->buffer;
+        double norm2 = 0;
 
-            ml__view_row(&view, i, x);
-            for (size_t j = 0; j < d; j++) {
-                x[j] = (x[j] - cloud->shift[j]) * scale;
-                X[j] = (float)x[j];
-            }
-            for (size_t j = 0; j < d; j++)
-                norm2 += x[j] * x[j];
-            cloud->norm[i] = (float)(sqrt(norm2) * (1 + 1e-6));
-            c->variance[s] += weight_of(cloud, i) * norm2;
+        ml__view_row(view, i, x);
+        for (size_t j = 0; j < d; j++) {
+            x[j] = (x[j] - cloud->shift[j]) * scale;
+            X[j] = (float)x[j];
         }
+        for (size_t j = 0; j < d; j++)
+            norm2 += x[j] * x[j];
+        cloud->norm[i] = (float)(sqrt(norm2) * (1 + 1e-6));
+        c->variance[s] += weight_of(cloud, i) * norm2;
     }
-done:
-    ml__view_close(&view);
-    return st;
+}
+
+static ml_status copy_slot(void *argument, size_t s)
+{
+    return visit_slot(((const copying *)argument)->cloud, s, ml__view_read, copy_rows, argument);
 }
 
 /* What follows from the rows that the cloud is given. */
@@ -372,57 +383,48 @@ static inline void try_row(const seeding *q, const float *x, size_t i, double *J
     }
 }
 
+static void try_rows(void *argument, size_t s, const ml__cloud_view *view, size_t first)
+{
+    const seeding *q = argument;
+
+    for (size_t i = first; i < view->end; i++)
+        try_row(q, view->X + (i - view->first) * q->cloud->d, i, q->J + s * MAX_TRIALS);
+}
+
 static ml_status try_slot(void *argument, size_t s)
 {
     const seeding *q = argument;
-    const ml__cloud *cloud = q->cloud;
-    const size_t end = ml__slots_begin(&cloud->slots, s + 1);
-    double *J = q->J + s * MAX_TRIALS;
-    ml__cloud_view view;
-    ml_status st;
 
-    memset(J, 0, MAX_TRIALS * sizeof *J);
-    ML__TRY(ml__view_open(&view, cloud, end));
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
-        ml__view_at(&view, i);
-        ML__TRY(ml__view_near(&view));
-        for (; i < view.end; i++)
-            try_row(q, view.X + (i - view.first) * cloud->d, i, J);
-    }
-done:
-    ml__view_close(&view);
-    return st;
+    memset(q->J + s * MAX_TRIALS, 0, MAX_TRIALS * sizeof *q->J);
+    return visit_slot(q->cloud, s, ml__view_near, try_rows, argument);
 }
 
 /* The first candidate is taken. */
-static ml_status take_slot(void *argument, size_t s)
+static void take_rows(void *argument, size_t s, const ml__cloud_view *view, size_t first)
 {
     const seeding *q = argument;
     const ml__cloud *cloud = q->cloud;
-    const size_t end = ml__slots_begin(&cloud->slots, s + 1);
-    double mass = 0;
-    ml__cloud_view view;
-    ml_status st;
+    double mass = q->mass[s];
 
-    ML__TRY(ml__view_open(&view, cloud, end));
-    for (size_t i = ml__slots_begin(&cloud->slots, s); i < end;) {
-        ml__view_at(&view, i);
-        ML__TRY(ml__view_near(&view));
-        for (; i < view.end; i++) {
-            float D2[GROUP];
+    for (size_t i = first; i < view->end; i++) {
+        float D2[GROUP];
 
-            if (!stays(q, i)) {
-                distances(cloud->d, view.X + (i - view.first) * cloud->d, q->C, D2);
-                q->owner[i] = D2[0] < q->D2[i] ? q->taking : q->owner[i];
-                q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
-            }
-            mass += weight_of(cloud, i) * (double)q->D2[i];
+        if (!stays(q, i)) {
+            distances(cloud->d, view->X + (i - view->first) * cloud->d, q->C, D2);
+            q->owner[i] = D2[0] < q->D2[i] ? q->taking : q->owner[i];
+            q->D2[i] = D2[0] < q->D2[i] ? D2[0] : q->D2[i];
         }
+        mass += weight_of(cloud, i) * (double)q->D2[i];
     }
     q->mass[s] = mass;
-done:
-    ml__view_close(&view);
-    return st;
+}
+
+static ml_status take_slot(void *argument, size_t s)
+{
+    const seeding *q = argument;
+
+    q->mass[s] = 0;
+    return visit_slot(q->cloud, s, ml__view_near, take_rows, argument);
 }
 
 static double mass_of(const seeding *q, bool by_distance, size_t i)

@@ -26,20 +26,6 @@ void ml__learned_free(ml__learned *learned)
     ml__free(learned);
 }
 
-size_t ml__dtype_size(ml_dtype dtype)
-{
-    switch (dtype) {
-    case ML_FLOAT32:
-    case ML_INT32:
-        return 4;
-    case ML_FLOAT64:
-    case ML_INT64:
-        return 8;
-    default:
-        return 1;
-    }
-}
-
 const ml__named_tensor *ml__learned_find(const ml__learned *learned, const char *name)
 {
     for (size_t i = 0; i < learned->n_tensors; i++)

@@ -209,7 +209,6 @@ void ml__learned_free(ml__learned *learned);
 /* A new tensor, cleared; NULL with message when out of memory. Names are unique. */
 void *ml__learned_add(ml__learned *learned, const char *name, ml_dtype dtype, uint32_t rank, const uint64_t *shape);
 const ml__named_tensor *ml__learned_find(const ml__learned *learned, const char *name);
-size_t ml__dtype_size(ml_dtype dtype);
 /* A deep copy for `model`, validated and prepared. */
 ml_status ml__learned_copy(const ml_model *model, const ml__learned *from, ml__learned **out);
 /* Check every rule of the kind, then call `prepare`. Failures are ML_E_FORMAT (tensor and element are named); a value

@@ -213,34 +213,40 @@ static bool parse_real(const char *text, size_t n, double *real)
     return ml__parse_real(text, n, real) == ML__NUMBER_OK;
 }
 
-static bool parse_item(const ml__param *p, const char *item, size_t length, int64_t *whole, double *real)
+/* A list of one of the two types; `n` stands first in both. */
+typedef union {
+    ml__ints ints;
+    ml__reals reals;
+} number_list;
+
+static bool parse_item(const ml__param *p, const char *item, size_t length, size_t i, number_list *list)
 {
     if (p->type == ML_PARAM_REALS)
-        return parse_real(item, length, real) && in_range(p, *real);
-    return ml__parse_int(item, length, whole) == ML__NUMBER_OK && in_range(p, (double)*whole);
+        return parse_real(item, length, &list->reals.values[i]) && in_range(p, list->reals.values[i]);
+    return ml__parse_int(item, length, &list->ints.values[i]) == ML__NUMBER_OK &&
+           in_range(p, (double)list->ints.values[i]);
 }
 
 static ml_status set_list(const char *kind, const ml__param *p, void *params, const char *text)
 {
-    const size_t most = p->type == ML_PARAM_REALS ? ML__MAX_REALS : ML__MAX_INTS;
-    const char *list = text + strspn(text, " "), *item;
-    ml__ints ints = {0};
-    ml__reals reals = {0};
+    const bool is_real = p->type == ML_PARAM_REALS;
+    const size_t most = is_real ? ML__MAX_REALS : ML__MAX_INTS;
+    const size_t n_bytes = is_real ? sizeof(ml__reals) : sizeof(ml__ints);
+    const char *rest = text + strspn(text, " "), *item;
+    number_list list;
     size_t n, length;
 
-    for (n = 0; *list; n++) {
-        const bool well_formed = next_item(&list, &item, &length);
+    memset(&list, 0, n_bytes);
+    for (n = 0; *rest; n++) {
+        const bool well_formed = next_item(&rest, &item, &length);
 
         if (n == most)
             return ml__fail(ML_E_PARAMETER, "%s: parameter '%s' takes at most %zu numbers", kind, p->name, most);
-        if (!well_formed || !parse_item(p, item, length, &ints.values[n < ML__MAX_INTS ? n : 0], &reals.values[n]))
+        if (!well_formed || !parse_item(p, item, length, n, &list))
             return wrong_value(kind, p, text);
     }
-    ints.n = reals.n = n;
-    if (p->type == ML_PARAM_REALS)
-        *(ml__reals *)field(p, params) = reals;
-    else
-        *(ml__ints *)field(p, params) = ints;
+    list.ints.n = n;
+    memcpy(field(p, params), &list, n_bytes);
     return ML_OK;
 }
 

@@ -421,28 +421,20 @@ TEST(column_transformer, tensors_that_do_not_fit_are_refused)
 {
     ml_dataset *iris = test_table(NULL, "iris");
     ml_model *columns = new_model(NULL, "column_transformer");
-    int64_t *column, *offsets;
+    const int64_t *column, *offsets;
 
     add_member(columns, "a", "standard_scaler");
     add_member(columns, "b", "passthrough");
     CHECK_OK(ml_model_set_text(columns, "columns", "a=#0;b=#2:"));
     CHECK_OK(ml_model_set_text(columns, "remainder", "passthrough"));
     CHECK_OK(ml_model_fit(columns, iris, NULL));
-    column = ml__learned_find(columns->learned, "columns")->data;
-    offsets = ml__learned_find(columns->learned, "offsets")->data;
+    column = test_tensor(columns, "columns")->data;
+    offsets = test_tensor(columns, "offsets")->data;
     CHECK(offsets[0] == 0 && offsets[1] == 1 && offsets[2] == 3 && offsets[3] == 4 && column[3] == 1);
-    column[3] = 4;
-    CHECK_FAILS(ml__learned_validate(columns, columns->learned, false), ML_E_FORMAT, "element 3 is 4, there are 4");
-    column[3] = 1;
-    offsets[1] = 2;
-    CHECK_FAILS(ml__learned_validate(columns, columns->learned, false), ML_E_FORMAT,
-                "member 'a' takes 1 features and gets 2");
-    offsets[1] = 4;
-    CHECK_FAILS(ml__learned_validate(columns, columns->learned, false), ML_E_FORMAT, "'offsets' descends at element 2");
-    offsets[1] = 1;
-    offsets[3] = 5;
-    CHECK_FAILS(ml__learned_validate(columns, columns->learned, false), ML_E_FORMAT, "does not span the 4 columns");
-    offsets[3] = 4;
+    CHECK_REFUSED_VALUE(columns, "columns", 3, 4, "element 3 is 4, there are 4");
+    CHECK_REFUSED_VALUE(columns, "offsets", 1, 2, "member 'a' takes 1 features and gets 2");
+    CHECK_REFUSED_VALUE(columns, "offsets", 1, 4, "'offsets' descends at element 2");
+    CHECK_REFUSED_VALUE(columns, "offsets", 3, 5, "does not span the 4 columns");
     CHECK_OK(ml__learned_validate(columns, columns->learned, false));
     ml_model_free(columns);
     ml_dataset_free(iris);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics against scikit-learn on random inputs, against closed forms, and their refusals. */
+#include "draws.h"
 #include "test.h"
 
 #include <float.h>
@@ -8,16 +9,6 @@
 /* ---- inputs of tests/reference/make_metrics.py ---- */
 
 enum { N_SETS = 200, MAX_ROWS = 64, MAX_WIDTH = 8 };
-
-typedef struct lcg {
-    uint64_t state;
-} lcg;
-
-static uint32_t below(lcg *g, uint32_t bound)
-{
-    g->state = g->state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(g->state >> 32) % bound;
-}
 
 static const double *draw_weights(lcg *g, size_t n, double *w)
 {

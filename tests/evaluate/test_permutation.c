@@ -229,24 +229,23 @@ TEST(permutation, densities_are_scored_too)
     ml_dataset_free(data);
 }
 
+static void *measure(ml_context *context, const void *unused, size_t *n_bytes)
+{
+    ml_dataset *data = table(context, true);
+    ml_model *model = fitted(context, "random_forest", data);
+    double *out = malloc(2 * D * sizeof *out);
+
+    (void)unused;
+    CHECK_OK(ml_permutation_importance(model, data, "log_loss", 3, 7, out, out + D, D));
+    ml_model_free(model);
+    ml_dataset_free(data);
+    *n_bytes = 2 * D * sizeof *out;
+    return out;
+}
+
 TEST(permutation, any_number_of_threads_gives_the_same_bytes)
 {
-    double first[2 * D], now[2 * D];
-
-    for (uint32_t n_threads = 1; n_threads <= 7; n_threads += 2) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, n_threads);
-        ml_dataset *data = table(context, true);
-        ml_model *model = fitted(context, "random_forest", data);
-
-        CHECK_OK(ml_permutation_importance(model, data, "log_loss", 3, 7, now, now + D, D));
-        if (n_threads == 1)
-            memcpy(first, now, sizeof now);
-        CHECK_SAME_BYTES(first, sizeof first, now, sizeof now);
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-    }
+    test_any_threads("importances", measure, NULL);
 }
 
 TEST(permutation, wrong_requests_are_refused)

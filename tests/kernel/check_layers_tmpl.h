@@ -61,10 +61,7 @@ static NAME(layer_operands) NAME(make_layer)(const layer_case *p, uint64_t *stat
             for (size_t j = 0; j < p->n; j++)
                 o.V.at[i * o.V.ld + j] = (R)fabs(o.V.at[i * o.V.ld + j]);
     }
-    if (p->poison == NAN_IN_A || p->poison == INF_IN_A)
-        NAME(poison_matrix)(&o.A, p->poison == NAN_IN_A ? NAN : INFINITY, state);
-    if (p->poison == NAN_IN_B || p->poison == INF_IN_B)
-        NAME(poison_matrix)(&o.B, p->poison == NAN_IN_B ? NAN : -INFINITY, state);
+    NAME(poison_factors)(&o.A, &o.B, p->poison, state);
     NAME(remember)(&o.A);
     NAME(remember)(&o.B);
     NAME(remember)(&o.b);

@@ -79,6 +79,14 @@ static void NAME(poison_matrix)(NAME(matrix) * M, R with, uint64_t *state)
         M->at[check_random(state) % M->rows * M->ld + check_random(state) % M->columns] = with;
 }
 
+static void NAME(poison_factors)(NAME(matrix) * A, NAME(matrix) * B, poison which, uint64_t *state)
+{
+    if (which == NAN_IN_A || which == INF_IN_A)
+        NAME(poison_matrix)(A, which == NAN_IN_A ? NAN : INFINITY, state);
+    if (which == NAN_IN_B || which == INF_IN_B)
+        NAME(poison_matrix)(B, which == NAN_IN_B ? NAN : -INFINITY, state);
+}
+
 static bool NAME(same_bits)(R a, R b)
 {
     return memcmp(&a, &b, sizeof a) == 0;
@@ -157,10 +165,7 @@ static NAME(operands) NAME(make_operands)(const product_case *p, uint64_t *state
     NAME(fill_matrix)(&o.B, p->fill, state);
     if (p->beta != 0) /* otherwise C stays NaN */
         NAME(fill_matrix)(&o.C, p->fill, state);
-    if (p->poison == NAN_IN_A || p->poison == INF_IN_A)
-        NAME(poison_matrix)(&o.A, p->poison == NAN_IN_A ? NAN : INFINITY, state);
-    if (p->poison == NAN_IN_B || p->poison == INF_IN_B)
-        NAME(poison_matrix)(&o.B, p->poison == NAN_IN_B ? NAN : -INFINITY, state);
+    NAME(poison_factors)(&o.A, &o.B, p->poison, state);
     NAME(remember)(&o.A);
     NAME(remember)(&o.B);
     NAME(remember)(&o.C);

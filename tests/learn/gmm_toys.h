@@ -3,8 +3,7 @@
 #ifndef INVAR_TEST_GMM_TOYS_H
 #define INVAR_TEST_GMM_TOYS_H
 
-#include "model/model.h"
-#include "test.h"
+#include "models.h"
 
 /* ---- data ---- */
 
@@ -94,33 +93,22 @@ static inline ml_dataset *dataset(ml_context *context, const matrix *m)
     return data;
 }
 
-/* ---- models ---- */
-
-/* A model with "name=value" settings, the last of which is NULL. */
-static inline ml_model *unfitted_kind(ml_context *context, const char *kind, const char *const *settings)
+/* Thirty rows on a line: the other feature is constant. */
+static inline matrix rows_on_a_line(void)
 {
-    ml_model *model;
-    char name[64];
+    matrix line = make_matrix(30, 2);
 
-    CHECK_OK(ml_model_create(context, kind, &model));
-    for (; settings && *settings; settings++) {
-        const char *value = strchr(*settings, '=');
-        snprintf(name, sizeof name, "%.*s", (int)(value - *settings), *settings);
-        CHECK_OK(ml_model_set_text(model, name, value + 1));
-    }
-    return model;
+    for (size_t i = 0; i < 30; i++)
+        line.X[2 * i] = (double)i;
+    return line;
 }
+
+/* ---- models ---- */
 
 static inline ml_model *unfitted(ml_context *context, const char *const *settings)
 {
-    return unfitted_kind(context, "gmm", settings);
+    return test_model(context, "gmm", settings);
 }
-
-#define SETTINGS(...)     \
-    (const char *const[]) \
-    {                     \
-        __VA_ARGS__, NULL \
-    }
 
 static inline ml_model *fitted(const matrix *m, const char *const *settings)
 {
@@ -189,12 +177,37 @@ static inline void check_finite(const ml_model *model)
     }
 }
 
-static inline ml__named_tensor *writable(ml_model *model, const char *name)
+/* ---- what holds for all mixtures ---- */
+
+/* EM never lowers the bound; steps: how many there must be, or 0. */
+static inline void check_never_falls(const ml_model *model, size_t steps, const char *type, uint64_t seed)
 {
-    for (size_t i = 0; i < model->learned->n_tensors; i++)
-        if (!strcmp(model->learned->tensors[i].name, name))
-            return &model->learned->tensors[i];
-    test_fail(__FILE__, __LINE__, "no tensor %s", name);
+    size_t n;
+    const double *L = tensor(model, "lower_bounds", &n);
+
+    CHECK(!steps || n == steps);
+    for (size_t i = 1; i < n; i++)
+        CHECK_MSG(L[i] >= L[i - 1] - 1e-12 * fabs(L[i]), "%s, seed %d, step %zu: %.17g after %.17g", type, (int)seed, i,
+                  L[i], L[i - 1]);
+}
+
+/* Saved and loaded, which is returned, the model gives these rows the same scores. */
+static inline ml_model *check_loaded(const ml_model *model, const matrix *m)
+{
+    ml_model *loaded;
+    size_t n_bytes;
+    void *bytes = test_saved(model, &n_bytes);
+    double *a, *b;
+
+    CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &loaded));
+    check_same_tensors(model, loaded);
+    a = score_samples(model, m);
+    b = score_samples(loaded, m);
+    CHECK_SAME_BYTES(a, m->n * sizeof *a, b, m->n * sizeof *b);
+    free(a);
+    free(b);
+    free(bytes);
+    return loaded;
 }
 
 /* ---- fits ---- */
@@ -213,30 +226,36 @@ static inline matrix with_rows_twice(const matrix *m, double *w)
     return twice;
 }
 
-/* Each allocation fails once, and nothing is lost. */
+/* Each allocation fails, and nothing is lost. */
 static inline void check_every_allocation(const matrix *m, const char *kind, const char *const *settings)
 {
     test_allocator a = {0};
     ml_context *context = test_context(&a, 1);
     ml_dataset *data = dataset(context, m);
-    ml_model *model = unfitted_kind(context, kind, settings);
-    ml_status st = ML_E_MEMORY;
-    size_t k = 0;
 
-    while (st != ML_OK) {
-        const size_t n_live = a.n_live;
-        a.n_allocations = 0;
-        a.fail_at = ++k;
-        st = ml_model_fit(model, data, NULL);
-        a.fail_at = 0;
-        CHECK_MSG(st == ML_OK || st == ML_E_MEMORY, "allocation %zu: %s", k, ml_last_error());
-        CHECK(st == ML_OK || (a.n_live == n_live && !ml_model_is_fitted(model)));
-    }
-    CHECK(k > 5);
-    ml_model_free(model);
+    CHECK(test_failing_allocations(&a, context, kind, test_fit_new, &(test_fit){kind, settings, data}) > 10);
     ml_dataset_free(data);
     ml_context_free(context);
     CHECK(a.n_live == 0);
+}
+
+typedef struct {
+    const matrix *m;
+    const char *kind;
+    const char *const *settings;
+} matrix_fit;
+
+static inline void *fit_matrix(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const matrix_fit *f = argument;
+
+    return test_fitted_bytes(test_model(context, f->kind, f->settings), dataset(context, f->m), n_bytes);
+}
+
+/* A fitted model has the same bytes for any number of threads. */
+static inline void check_threads(const matrix *m, const char *kind, const char *const *settings)
+{
+    test_any_threads(kind, fit_matrix, &(matrix_fit){m, kind, settings});
 }
 
 #endif

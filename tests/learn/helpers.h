@@ -3,7 +3,7 @@
 #ifndef INVAR_TEST_LEARN_HELPERS_H
 #define INVAR_TEST_LEARN_HELPERS_H
 
-#include "test.h"
+#include "models.h"
 
 static inline const void *tensor_data(const ml_model *model, const char *name)
 {
@@ -20,10 +20,12 @@ static inline const double *reals_of(const ml_model *model, const char *name)
 
 static inline ml_model *new_model(ml_context *context, const char *kind)
 {
-    ml_model *model;
+    return test_model(context, kind, NULL);
+}
 
-    CHECK_OK(ml_model_create(context, kind, &model));
-    return model;
+static inline void set(ml_model *model, const char *name, const char *value)
+{
+    CHECK_OK(ml_model_set_text(model, name, value));
 }
 
 static inline ml_model *fitted_model(ml_context *context, const char *kind, const ml_dataset *data)
@@ -80,6 +82,25 @@ static inline double *outputs_of(const ml_model *model, const ml_dataset *data, 
     return out;
 }
 
+/* Every `step`th row alone gets the bits that it has among all. */
+static inline void check_rows_alone(const ml_model *model, const ml_dataset *data, int32_t what, size_t step)
+{
+    const size_t n = ml_dataset_n_rows(data), width = ml_model_width(model, what);
+    double *x = rows_of(data), *all, *one = malloc(width * sizeof *one);
+    size_t n_all;
+
+    all = outputs_of(model, data, what, &n_all);
+    for (size_t i = 0; i < n; i += step) {
+        const size_t d = ml_dataset_n_features(data);
+
+        CHECK_OK(ml_model_predict_row(model, what, x + i * d, d, one, width, NULL, 0));
+        CHECK_SAME_BYTES(all + i * width, width * sizeof *one, one, width * sizeof *one);
+    }
+    free(x);
+    free(all);
+    free(one);
+}
+
 /* The weights that make_linear.py uses: i % 4 * 0.5 + offset. */
 static inline void set_weights(ml_dataset *data, double offset)
 {
@@ -108,71 +129,22 @@ static inline ml_dataset *with_holes(const ml_dataset *data)
     return made;
 }
 
+typedef struct {
+    const char *kind, *table;
+    const char *const *settings;
+} table_fit;
+
+static inline void *fit_table(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const table_fit *f = argument;
+
+    return test_fitted_bytes(test_model(context, f->kind, f->settings), test_table(context, f->table), n_bytes);
+}
+
 /* A model of `kind` fitted on a shipped table has the same bytes for any number of threads. */
-static inline void check_threads_text(const char *kind, const char *table, const char *parameter, const char *value)
+static inline void check_threads(const char *kind, const char *table, const char *const *settings)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
-    void *first = NULL, *bytes;
-    size_t n_first = 0, n;
-
-    for (int t = 0; t < 4; t++) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, N_THREADS[t]);
-        ml_dataset *data = test_table(context, table);
-        ml_model *model = new_model(context, kind);
-
-        if (parameter)
-            CHECK_OK(ml_model_set_text(model, parameter, value));
-        CHECK_OK(ml_model_fit(model, data, NULL));
-        bytes = test_saved(model, &n);
-        if (t)
-            CHECK_SAME_BYTES(bytes, n, first, n_first);
-        free(first);
-        first = bytes;
-        n_first = n;
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(allocator.n_live == 0);
-    }
-    free(first);
-}
-
-static inline void check_threads(const char *kind, const char *table, const char *parameter, int64_t value)
-{
-    char text[24];
-
-    snprintf(text, sizeof text, "%lld", (long long)value);
-    check_threads_text(kind, table, parameter, text);
-}
-
-/* A monitor that stops at its step number *(int *)user. */
-static inline int32_t stop_at(void *user, const ml_progress *progress)
-{
-    (void)progress;
-    return --*(int *)user == 0;
-}
-
-/* Cancelled at every step in turn, a fitted model keeps what it had, and fits as before when left alone. */
-static inline void check_cancelling(ml_model *model, const ml_dataset *data, int n_steps_at_least)
-{
-    size_t n, n_now;
-    void *before = test_saved(model, &n), *now;
-    ml_status st = ML_E_CANCELLED;
-    int step = 0;
-
-    while (st != ML_OK) {
-        int left = ++step;
-        const ml_fit_options options = {.struct_size = sizeof options, .monitor = stop_at, .monitor_user = &left};
-
-        st = ml_model_fit(model, data, &options);
-        CHECK_MSG(st == ML_OK || st == ML_E_CANCELLED, "step %d: %s", step, ml_last_error());
-        now = test_saved(model, &n_now);
-        CHECK_SAME_BYTES(before, n, now, n_now);
-        free(now);
-    }
-    CHECK_MSG(step > n_steps_at_least, "%d steps, expected more than %d", step, n_steps_at_least);
-    free(before);
+    test_any_threads(kind, fit_table, &(table_fit){kind, table, settings});
 }
 
 #endif

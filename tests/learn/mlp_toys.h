@@ -6,7 +6,7 @@
 #include "base/random.h"
 #include "learn/learn.h"
 #include "learn/mlp/layered.h"
-#include "test.h"
+#include "models.h"
 
 typedef struct bench {
     test_allocator allocator;
@@ -66,24 +66,9 @@ static inline ml_dataset *toy_reals(ml_context *context, size_t n_outputs)
     return data;
 }
 
-/* A model with "name=value" settings, ended by NULL. */
-static inline ml_model *make_kind(ml_context *context, const char *kind, const char *const *settings)
-{
-    ml_model *model;
-    char name[64];
-
-    CHECK_OK(ml_model_create(context, kind, &model));
-    for (; settings && *settings; settings++) {
-        const char *equals = strchr(*settings, '=');
-        snprintf(name, sizeof name, "%.*s", (int)(equals - *settings), *settings);
-        CHECK_OK(ml_model_set_text(model, name, equals + 1));
-    }
-    return model;
-}
-
 static inline ml_model *make(ml_context *context, const char *const *settings)
 {
-    return make_kind(context, "mlp", settings);
+    return test_model(context, "mlp", settings);
 }
 
 /* Every fourth row for testing; features standardised with the training rows, as in make_mlp.py. */
@@ -121,11 +106,7 @@ static inline void standardised_parts(ml_context *context, const char *name, ml_
     ml_dataset_free(table);
 }
 
-#define WITH(...)         \
-    (const char *const[]) \
-    {                     \
-        __VA_ARGS__, NULL \
-    }
+#define WITH SETTINGS
 
 static inline const float *tensor_f32(const ml_model *model, const char *name, size_t *n)
 {
@@ -204,6 +185,25 @@ static inline ml_model *model_of(ml_context *context, const ml_dataset *like, co
     CHECK_OK(ml__learned_validate(model, learned, true));
     model->learned = learned;
     return model;
+}
+
+/* Tensors that a file could hold, added to what a model of `like` has learned: taken when message is NULL, else refused with
+ * it. */
+static inline void check_tensors(const ml_model *model, const ml_dataset *like, int32_t task,
+                                 void (*add)(ml__learned *learned, const void *argument), const void *argument,
+                                 const char *message)
+{
+    ml__learned *learned;
+
+    CHECK_OK(ml__learned_create(model->context, &learned));
+    CHECK_OK(ml__schema_copy(&learned->arena, ml__dataset_schema(like), &learned->schema));
+    learned->task = task;
+    add(learned, argument);
+    if (message)
+        CHECK_FAILS(ml__learned_validate(model, learned, false), ML_E_FORMAT, message);
+    else
+        CHECK_OK(ml__learned_validate(model, learned, false));
+    ml__learned_free(learned);
 }
 
 enum { ROOM = 4096 };

@@ -109,61 +109,44 @@ static inline ml_dataset *toy_in_memory(ml_context *context, const toy *t)
     return toy_weighted(t, data);
 }
 
-/* ---- models ---- */
-
-/* "name=value" settings, the last of which is NULL. */
-static inline ml_model *toy_model(ml_context *context, const char *kind, const char *const *settings)
+static inline ml_dataset *toy_rows(ml_context *context, const toy *t, bool streamed)
 {
-    ml_model *model = new_model(context, kind);
-    char name[64];
-
-    for (; *settings; settings++) {
-        const char *value = strchr(*settings, '=');
-        snprintf(name, sizeof name, "%.*s", (int)(value - *settings), *settings);
-        CHECK_OK(ml_model_set_text(model, name, value + 1));
-    }
-    return model;
+    return streamed ? toy_streamed(context, t, NULL, 0) : toy_in_memory(context, t);
 }
 
-#define SETTINGS(...)     \
-    (const char *const[]) \
-    {                     \
-        __VA_ARGS__, NULL \
-    }
+/* ---- models ---- */
 
-/* The bytes of a model that was fitted, `n_fits` times. */
-static inline void *toy_fitted(const char *kind, const char *const *settings, const toy *t, uint32_t n_threads,
-                               bool streamed, int n_fits, size_t *n_bytes)
+/* A fit of these rows, `n_fits` times. */
+typedef struct toy_fit {
+    const char *kind;
+    const char *const *settings;
+    const toy *rows;
+    bool streamed;
+    int n_fits;
+} toy_fit;
+
+static inline void *toy_fit_bytes(ml_context *context, const void *argument, size_t *n_bytes)
 {
-    test_allocator allocator = {0};
-    ml_context *context = test_context(&allocator, n_threads);
-    ml_model *model = toy_model(context, kind, settings);
-    ml_dataset *data = streamed ? toy_streamed(context, t, NULL, 0) : toy_in_memory(context, t);
-    void *bytes;
+    const toy_fit *f = argument;
+    ml_model *model = test_model(context, f->kind, f->settings);
+    ml_dataset *data = toy_rows(context, f->rows, f->streamed);
 
-    for (int fit = 0; fit < n_fits; fit++)
+    for (int fit = 1; fit < f->n_fits; fit++)
         CHECK_OK(ml_model_fit(model, data, NULL));
-    bytes = test_saved(model, n_bytes);
-    ml_model_free(model);
-    ml_dataset_free(data);
-    ml_context_free(context);
-    CHECK(allocator.n_live == 0);
-    return bytes;
+    return test_fitted_bytes(model, data, n_bytes);
 }
 
 /* Streamed and not, with any number of threads: the same bytes. */
 static inline void toy_check(const char *kind, const char *const *settings, const toy *t, int n_fits)
 {
-    static const uint32_t THREADS[] = {1, 2, 3, 7};
-    size_t n_want, n_got;
-    void *want = toy_fitted(kind, settings, t, 1, false, n_fits, &n_want);
+    toy_fit fit = {kind, settings, t, false, n_fits};
+    char what[128];
+    size_t n;
+    void *want = test_made(1, toy_fit_bytes, &fit, &n);
 
-    for (size_t i = 0; i < sizeof THREADS / sizeof *THREADS; i++) {
-        void *got = toy_fitted(kind, settings, t, THREADS[i], true, n_fits, &n_got);
-        CHECK_MSG(n_got == n_want && !memcmp(got, want, n_got), "%s %s, %zu rows, %u threads: streamed differs", kind,
-                  settings[0], t->n, THREADS[i]);
-        free(got);
-    }
+    fit.streamed = true;
+    snprintf(what, sizeof what, "%s %s, %zu rows, streamed", kind, settings[0] ? settings[0] : "", t->n);
+    test_any_threads_as(what, want, n, toy_fit_bytes, &fit);
     free(want);
 }
 
@@ -172,7 +155,7 @@ static inline void toy_check_failures(const char *kind, const char *const *setti
 {
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, n_threads);
-    ml_model *model = toy_model(context, kind, settings);
+    ml_model *model = test_model(context, kind, settings);
     atomic_size_t n_reads = 0;
     ml_dataset *data = toy_streamed(context, t, &n_reads, 0);
     size_t n_before, n_after, n_all;
@@ -250,8 +233,8 @@ static inline size_t toy_peak(const char *kind, const char *const *settings, con
     size_t before, peak;
 
     CHECK_OK(ml_context_create(&options, &context));
-    model = toy_model(context, kind, settings);
-    data = streamed ? toy_streamed(context, t, NULL, 0) : toy_in_memory(context, t);
+    model = test_model(context, kind, settings);
+    data = toy_rows(context, t, streamed);
     before = atomic_load(&allocator.now);
     atomic_store(&allocator.peak, before);
     CHECK_OK(ml_model_fit(model, data, NULL));

@@ -302,33 +302,22 @@ TEST(adaboost, votes_of_stumps_are_exact_sums)
 }
 
 /* Enough rows for work to be shared. */
+static void *fit_levels(ml_context *context, const void *depth, size_t *n_bytes)
+{
+    const int max_depth = *(const int *)depth;
+    ml_model *model = test_model(context, "adaboost",
+                                 SETTINGS("n_estimators=5", max_depth == 4 ? "algorithm=samme_r" : "algorithm=samme"));
+    ml_model *tree = toy_model(context, "decision_tree");
+
+    CHECK_OK(ml_model_set_int(tree, "max_depth", max_depth));
+    CHECK_OK(ml_model_add_member(model, "tree", tree));
+    return test_fitted_bytes(model, levels_data(context, 20000, 20, 4, true), n_bytes);
+}
+
 TEST(adaboost, coded_trees_are_the_same_bytes_for_any_number_of_threads)
 {
-    for (int depth = 1; depth < 8; depth += 3) {
-        const char *const algorithm = depth == 4 ? "samme_r" : "samme";
-        void *bytes[3];
-        size_t n_bytes[3];
-
-        for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
-            test_allocator allocator = {0};
-            ml_context *context = test_context(&allocator, n_threads);
-            ml_dataset *data = levels_data(context, 20000, 20, 4, true);
-            ml_model *model = toy_model(context, "adaboost"), *tree = toy_model(context, "decision_tree");
-
-            CHECK_OK(ml_model_set_int(tree, "max_depth", depth));
-            CHECK_OK(ml_model_add_member(model, "tree", tree));
-            CHECK_OK(ml_model_set_int(model, "n_estimators", 5));
-            CHECK_OK(ml_model_set_text(model, "algorithm", algorithm));
-            CHECK_OK(ml_model_fit(model, data, NULL));
-            bytes[n_threads - 1] = test_saved(model, &n_bytes[n_threads - 1]);
-            CHECK_SAME_BYTES(bytes[0], n_bytes[0], bytes[n_threads - 1], n_bytes[n_threads - 1]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            ml_context_free(context);
-        }
-        for (int i = 0; i < 3; i++)
-            free(bytes[i]);
-    }
+    for (int depth = 1; depth < 8; depth += 3)
+        test_any_threads("coded trees", fit_levels, &depth);
 }
 
 /* ---- after each round ---- */

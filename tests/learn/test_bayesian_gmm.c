@@ -15,7 +15,7 @@ static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means+
 
 static ml_model *bayesian(const char *const *settings)
 {
-    return unfitted_kind(NULL, "bayesian_gmm", settings);
+    return test_model(NULL, "bayesian_gmm", settings);
 }
 
 static ml_model *fitted_bayesian(const matrix *m, const char *const *settings)
@@ -163,15 +163,10 @@ TEST(bayesian_gmm, lower_bound_never_falls)
         for (uint64_t seed = 1; seed <= 10; seed++) {
             matrix m = blobs(150, 3, 5, 1, seed);
             char state[32];
-            size_t n;
             snprintf(state, sizeof state, "random_state=%d", (int)seed);
             ml_model *model = fitted_bayesian(&m, SETTINGS("n_components=4", "tol=0", "max_iter=60", "reg_covar=0",
                                                            "init_params=random", TYPES[t], WEIGHTS[seed % 2], state));
-            const double *L = tensor(model, "lower_bounds", &n);
-            CHECK(n == 60);
-            for (size_t i = 1; i < n; i++)
-                CHECK_MSG(L[i] >= L[i - 1] - 1e-12 * fabs(L[i]), "%s, seed %d, step %zu: %.17g after %.17g", TYPES[t],
-                          (int)seed, i, L[i], L[i - 1]);
+            check_never_falls(model, 60, TYPES[t], seed);
             ml_model_free(model);
             free(m.X);
         }
@@ -303,9 +298,7 @@ TEST(bayesian_gmm, priors_that_do_not_fit_are_refused)
 
 TEST(bayesian_gmm, failures_name_the_kind_and_its_priors)
 {
-    matrix line = make_matrix(30, 2);
-    for (size_t i = 0; i < 30; i++)
-        line.X[2 * i] = (double)i; /* the other feature is constant */
+    matrix line = rows_on_a_line();
     ml_dataset *data = dataset(NULL, &line);
     ml_model *model = bayesian(SETTINGS("reg_covar=0"));
 
@@ -392,30 +385,10 @@ static void check_same(const ml_model *a, const ml_model *b)
 
 TEST(bayesian_gmm, threads_do_not_show)
 {
-    static const uint32_t THREADS[] = {1, 2, 3, 7};
     matrix m = blobs(3000, 3, 6, 2, 12);
 
-    for (size_t t = 0; t < 4; t++) {
-        ml_model *models[4];
-        for (size_t i = 0; i < 4; i++) {
-            test_allocator a = {0};
-            ml_context *context = test_context(&a, THREADS[i]);
-            ml_dataset *own = dataset(context, &m);
-            ml_model *model =
-                unfitted_kind(context, "bayesian_gmm", SETTINGS("n_components=6", "max_iter=20", TYPES[t]));
-            size_t n_bytes;
-            CHECK_OK(ml_model_fit(model, own, NULL));
-            void *bytes = test_saved(model, &n_bytes);
-            CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &models[i]));
-            check_same(models[i], models[0]);
-            free(bytes);
-            ml_model_free(model);
-            ml_dataset_free(own);
-            ml_context_free(context);
-        }
-        for (size_t i = 0; i < 4; i++)
-            ml_model_free(models[i]);
-    }
+    for (size_t t = 0; t < 4; t++)
+        check_threads(&m, "bayesian_gmm", SETTINGS("n_components=6", "max_iter=20", TYPES[t]));
     free(m.X);
 }
 
@@ -631,20 +604,13 @@ TEST(bayesian_gmm, a_file_predicts_the_same_bits_whatever_is_set_later)
         for (size_t w = 0; w < 2; w++) {
             ml_model *model = fitted_bayesian(&m, SETTINGS("n_components=4", TYPES[t], WEIGHTS[w], "features=labels")),
                      *loaded;
-            size_t n_bytes;
             CHECK_OK(ml_model_set_text(model, "weight_concentration_prior_type", "dirichlet_process"));
             CHECK_OK(ml_model_set_text(model, "covariance_type", "full"));
             CHECK_OK(ml_model_set_text(model, "features", "posteriors"));
             CHECK_OK(ml_model_set_text(model, "passthrough", "true"));
-            void *bytes = test_saved(model, &n_bytes);
-            CHECK_OK(ml_model_load_memory(NULL, bytes, n_bytes, NULL, &loaded));
+            loaded = check_loaded(model, &m);
             check_same(model, loaded);
             CHECK(ml_model_width(loaded, ML_TRANSFORM) == 1);
-            double *a = score_samples(model, &m), *b = score_samples(loaded, &m);
-            CHECK_SAME_BYTES(a, m.n * sizeof *a, b, m.n * sizeof *b);
-            free(a);
-            free(b);
-            free(bytes);
             ml_model_free(loaded);
             ml_model_free(model);
         }
@@ -685,25 +651,16 @@ TEST(bayesian_gmm, broken_tensors_are_refused)
     matrix m = blobs(40, 2, 2, 5, 1);
     ml_model *model = fitted_bayesian(&m, SETTINGS("n_components=3"));
 
-    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
-        double *x = writable(model, CASES[c].tensor)->data;
-        const double kept = x[CASES[c].element];
-        x[CASES[c].element] = CASES[c].value;
-        CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, CASES[c].text);
-        x[CASES[c].element] = kept;
-    }
-    for (size_t c = 0; c < sizeof SHAPES / sizeof *SHAPES; c++) {
-        uint64_t *size = &writable(model, SHAPES[c].tensor)->shape[SHAPES[c].dimension], kept = *size;
-        *size = SHAPES[c].size;
-        CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, SHAPES[c].text);
-        *size = kept;
-    }
-    writable(model, "covariance_prior")->rank = 1; /* as many numbers as features: a diagonal */
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "'covariance_prior' has 1 dimensions");
-    writable(model, "covariance_prior")->rank = 2;
-    writable(model, "weight_concentration")->rank = 1;
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "'weight_concentration'");
-    writable(model, "weight_concentration")->rank = 2;
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++)
+        CHECK_REFUSED_VALUE(model, CASES[c].tensor, CASES[c].element, CASES[c].value, CASES[c].text);
+    for (size_t c = 0; c < sizeof SHAPES / sizeof *SHAPES; c++)
+        CHECK_REFUSED_SIZE(model, SHAPES[c].tensor, SHAPES[c].dimension, SHAPES[c].size, SHAPES[c].text);
+    test_tensor(model, "covariance_prior")->rank = 1; /* as many numbers as features: a diagonal */
+    CHECK_REFUSED(model, "'covariance_prior' has 1 dimensions");
+    test_tensor(model, "covariance_prior")->rank = 2;
+    test_tensor(model, "weight_concentration")->rank = 1;
+    CHECK_REFUSED(model, "'weight_concentration'");
+    test_tensor(model, "weight_concentration")->rank = 2;
     CHECK_OK(ml__learned_validate(model, model->learned, false));
     ml_model_free(model);
     free(m.X);

@@ -235,8 +235,8 @@ TEST(forest, any_number_of_threads_gives_the_same_bytes)
 
 TEST(forest, every_failing_allocation_is_reported)
 {
-    CHECK(toy_check_memory(1, "random_forest", true, TOY_SETTINGS("n_estimators", "3"), false) >= 15);
-    CHECK(toy_check_memory(3, "random_forest", false, TOY_SETTINGS("n_estimators", "3"), true) >= 15);
+    CHECK(toy_check_memory(1, "random_forest", true, TOY_SETTINGS("n_estimators", "3")) >= 15);
+    CHECK(toy_check_memory(3, "random_forest", false, TOY_SETTINGS("n_estimators", "3")) >= 15);
 }
 
 TEST(forest, cancel_leaves_the_model_unchanged)

@@ -496,29 +496,24 @@ TEST(forest_prune, wrong_requests_are_refused)
 
 /* ---- contract ---- */
 
+static void *merge_and_prune(ml_context *context, const void *unused, size_t *n_bytes)
+{
+    ml_dataset *data = toy_data(context, true);
+    ml_model *forest = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "20")),
+             *both = merged(forest, forest), *cut = pruned(both, 200, data);
+    void *bytes = test_saved(cut, n_bytes);
+
+    (void)unused;
+    ml_model_free(forest);
+    ml_model_free(both);
+    ml_model_free(cut);
+    ml_dataset_free(data);
+    return bytes;
+}
+
 TEST(forest_algebra, any_number_of_threads_gives_the_same_bytes)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
-    void *bytes[4];
-    size_t n[4];
-
-    for (int i = 0; i < 4; i++) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, N_THREADS[i]);
-        ml_dataset *data = toy_data(context, true);
-        ml_model *forest = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "20")),
-                 *both = merged(forest, forest), *cut = pruned(both, 200, data);
-
-        bytes[i] = test_saved(cut, &n[i]);
-        CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
-        ml_model_free(forest);
-        ml_model_free(both);
-        ml_model_free(cut);
-        ml_dataset_free(data);
-        ml_context_free(context);
-    }
-    for (int i = 0; i < 4; i++)
-        free(bytes[i]);
+    test_any_threads("merged and pruned", merge_and_prune, NULL);
 }
 
 typedef struct {

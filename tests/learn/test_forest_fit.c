@@ -454,12 +454,12 @@ TEST(forest_fit, growing_on_grows_only_what_is_missing)
 {
     ml_dataset *data = toy_data(NULL, true);
     ml_model *model = toy_fitted(NULL, "random_forest", data, TOY_SETTINGS("warm_start", "true", "n_estimators", "10"));
-    toy_cancel seen = {0};
-    const ml_fit_options options = {.struct_size = sizeof options, .monitor = toy_monitor, .monitor_user = &seen};
+    test_watch seen = {0};
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = test_watching, .monitor_user = &seen};
 
     CHECK_OK(ml_model_set_int(model, "n_estimators", 15));
     CHECK_OK(ml_model_fit(model, data, &options));
-    CHECK(seen.n_seen == 5 && n_trees(model) == 15);
+    CHECK(seen.n_seen == 5 && seen.least_done >= 1 && n_trees(model) == 15);
     CHECK_OK(ml_model_set_text(model, "warm_start", "false"));
     CHECK_OK(ml_model_fit(model, data, &options));
     CHECK(seen.n_seen == 20 && n_trees(model) == 15);
@@ -690,11 +690,9 @@ TEST(forest_fit, out_of_bag_estimates_of_many_rows_do_not_show_threads)
 
 TEST(forest_fit, every_failing_allocation_is_reported)
 {
-    CHECK(toy_check_memory(1, "extra_trees", false, TOY_SETTINGS("n_estimators", "3"), false) >= 15);
-    CHECK(toy_check_memory(1, "random_forest", true, TOY_SETTINGS("n_estimators", "3", "oob_score", "true"), false) >=
-          15);
-    CHECK(toy_check_memory(1, "random_forest", false, TOY_SETTINGS("n_estimators", "3", "warm_start", "true"), false) >=
-          10);
+    CHECK(toy_check_memory(1, "extra_trees", false, TOY_SETTINGS("n_estimators", "3")) >= 15);
+    CHECK(toy_check_memory(1, "random_forest", true, TOY_SETTINGS("n_estimators", "3", "oob_score", "true")) >= 15);
+    CHECK(toy_check_memory(1, "random_forest", false, TOY_SETTINGS("n_estimators", "3", "warm_start", "true")) >= 10);
     CHECK(toy_check_memory(3, "random_forest", false,
-                           TOY_SETTINGS("n_estimators", "3", "oob_score", "true", "max_bins", "0"), true) >= 15);
+                           TOY_SETTINGS("n_estimators", "3", "oob_score", "true", "max_bins", "0")) >= 15);
 }

@@ -226,38 +226,9 @@ TEST(gmm, new_features_have_names_of_their_own)
 
 /* ---- degenerate data ---- */
 
-TEST(gmm, degenerate_data_stays_finite)
-{
-    static const char *const STARTS[] = {"init_params=kmeans", "init_params=k-means++", "init_params=random",
-                                         "init_params=random_from_data", "init_params=hierarchical"};
-    uint64_t state = 1;
-    matrix constant = make_matrix(20, 3), two_points = make_matrix(20, 2), wide = make_matrix(5, 12);
-    matrix line = make_matrix(50, 2), one = make_matrix(1, 2);
-    for (size_t i = 0; i < 40; i++)
-        two_points.X[i] = (double)(i / 2 % 2);
-    for (size_t i = 0; i < 60; i++)
-        wide.X[i] = normal(&state);
-    for (size_t i = 0; i < 50; i++)
-        line.X[2 * i] = 2 * (line.X[2 * i + 1] = normal(&state));
-    const matrix cases[] = {constant, two_points, wide, line, one};
-    const char *const components[] = {"n_components=4", "n_components=6", "n_components=3", "n_components=2",
-                                      "n_components=1"};
-
-    for (size_t c = 0; c < 5; c++) {
-        for (size_t s = 0; s < 5; s++) {
-            ml_model *model = fitted(&cases[c], SETTINGS(components[c], STARTS[s]));
-            check_finite(model);
-            ml_model_free(model);
-        }
-        free(cases[c].X);
-    }
-}
-
 TEST(gmm, without_regularisation_singular_covariances_are_reported)
 {
-    matrix line = make_matrix(30, 2);
-    for (size_t i = 0; i < 30; i++)
-        line.X[2 * i] = (double)i; /* the other feature is constant */
+    matrix line = rows_on_a_line();
     ml_dataset *data = dataset(NULL, &line);
     ml_model *model = unfitted(NULL, SETTINGS("n_components=2", "reg_covar=0"));
 

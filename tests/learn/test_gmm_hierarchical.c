@@ -268,7 +268,7 @@ TEST(gmm_hierarchical, kinds_that_share_the_start_have_it)
 {
     matrix m = standardised(table("wine", 0, NULL));
     ml_dataset *data = dataset(NULL, &m);
-    ml_model *bayesian = unfitted_kind(NULL, "bayesian_gmm", SETTINGS("n_components=3", START, "covariance_type=tied"));
+    ml_model *bayesian = test_model(NULL, "bayesian_gmm", SETTINGS("n_components=3", START, "covariance_type=tied"));
     ml_model *model = unfitted(NULL, SETTINGS(START, "tol=1e-8", "max_iter=1000")), *best;
     const ml_mixture_options options = {.struct_size = sizeof options, .min_components = 3, .max_components = 3};
     double scores[4];
@@ -288,7 +288,7 @@ TEST(gmm_hierarchical, kinds_that_share_the_start_have_it)
 TEST(gmm_hierarchical, a_mixture_of_each_class)
 {
     ml_dataset *data = test_table(NULL, "iris");
-    ml_model *model = unfitted_kind(NULL, "gmm_classifier", SETTINGS("n_components=2", START, "reg_covar=0.01"));
+    ml_model *model = test_model(NULL, "gmm_classifier", SETTINGS("n_components=2", START, "reg_covar=0.01"));
     double accuracy;
 
     CHECK_OK(ml_model_fit(model, data, NULL));

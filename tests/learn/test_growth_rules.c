@@ -91,22 +91,12 @@ static size_t count_set_words(const ml_model *model, size_t tree)
 
 /* ---- orders of growth ---- */
 
-/* As growth.order_alone_changes_nothing. */
 TEST(growth_rules, order_alone_changes_nothing)
 {
     for (size_t k = 0; k < N_RECIPES; k++) {
         ml_dataset *data = make_data(NULL, RECIPES[k]);
-        ml_model *plain = toy_fitted(NULL, "decision_tree", data, NULL),
-                 *best_first = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_leaf_nodes", "100000")),
-                 *pruned = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("ccp_alpha", "1e-300"));
 
-        CHECK_OK(ml_model_set_int(best_first, "max_leaf_nodes", 0));
-        CHECK_OK(ml_model_set_int(pruned, "ccp_alpha", 0));
-        toy_same_models(best_first, plain);
-        toy_same_models(pruned, plain);
-        ml_model_free(plain);
-        ml_model_free(best_first);
-        ml_model_free(pruned);
+        toy_check_order(data);
         ml_dataset_free(data);
     }
 }
@@ -512,53 +502,27 @@ TEST(growth_rules, every_leaf_keeps_rows)
 
 /* ---- threads and memory ---- */
 
+typedef struct {
+    recipe recipe;
+    const char *const *settings;
+} fit_case;
+
+static void *fit_recipe(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const fit_case *c = argument;
+
+    return test_fitted_bytes(test_model(context, "extra_trees", c->settings), make_data(context, c->recipe), n_bytes);
+}
+
 TEST(growth_rules, any_number_of_threads_gives_the_same_bytes)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 5};
     static const char *const SETTINGS[][MOST_SETTINGS] = {
         {"n_estimators", "20", NULL},
         {"n_estimators", "20", "max_leaf_nodes", "12", "ccp_alpha", "0.002", "warm_start", "true", NULL},
     };
 
-    for (size_t k = 0; k < 2 * N_RECIPES; k++) {
-        void *bytes[3];
-        size_t n[3];
-
-        for (int i = 0; i < 3; i++) {
-            test_allocator allocator = {0};
-            ml_context *context = test_context(&allocator, N_THREADS[i]);
-            ml_dataset *data = make_data(context, RECIPES[k / 2]);
-            ml_model *model = toy_fitted(context, "extra_trees", data, SETTINGS[k % 2]);
-
-            bytes[i] = test_saved(model, &n[i]);
-            CHECK_SAME_BYTES(bytes[i], n[i], bytes[0], n[0]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            ml_context_free(context);
-        }
-        for (int i = 0; i < 3; i++)
-            free(bytes[i]);
-    }
-}
-
-typedef struct {
-    const ml_dataset *data;
-    const char *kind;
-    const char *const *settings;
-} fit;
-
-static ml_status fit_model(ml_context *context, void *user)
-{
-    const fit *f = user;
-    ml_model *model;
-    ml_status st = ml_model_create(context, f->kind, &model);
-
-    for (const char *const *s = f->settings; st == ML_OK && *s; s += 2)
-        st = ml_model_set_text(model, s[0], s[1]);
-    if (st == ML_OK)
-        st = ml_model_fit(model, f->data, NULL);
-    ml_model_free(model);
-    return st;
+    for (size_t k = 0; k < 2 * N_RECIPES; k++)
+        test_any_threads("extra_trees", fit_recipe, &(fit_case){RECIPES[k / 2], SETTINGS[k % 2]});
 }
 
 TEST(growth_rules, every_failing_allocation_is_reported)
@@ -567,11 +531,12 @@ TEST(growth_rules, every_failing_allocation_is_reported)
         test_allocator allocator = {0};
         ml_context *context = test_context(&allocator, 1);
         ml_dataset *data = make_data(context, RECIPES[5]);
-        fit f = {data, k ? "extra_trees" : "decision_tree",
-                 k ? TOY_SETTINGS("n_estimators", "2", "warm_start", "true")
-                   : TOY_SETTINGS("max_leaf_nodes", "30", "ccp_alpha", "0.001", "pruning_path", "true")};
+        test_fit fit = {k ? "extra_trees" : "decision_tree",
+                        k ? TOY_SETTINGS("n_estimators", "2", "warm_start", "true")
+                          : TOY_SETTINGS("max_leaf_nodes", "30", "ccp_alpha", "0.001", "pruning_path", "true"),
+                        data};
 
-        CHECK(test_failing_allocations(&allocator, context, f.kind, fit_model, &f) >= 20);
+        CHECK(test_failing_allocations(&allocator, context, fit.kind, test_fit_new, &fit) >= 20);
         ml_dataset_free(data);
         ml_context_free(context);
         CHECK(allocator.n_live == 0);

@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kind kmeans: against scikit-learn, exact labels, weights, edges, refusals. */
-#include "helpers.h"
+#include "cluster_toys.h"
 
-#include <stdint.h>
-
-static void set(ml_model *model, const char *name, const char *value)
+static ml_model *exactly_at(const double *rows, size_t k, size_t d)
 {
-    CHECK_OK(ml_model_set_text(model, name, value));
-}
+    ml_model *model = started_at("kmeans", rows, k, d);
 
-/* A kmeans whose centres are these k rows, to begin with. */
-static ml_model *centres_at(const double *rows, size_t k, size_t d)
-{
-    ml_dataset *data = matrix(NULL, rows, k, d);
-    ml_model *model = new_model(NULL, "kmeans");
-
-    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
-    set(model, "init", "random");
-    CHECK_OK(ml_model_fit(model, data, NULL));
-    ml_dataset_free(data);
-    return model;
-}
-
-static ml_model *started_at(const double *rows, size_t k, size_t d)
-{
-    ml_model *from = centres_at(rows, k, d), *model = new_model(NULL, "kmeans");
-
-    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
     set(model, "tol", "0");
-    CHECK_OK(ml_model_start_from(model, from));
-    ml_model_free(from);
     return model;
 }
 
@@ -96,7 +73,7 @@ TEST(kmeans_kind, agrees_with_scikit_learn)
             start[i] = x[i / d * (n / k) * d + i % d] + (i / d == k - 1 ? CASES[c].far : 0);
         if (CASES[c].weighted)
             set_weights(data, 0.5);
-        model = started_at(start, k, d);
+        model = exactly_at(start, k, d);
         set(model, "tol", CASES[c].tol);
         set(model, "max_iter", CASES[c].max_iter);
         CHECK_OK(ml_model_fit(model, data, NULL));
@@ -121,14 +98,6 @@ TEST(kmeans_kind, agrees_with_scikit_learn)
     }
     CHECK(e == expected + n_expected);
     free(expected);
-}
-
-static void draw(double *x, size_t n, uint64_t seed, double offset)
-{
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        x[i] = offset + (double)(seed >> 44) * ldexp(1, -18);
-    }
 }
 
 /* Many rows between two centres, far from 0, in both precisions and with distances that tie. */
@@ -169,7 +138,7 @@ TEST(kmeans_kind, what_single_precision_cannot_tell_is_decided_in_double)
     enum { N = 1001 };
     const double start[] = {0, 2};
     double x[N], sum[2] = {0}, n[2] = {0};
-    ml_model *model = started_at(start, 2, 1);
+    ml_model *model = exactly_at(start, 2, 1);
     ml_dataset *data;
 
     for (int i = 0; i < N; i++) {
@@ -229,7 +198,7 @@ TEST(kmeans_kind, equal_weights_and_rows_of_weight_zero_do_not_count)
 {
     const double x[] = {0, 1, 2, 99, 10, 11, 12}, w[] = {3, 3, 3, 0, 3, 3, 3}, start[] = {0, 12};
     ml_dataset *data = matrix(NULL, x, 7, 1);
-    ml_model *model = started_at(start, 2, 1);
+    ml_model *model = exactly_at(start, 2, 1);
 
     CHECK_OK(ml_dataset_set_weights(data, w, 7));
     CHECK_OK(ml_model_fit(model, data, NULL));
@@ -347,7 +316,7 @@ TEST(kmeans_kind, extreme_magnitudes_work_or_say_so)
         rows[0] = start[0] * UNITS[u];
         rows[1] = start[1] * UNITS[u];
         data = matrix(NULL, y, 6, 1);
-        model = started_at(rows, 2, 1);
+        model = exactly_at(rows, 2, 1);
         CHECK_OK(ml_model_fit(model, data, NULL));
         CHECK_CLOSE(reals_of(model, "cluster_centers")[1] / UNITS[u], 12, 1e-14);
         CHECK_OK(ml_model_predict(model, data, labels, 6));
@@ -394,45 +363,20 @@ TEST(kmeans_kind, refusals)
 
 TEST(kmeans_kind, any_number_of_threads_gives_the_same_bytes)
 {
-    check_threads("kmeans", "digits", "n_clusters", 10);
+    check_threads("kmeans", "digits", SETTINGS("n_clusters=10"));
 }
 
-/* With weights sums are doubles; as many rows as take several tasks. */
+/* With weights sums are doubles. */
+static void *fit_drawn(ml_context *context, const void *weighted, size_t *n_bytes)
+{
+    return test_fitted_bytes(test_model(context, "kmeans", SETTINGS("n_clusters=20", "n_init=2")),
+                             drawn_rows(context, *(const bool *)weighted), n_bytes);
+}
+
 TEST(kmeans_kind, threads_do_not_show_with_weights_either)
 {
-    enum { N = 6000, D = 4 };
-    static const uint32_t THREADS[] = {1, 2, 3, 7};
-    static double x[N * D], w[N];
-    void *first = NULL;
-    size_t n_first = 0, n;
-
-    draw(x, N * D, 21, 5);
-    for (size_t i = 0; i < N; i++)
-        w[i] = 1e-20 * (double)(1 + i % 7);
-    for (int t = 0; t < 8; t++) {
-        test_allocator a = {0};
-        ml_context *context = test_context(&a, THREADS[t % 4]);
-        ml_dataset *data = matrix(context, x, N, D);
-        ml_model *model = new_model(context, "kmeans");
-        void *bytes;
-
-        if (t < 4)
-            CHECK_OK(ml_dataset_set_weights(data, w, N));
-        set(model, "n_clusters", "20");
-        set(model, "n_init", "2");
-        CHECK_OK(ml_model_fit(model, data, NULL));
-        bytes = test_saved(model, &n);
-        if (t % 4)
-            CHECK_SAME_BYTES(bytes, n, first, n_first);
-        free(first);
-        first = bytes;
-        n_first = n;
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(a.n_live == 0);
-    }
-    free(first);
+    test_any_threads("with weights", fit_drawn, &(bool){true});
+    test_any_threads("without", fit_drawn, &(bool){false});
 }
 
 /* Bounds save passes over rows, not answers: a fit that ends after each number of iterations has the labels of the definition. */
@@ -444,7 +388,7 @@ TEST(kmeans_kind, every_iteration_has_the_nearest_centres)
     draw(x, N * D, 33, 0);
     for (int max_iter = 1; max_iter < 25; max_iter++) {
         ml_dataset *data = matrix(NULL, x, N, D);
-        ml_model *model = started_at(x, K, D);
+        ml_model *model = exactly_at(x, K, D);
 
         CHECK_OK(ml_model_set_int(model, "max_iter", max_iter));
         CHECK_OK(ml_model_fit(model, data, NULL));
@@ -459,7 +403,7 @@ TEST(kmeans_kind, cancelled_it_keeps_what_it_had)
     ml_dataset *iris = test_table(NULL, "iris");
     ml_model *model = fitted_model(NULL, "kmeans", iris);
 
-    check_cancelling(model, iris, 3);
+    CHECK(test_cancelled_fits("kmeans", model, iris) >= 3);
     ml_model_free(model);
     ml_dataset_free(iris);
 }

@@ -1,42 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kind mini_batch_kmeans: steps against scikit-learn, quality, stopping, reassignment, edges, refusals. */
-#include "helpers.h"
-
-#include <stdint.h>
-
-static void set(ml_model *model, const char *name, const char *value)
-{
-    CHECK_OK(ml_model_set_text(model, name, value));
-}
+#include "cluster_toys.h"
 
 static ml_model *new_mini_batch(const char *n_clusters)
 {
     ml_model *model = new_model(NULL, "mini_batch_kmeans");
 
     set(model, "n_clusters", n_clusters);
-    return model;
-}
-
-/* A kmeans whose centres are these k rows, to begin with. */
-static ml_model *centres_at(const double *rows, size_t k, size_t d)
-{
-    ml_dataset *data = matrix(NULL, rows, k, d);
-    ml_model *model = new_model(NULL, "kmeans");
-
-    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
-    set(model, "init", "random");
-    CHECK_OK(ml_model_fit(model, data, NULL));
-    ml_dataset_free(data);
-    return model;
-}
-
-static ml_model *started_at(const double *rows, size_t k, size_t d)
-{
-    ml_model *from = centres_at(rows, k, d), *model = new_model(NULL, "mini_batch_kmeans");
-
-    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
-    CHECK_OK(ml_model_start_from(model, from));
-    ml_model_free(from);
     return model;
 }
 
@@ -48,14 +18,6 @@ static int64_t whole_of(const ml_model *model, const char *name)
 static double inertia_of(const ml_model *model)
 {
     return reals_of(model, "inertia")[0];
-}
-
-static void draw(double *x, size_t n, uint64_t seed, double offset)
-{
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        x[i] = offset + (double)(seed >> 44) * ldexp(1, -18);
-    }
 }
 
 /* ---- against scikit-learn ---- */
@@ -80,7 +42,7 @@ TEST(mini_batch_kmeans, partial_fits_agree_with_scikit_learn)
             w[i] = CASES[c].weighted ? (double)(i % 4) * 0.5 + 0.5 : 1;
         for (size_t i = 0; i < k * d; i++)
             start[i] = x[i / d * (n / k) * d + i % d] + (double)(i % 7) / 100; /* nothing ties */
-        model = started_at(start, k, d);
+        model = started_at("mini_batch_kmeans", start, k, d);
         set(model, "reassignment_ratio", "0");
         for (size_t b = 0; b < n; b += CASES[c].batch) {
             const size_t n_rows = n - b < CASES[c].batch ? n - b : CASES[c].batch;
@@ -218,7 +180,7 @@ TEST(mini_batch_kmeans, the_first_step_gives_the_means_of_the_rows)
 {
     const double x[] = {0, 1, 2, 99, 10, 11, 12}, w[] = {1, 1, 1, 0, 2, 1, 1}, start[] = {0, 12};
     ml_dataset *data = matrix(NULL, x, 7, 1);
-    ml_model *model = started_at(start, 2, 1);
+    ml_model *model = started_at("mini_batch_kmeans", start, 2, 1);
 
     CHECK_OK(ml_dataset_set_weights(data, w, 7));
     CHECK_OK(ml_model_partial_fit(model, data, NULL));
@@ -326,7 +288,7 @@ TEST(mini_batch_kmeans, empty_clusters_move_to_rows_of_the_batch)
 {
     const double x[] = {0, 1, 2, 3, 4, 50}, start[] = {2, 1000, 2000, 3000};
     ml_dataset *data = matrix(NULL, x, 6, 1);
-    ml_model *model = started_at(start, 4, 1);
+    ml_model *model = started_at("mini_batch_kmeans", start, 4, 1);
     const double *centres;
 
     CHECK_OK(ml_model_partial_fit(model, data, NULL));
@@ -342,7 +304,7 @@ TEST(mini_batch_kmeans, empty_clusters_move_to_rows_of_the_batch)
     }
     CHECK(centres[1] != centres[2] && centres[1] != centres[3] && centres[2] != centres[3]);
     ml_model_free(model);
-    model = started_at(start, 4, 1);
+    model = started_at("mini_batch_kmeans", start, 4, 1);
     set(model, "reassignment_ratio", "0");
     CHECK_OK(ml_model_partial_fit(model, data, NULL));
     CHECK(reals_of(model, "cluster_centers")[3] == 3000 && reals_of(model, "counts")[3] == 0);
@@ -354,7 +316,7 @@ TEST(mini_batch_kmeans, at_most_half_a_batch_of_clusters_moves_the_lightest_firs
 {
     const double x[] = {0, 0, 0, 0, 6, 10, 10}, start[] = {0, 6, 10, 100, 200}, four[] = {0, 0, 0, 6};
     ml_dataset *data = matrix(NULL, x, 7, 1), *second = matrix(NULL, four, 4, 1);
-    ml_model *model = started_at(start, 5, 1);
+    ml_model *model = started_at("mini_batch_kmeans", start, 5, 1);
 
     set(model, "reassignment_ratio", "0");
     CHECK_OK(ml_model_partial_fit(model, data, NULL)); /* counts 4 1 2 0 0 */
@@ -427,7 +389,7 @@ TEST(mini_batch_kmeans, extreme_magnitudes_work_or_say_so)
         rows[0] = start[0] * UNITS[u];
         rows[1] = start[1] * UNITS[u];
         data = matrix(NULL, y, 6, 1);
-        model = started_at(rows, 2, 1);
+        model = started_at("mini_batch_kmeans", rows, 2, 1);
         for (int on = 0; on < 2; on++) {
             CHECK_OK(on ? ml_model_partial_fit(model, data, NULL) : ml_model_fit(model, data, NULL));
             CHECK(fabs(reals_of(model, "cluster_centers")[1] / UNITS[u] - 12) < 1);
@@ -535,44 +497,25 @@ TEST(mini_batch_kmeans, kmeans_begins_with_its_centres)
 
 /* ---- threads, cancelling ---- */
 
+static void *fit_drawn(ml_context *context, const void *weighted, size_t *n_bytes)
+{
+    ml_model *model =
+        test_model(context, "mini_batch_kmeans", SETTINGS("n_clusters=200", "n_init=2", "batch_size=3000", "tol=1e-4"));
+    ml_dataset *data = drawn_rows(context, *(const bool *)weighted);
+    void *bytes;
+
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    bytes = test_saved(model, n_bytes);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    return bytes;
+}
+
 TEST(mini_batch_kmeans, any_number_of_threads_gives_the_same_bytes)
 {
-    enum { N = 6000, D = 4 };
-    static const uint32_t THREADS[] = {1, 2, 3, 7};
-    static double x[N * D], w[N];
-    void *first = NULL;
-    size_t n_first = 0, n;
-
-    draw(x, N * D, 21, 5);
-    for (size_t i = 0; i < N; i++)
-        w[i] = 1e-20 * (double)(1 + i % 7);
-    for (int t = 0; t < 8; t++) {
-        test_allocator a = {0};
-        ml_context *context = test_context(&a, THREADS[t % 4]);
-        ml_dataset *data = matrix(context, x, N, D);
-        ml_model *model = new_model(context, "mini_batch_kmeans");
-        void *bytes;
-
-        if (t < 4)
-            CHECK_OK(ml_dataset_set_weights(data, w, N));
-        set(model, "n_clusters", "200");
-        set(model, "n_init", "2");
-        set(model, "batch_size", "3000");
-        set(model, "tol", "1e-4");
-        CHECK_OK(ml_model_fit(model, data, NULL));
-        CHECK_OK(ml_model_partial_fit(model, data, NULL));
-        bytes = test_saved(model, &n);
-        if (t % 4)
-            CHECK_SAME_BYTES(bytes, n, first, n_first);
-        free(first);
-        first = bytes;
-        n_first = n;
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(a.n_live == 0);
-    }
-    free(first);
+    test_any_threads("with weights", fit_drawn, &(bool){true});
+    test_any_threads("without", fit_drawn, &(bool){false});
 }
 
 TEST(mini_batch_kmeans, cancelled_it_keeps_what_it_had)
@@ -582,7 +525,7 @@ TEST(mini_batch_kmeans, cancelled_it_keeps_what_it_had)
 
     set(model, "batch_size", "20");
     CHECK_OK(ml_model_fit(model, iris, NULL));
-    check_cancelling(model, iris, 3);
+    CHECK(test_cancelled_fits("mini_batch_kmeans", model, iris) >= 3);
     ml_model_free(model);
     ml_dataset_free(iris);
 }

@@ -2,25 +2,14 @@
 /* The perceptron's bits: for any number of threads, from any executor, for a row alone (but for its last bits) and among others. */
 #include "mlp_toys.h"
 
+static void *fit_classes(ml_context *context, const void *settings, size_t *n_bytes)
+{
+    return test_fitted_bytes(make(context, settings), toy_classes(context), n_bytes);
+}
+
 TEST(mlp, any_number_of_threads_and_any_repetition_gives_the_same_bytes)
 {
-    static const uint32_t N_THREADS[] = {1, 1, 2, 3, 7};
-    static float theta[2][ROOM];
-    size_t n = 0;
-
-    for (size_t i = 0; i < sizeof N_THREADS / sizeof *N_THREADS; i++) {
-        bench c;
-        open_context(&c, N_THREADS[i]);
-        ml_dataset *data = toy_classes(c.context);
-        ml_model *model = make(c.context, WITH("hidden_layer_sizes=33,17", "max_iter=20", "early_stopping=true"));
-
-        CHECK_OK(ml_model_fit(model, data, NULL));
-        n = weights_of(model, theta[i > 0], ROOM - 1) * sizeof(float);
-        CHECK_SAME_BYTES(theta[0], n, theta[i > 0], n);
-        ml_model_free(model);
-        ml_dataset_free(data);
-        close_context(&c);
-    }
+    test_any_threads("mlp", fit_classes, WITH("hidden_layer_sizes=33,17", "max_iter=20", "early_stopping=true"));
 }
 
 /* Products of 60 x 300 x 128 multiply-adds and more are shared (kernel/product.h). */
@@ -34,32 +23,18 @@ static ml_dataset *wide_classes(ml_context *context)
 
 static const char *const LARGE_NETWORK[] = {"hidden_layer_sizes=128,256", "max_iter=3", "early_stopping=true", NULL};
 
+static void *fit_wide(ml_context *context, const void *solver, size_t *n_bytes)
+{
+    ml_model *model = make(context, LARGE_NETWORK);
+
+    CHECK_OK(ml_model_set_text(model, "solver", solver));
+    return test_fitted_bytes(model, wide_classes(context), n_bytes);
+}
+
 TEST(mlp, threads_that_share_products_give_the_same_bytes)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
-    static const char *const SOLVERS[] = {"adam", "sgd"};
-
-    for (size_t s = 0; s < 2; s++) {
-        void *bytes[4];
-        size_t n[4];
-
-        for (size_t i = 0; i < 4; i++) {
-            bench c;
-            open_context(&c, N_THREADS[i]);
-            ml_dataset *data = wide_classes(c.context);
-            ml_model *model = make(c.context, LARGE_NETWORK);
-
-            CHECK_OK(ml_model_set_text(model, "solver", SOLVERS[s]));
-            CHECK_OK(ml_model_fit(model, data, NULL));
-            bytes[i] = test_saved(model, &n[i]);
-            CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            close_context(&c);
-        }
-        for (size_t i = 0; i < 4; i++)
-            free(bytes[i]);
-    }
+    test_any_threads("adam", fit_wide, "adam");
+    test_any_threads("sgd", fit_wide, "sgd");
 }
 
 /* Runs all tasks and counts the calls; fails from call fail_from on, when that is not 0. */

@@ -333,6 +333,18 @@ TEST(mlp_solvers, a_mask_keeps_its_share_and_the_mean)
     CHECK(memcmp(mask, again, sizeof mask) != 0);
 }
 
+/* One row through a layer, W [n_in x n_out] and biases behind it; where the next layer's weights are. */
+static const float *by_hand(const float *W, size_t n_in, size_t n_out, bool relu, const double *x, double *out)
+{
+    for (size_t j = 0; j < n_out; j++) {
+        out[j] = (double)W[n_in * n_out + j];
+        for (size_t k = 0; k < n_in; k++)
+            out[j] += x[k] * (double)W[k * n_out + j];
+        out[j] = relu ? fmax(out[j], 0) : out[j];
+    }
+    return W + (n_in + 1) * n_out;
+}
+
 TEST(mlp_solvers, dropout_is_for_training_only)
 {
     static float W0[ROOM], W1[ROOM];
@@ -365,30 +377,12 @@ TEST(mlp_solvers, dropout_is_for_training_only)
     toy_matrix(X);
     CHECK(weights_of(model, W0, ROOM) == 3 * 9 + 9 + 9 * 8 + 8 + 8 * 3 + 3);
     for (size_t i = 0; i < N; i++) {
-        double h[9], g[8];
-        const float *W = W0;
+        double h[9], g[8], z[3];
+        const float *W = by_hand(W0, 3, 9, true, X + i * D, h);
 
-        for (size_t j = 0; j < 9; j++) {
-            h[j] = (double)W[27 + j];
-            for (size_t k = 0; k < 3; k++)
-                h[j] += X[i * D + k] * (double)W[k * 9 + j];
-            h[j] = fmax(h[j], 0);
-        }
-        W += 36;
-        for (size_t j = 0; j < 8; j++) {
-            g[j] = (double)W[72 + j];
-            for (size_t k = 0; k < 9; k++)
-                g[j] += h[k] * (double)W[k * 8 + j];
-            g[j] = fmax(g[j], 0);
-        }
-        W += 80;
-        for (size_t j = 0; j < 3; j++) {
-            double z = (double)W[24 + j];
-
-            for (size_t k = 0; k < 8; k++)
-                z += g[k] * (double)W[k * 3 + j];
-            CHECK_CLOSE(got[i * 3 + j], z, 1e-5);
-        }
+        (void)by_hand(by_hand(W, 9, 8, true, h, g), 8, 3, false, g, z);
+        for (size_t j = 0; j < 3; j++)
+            CHECK_CLOSE(got[i * 3 + j], z[j], 1e-5);
     }
     ml_model_free(plain);
     ml_model_free(model);
@@ -441,35 +435,20 @@ static ml_dataset *mixed_data(ml_context *context)
     return data;
 }
 
+static void *fit_mixed(ml_context *context, const void *settings, size_t *n_bytes)
+{
+    return test_fitted_bytes(make(context, settings), mixed_data(context), n_bytes);
+}
+
 TEST(mlp_solvers, threads_do_not_show_in_anything)
 {
-    static const uint32_t N_THREADS[] = {1, 1, 2, 3, 7};
-    static const char *const SETTINGS[][4] = {
-        {"dropout=0.3,0.1", "clip_norm=0.5", "max_iter=2", "solver=adamw"},
-        {"l1=0.01", "activation=gelu", "max_iter=2", "solver=adam"},
-        {"solver=sgd", "activation=elu", "max_iter=2", "dropout=0.2"},
-        {"solver=lbfgs", "max_iter=3", "activation=softplus", "alpha=0.1"},
+    static const char *const SETTINGS[][6] = {
+        {"hidden_layer_sizes=128,65", "dropout=0.3,0.1", "clip_norm=0.5", "max_iter=2", "solver=adamw", NULL},
+        {"hidden_layer_sizes=128,65", "l1=0.01", "activation=gelu", "max_iter=2", "solver=adam", NULL},
+        {"hidden_layer_sizes=128,65", "solver=sgd", "activation=elu", "max_iter=2", "dropout=0.2", NULL},
+        {"hidden_layer_sizes=128,65", "solver=lbfgs", "max_iter=3", "activation=softplus", "alpha=0.1", NULL},
     };
 
-    for (size_t s = 0; s < sizeof SETTINGS / sizeof *SETTINGS; s++) {
-        void *bytes[5];
-        size_t n[5];
-
-        for (size_t i = 0; i < 5; i++) {
-            bench c;
-            open_context(&c, N_THREADS[i]);
-            ml_dataset *data = mixed_data(c.context);
-            ml_model *model = make(c.context, WITH("hidden_layer_sizes=128,65", SETTINGS[s][0], SETTINGS[s][1],
-                                                   SETTINGS[s][2], SETTINGS[s][3]));
-
-            CHECK_OK(ml_model_fit(model, data, NULL));
-            bytes[i] = test_saved(model, &n[i]);
-            CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            close_context(&c);
-        }
-        for (size_t i = 0; i < 5; i++)
-            free(bytes[i]);
-    }
+    for (size_t s = 0; s < sizeof SETTINGS / sizeof *SETTINGS; s++)
+        test_any_threads(SETTINGS[s][1], fit_mixed, SETTINGS[s]);
 }

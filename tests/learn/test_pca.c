@@ -3,11 +3,6 @@
 #include "helpers.h"
 #include "learn/principal.h"
 
-static void set(ml_model *model, const char *name, const char *value)
-{
-    CHECK_OK(ml_model_set_text(model, name, value));
-}
-
 /* The first rows of a table, without its output. */
 static ml_dataset *features_of(const char *name, size_t first, size_t n)
 {
@@ -708,44 +703,31 @@ TEST(pca, an_executor_that_fails_in_any_product_fails_the_fit)
 
 TEST(pca, any_number_of_threads_gives_the_same_bytes)
 {
-    check_threads("pca", "digits", "n_components", 20);
-    check_threads_text("pca", "digits", "svd_solver", "randomized");
+    check_threads("pca", "digits", SETTINGS("n_components=20"));
+    check_threads("pca", "digits", SETTINGS("svd_solver=randomized"));
+}
+
+typedef struct {
+    const char *solver;
+    size_t n, d;
+} solver_case;
+
+static void *fit_decaying(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const solver_case *c = argument;
+    double *x = decaying(c->n, c->d, 30, 0.9);
+    ml_dataset *data = matrix(context, x, c->n, c->d);
+
+    free(x);
+    return test_fitted_bytes(test_model(context, "pca", SETTINGS("n_components=12", "svd_solver", c->solver)), data,
+                             n_bytes);
 }
 
 /* Products that threads share: of subspace iteration, and of the randomized solver with more rows and with more features. */
 TEST(pca, solvers_give_the_same_bytes_for_any_number_of_threads)
 {
-    static const struct {
-        const char *solver;
-        size_t n, d;
-    } CASES[] = {{"auto", 420, 400}, {"randomized", 420, 400}, {"randomized", 300, 500}};
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+    static const solver_case CASES[] = {{"auto", 420, 400}, {"randomized", 420, 400}, {"randomized", 300, 500}};
 
-    for (int c = 0; c < 3; c++) {
-        double *x = decaying(CASES[c].n, CASES[c].d, 30, 0.9);
-        void *first = NULL, *bytes;
-        size_t n_first = 0, n;
-
-        for (int t = 0; t < 4; t++) {
-            test_allocator allocator = {0};
-            ml_context *context = test_context(&allocator, N_THREADS[t]);
-            ml_dataset *data = matrix(context, x, CASES[c].n, CASES[c].d);
-            ml_model *pca = new_model(context, "pca");
-
-            set(pca, "svd_solver", CASES[c].solver);
-            set(pca, "n_components", "12");
-            CHECK_OK(ml_model_fit(pca, data, NULL));
-            bytes = test_saved(pca, &n);
-            if (t)
-                CHECK_SAME_BYTES(bytes, n, first, n_first);
-            free(first);
-            first = bytes;
-            n_first = n;
-            ml_model_free(pca);
-            ml_dataset_free(data);
-            ml_context_free(context);
-        }
-        free(first);
-        free(x);
-    }
+    for (int c = 0; c < 3; c++)
+        test_any_threads(CASES[c].solver, fit_decaying, &CASES[c]);
 }

@@ -685,42 +685,14 @@ TEST(quantiles, bad_arguments_are_refused)
     ml_dataset_free(narrow);
 }
 
-static void check_refused(const ml_model *model, const char *text)
-{
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, text);
-}
-
-static void *data_of(const ml_model *model, const char *name)
-{
-    return ml__learned_find(model->learned, name)->data;
-}
-
-static void with_int(const ml_model *model, const char *name, size_t i, int32_t wrong, const char *text)
-{
-    int32_t *values = data_of(model, name), kept = values[i];
-
-    values[i] = wrong;
-    check_refused(model, text);
-    values[i] = kept;
-}
-
-static void with_real(const ml_model *model, const char *name, size_t i, double wrong, const char *text)
-{
-    double *values = data_of(model, name), kept = values[i];
-
-    values[i] = wrong;
-    check_refused(model, text);
-    values[i] = kept;
-}
-
 static void without(const ml_model *model, const char *name, const char *text)
 {
     ml__learned *learned = model->learned;
-    ml__named_tensor *tensor = (ml__named_tensor *)ml__learned_find(learned, name),
-                     *last = &learned->tensors[--learned->n_tensors], kept = *tensor;
+    ml__named_tensor *tensor = test_tensor(model, name), *last = &learned->tensors[--learned->n_tensors],
+                     kept = *tensor;
 
     *tensor = *last;
-    check_refused(model, text);
+    CHECK_REFUSED(model, text);
     *last = *tensor;
     *tensor = kept;
     learned->n_tensors++;
@@ -732,29 +704,30 @@ TEST(quantiles, damaged_lists_are_refused)
     ml_model *model =
         toy_fitted(NULL, "random_forest", data,
                    TOY_SETTINGS("n_estimators", "3", "keep_leaf_targets", "true", "min_samples_leaf", "6"));
-    const int32_t *size = data_of(model, "trees.leaf_size"), *row = data_of(model, "trees.leaf_rows");
-    const double *w = data_of(model, "trees.weights");
+    const int32_t *size = test_tensor(model, "trees.leaf_size")->data,
+                  *row = test_tensor(model, "trees.leaf_rows")->data;
+    const double *w = test_tensor(model, "trees.weights")->data;
     const size_t n_draws = (size_t)toy_tensor(model, "trees.leaf_rows").shape[0];
-    int64_t *first = data_of(model, "trees.first_value"), second;
+    int64_t *first = test_tensor(model, "trees.first_value")->data, second;
     int32_t unused = 0;
 
     while (w[unused] > 0)
         unused++;
-    with_int(model, "trees.leaf_size", 2, 0, "'trees.leaf_size': element 2 is 0, not positive");
-    with_int(model, "trees.leaf_size", 2, -5, "not positive");
-    with_int(model, "trees.leaf_size", 2, INT32_MAX, "the first 3 leaves have more than the");
-    with_int(model, "trees.leaf_size", 2, size[2] - 1, "elements, leaves have");
-    with_int(model, "trees.leaf_rows", 1, -1, "element 1 is row -1 of 120");
-    with_int(model, "trees.leaf_rows", n_draws - 1, N_ROWS, "is row 120 of 120");
-    with_int(model, "trees.leaf_rows", 0, row[size[0] - 1] + 1, "'trees.leaf_rows': element 1 is");
-    with_int(model, "trees.leaf_rows", 0, unused, "of weight 0");
-    with_real(model, "trees.targets", 4, NAN, "'trees.targets': element 4 is nan");
-    with_real(model, "trees.targets", 4, INFINITY, "not finite");
-    with_real(model, "trees.weights", 4, -1, "negative");
-    with_real(model, "trees.weights", 4, 1.5, "more than 1");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_size", 2, 0, "'trees.leaf_size': element 2 is 0, not positive");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_size", 2, -5, "not positive");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_size", 2, INT32_MAX, "the first 3 leaves have more than the");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_size", 2, size[2] - 1, "elements, leaves have");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_rows", 1, -1, "element 1 is row -1 of 120");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_rows", n_draws - 1, N_ROWS, "is row 120 of 120");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_rows", 0, row[size[0] - 1] + 1, "'trees.leaf_rows': element 1 is");
+    CHECK_REFUSED_VALUE(model, "trees.leaf_rows", 0, unused, "of weight 0");
+    CHECK_REFUSED_VALUE(model, "trees.targets", 4, NAN, "'trees.targets': element 4 is nan");
+    CHECK_REFUSED_VALUE(model, "trees.targets", 4, INFINITY, "not finite");
+    CHECK_REFUSED_VALUE(model, "trees.weights", 4, -1, "negative");
+    CHECK_REFUSED_VALUE(model, "trees.weights", 4, 1.5, "more than 1");
     second = first[1];
     first[1] = 0;
-    check_refused(model, "its rows are those of another leaf");
+    CHECK_REFUSED(model, "its rows are those of another leaf");
     first[1] = second;
     without(model, "trees.leaf_size", "belong together");
     without(model, "trees.leaf_rows", "belong together");
@@ -766,45 +739,30 @@ TEST(quantiles, damaged_lists_are_refused)
 
 /* ---- for all of these ---- */
 
+/* The quantiles, and behind them the forest. */
+static void *fit_and_ask(ml_context *context, const void *bins, size_t *n_bytes)
+{
+    ml_dataset *data = make_many(context, 9);
+    ml_model *model = toy_fitted(
+        context, "random_forest", data,
+        TOY_SETTINGS("keep_leaf_targets", "true", "n_estimators", "20", "max_samples", "0.4", "max_bins", bins));
+    size_t n, n_model;
+    double *out = quantiles_of(model, data, &n);
+    void *saved = test_saved(model, &n_model);
+
+    *n_bytes = n * sizeof *out + n_model;
+    out = realloc(out, *n_bytes);
+    memcpy(out + n, saved, n_model);
+    free(saved);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    return out;
+}
+
 TEST(quantiles, any_number_of_threads_gives_the_same_bytes)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
-    static const char *const BINS[] = {"0", "255"};
-
-    for (int bins = 0; bins < 2; bins++) {
-        double *first = NULL;
-        void *first_bytes = NULL;
-        size_t n_first = 0;
-
-        for (int k = 0; k < 4; k++) {
-            test_allocator allocator = {0};
-            ml_context *context = test_context(&allocator, N_THREADS[k]);
-            ml_dataset *data = make_many(context, 9);
-            ml_model *model = toy_fitted(context, "random_forest", data,
-                                         TOY_SETTINGS("keep_leaf_targets", "true", "n_estimators", "20", "max_bins",
-                                                      BINS[bins], "max_samples", "0.4"));
-            size_t n, n_bytes;
-            double *out = quantiles_of(model, data, &n);
-            void *bytes = test_saved(model, &n_bytes);
-
-            if (k) {
-                CHECK_SAME_BYTES(out, n * sizeof *out, first, n * sizeof *out);
-                CHECK_SAME_BYTES(bytes, n_bytes, first_bytes, n_first);
-                free(out);
-                free(bytes);
-            } else {
-                first = out;
-                first_bytes = bytes;
-                n_first = n_bytes;
-            }
-            ml_model_free(model);
-            ml_dataset_free(data);
-            ml_context_free(context);
-            CHECK(allocator.n_live == 0);
-        }
-        free(first);
-        free(first_bytes);
-    }
+    test_any_threads("exact", fit_and_ask, "0");
+    test_any_threads("binned", fit_and_ask, "255");
 }
 
 typedef struct {
@@ -837,11 +795,10 @@ TEST(quantiles, every_failing_allocation_is_reported)
     ml_model_free(model);
     ml_dataset_free(data);
     ml_context_free(context);
-    CHECK(toy_check_memory(1, "extra_trees", false, TOY_SETTINGS("n_estimators", "3", "keep_leaf_targets", "true"),
-                           false) >= 15);
+    CHECK(toy_check_memory(1, "extra_trees", false, TOY_SETTINGS("n_estimators", "3", "keep_leaf_targets", "true")) >=
+          15);
     CHECK(toy_check_memory(3, "random_forest", false,
-                           TOY_SETTINGS("n_estimators", "3", "keep_leaf_targets", "true", "max_bins", "0"),
-                           true) >= 15);
+                           TOY_SETTINGS("n_estimators", "3", "keep_leaf_targets", "true", "max_bins", "0")) >= 15);
 }
 
 /* Under every limit above the peak the forest is whole, below it is a smaller one whose leaves have their rows. */

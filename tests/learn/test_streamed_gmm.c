@@ -120,21 +120,6 @@ TEST(streamed_gmm, reads_that_fail_change_nothing)
     toy_free(&t);
 }
 
-static ml_status fit_new(ml_context *context, void *argument)
-{
-    ml_model *model = NULL;
-    ml_status st = ml_model_create(context, "gmm", &model);
-
-    if (st == ML_OK)
-        st = ml_model_set_int(model, "n_components", 2);
-    if (st == ML_OK)
-        st = ml_model_set_int(model, "max_iter", 2);
-    if (st == ML_OK)
-        st = ml_model_fit(model, argument, NULL);
-    ml_model_free(model);
-    return st;
-}
-
 TEST(streamed_gmm, out_of_memory_anywhere)
 {
     test_allocator allocator = {0};
@@ -144,7 +129,8 @@ TEST(streamed_gmm, out_of_memory_anywhere)
 
     lose(&t, false);
     data = toy_streamed(context, &t, NULL, 0);
-    CHECK(test_failing_allocations(&allocator, context, "gmm", fit_new, data) > 20);
+    CHECK(test_failing_allocations(&allocator, context, "gmm", test_fit_new,
+                                   &(test_fit){"gmm", SETTINGS("n_components=2", "max_iter=2"), data}) > 20);
     ml_dataset_free(data);
     ml_context_free(context);
     toy_free(&t);
@@ -177,26 +163,17 @@ TEST(streamed_gmm, memory_is_bounded)
 
 /* ---- gmm_classifier ---- */
 
-static void *fitted_classifier(const toy *t, const char *type, uint32_t n_threads, bool streamed, size_t *n_bytes)
+static void *fit_classifier(ml_context *context, const void *argument, size_t *n_bytes)
 {
-    test_allocator allocator = {0};
-    ml_context *context = test_context(&allocator, n_threads);
-    ml_model *model = toy_model(context, "gmm_classifier", SETTINGS(type, "n_components=2", "max_iter=5"));
-    ml_dataset *data = streamed ? toy_streamed(context, t, NULL, 0) : toy_in_memory(context, t);
-    int64_t *labels = malloc(t->n * sizeof *labels);
-    void *bytes;
+    const toy_fit *f = argument;
+    ml_dataset *data = toy_rows(context, f->rows, f->streamed);
+    int64_t *labels = malloc(f->rows->n * sizeof *labels);
 
-    for (size_t i = 0; i < t->n; i++)
+    for (size_t i = 0; i < f->rows->n; i++)
         labels[i] = (int64_t)(i / 5 % 3);
-    CHECK_OK(ml_dataset_set_labels(data, "y", labels, t->n, -1));
-    CHECK_OK(ml_model_fit(model, data, NULL));
-    bytes = test_saved(model, n_bytes);
+    CHECK_OK(ml_dataset_set_labels(data, "y", labels, f->rows->n, -1));
     free(labels);
-    ml_model_free(model);
-    ml_dataset_free(data);
-    ml_context_free(context);
-    CHECK(allocator.n_live == 0);
-    return bytes;
+    return test_fitted_bytes(test_model(context, f->kind, f->settings), data, n_bytes);
 }
 
 TEST(streamed_gmm, classifier_same_bytes)
@@ -204,14 +181,12 @@ TEST(streamed_gmm, classifier_same_bytes)
     toy t = toy_blobs(2000, 4, 3, 2);
 
     for (size_t type = 0; type < 4; type++) {
-        size_t n_want, n_got;
-        void *want = fitted_classifier(&t, TYPES[type], 1, false, &n_want);
+        toy_fit fit = {"gmm_classifier", SETTINGS(TYPES[type], "n_components=2", "max_iter=5"), &t, false, 1};
+        size_t n;
+        void *want = test_made(1, fit_classifier, &fit, &n);
 
-        for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
-            void *got = fitted_classifier(&t, TYPES[type], n_threads, true, &n_got);
-            CHECK_SAME_BYTES(want, n_want, got, n_got);
-            free(got);
-        }
+        fit.streamed = true;
+        test_any_threads_as(TYPES[type], want, n, fit_classifier, &fit);
         free(want);
     }
     toy_free(&t);

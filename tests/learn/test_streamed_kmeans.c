@@ -89,19 +89,6 @@ TEST(streamed_kmeans, reads_that_fail_change_nothing)
     toy_free(&t);
 }
 
-static ml_status fit_new(ml_context *context, void *argument)
-{
-    ml_model *model = NULL;
-    ml_status st = ml_model_create(context, "kmeans", &model);
-
-    if (st == ML_OK)
-        st = ml_model_set_int(model, "n_clusters", 4);
-    if (st == ML_OK)
-        st = ml_model_fit(model, argument, NULL);
-    ml_model_free(model);
-    return st;
-}
-
 TEST(streamed_kmeans, out_of_memory_anywhere)
 {
     test_allocator allocator = {0};
@@ -109,7 +96,8 @@ TEST(streamed_kmeans, out_of_memory_anywhere)
     toy t = toy_blobs(600, 3, 4, 2);
     ml_dataset *data = toy_streamed(context, &t, NULL, 0);
 
-    CHECK(test_failing_allocations(&allocator, context, "kmeans", fit_new, data) > 20);
+    CHECK(test_failing_allocations(&allocator, context, "kmeans", test_fit_new,
+                                   &(test_fit){"kmeans", SETTINGS("n_clusters=4"), data}) > 20);
     ml_dataset_free(data);
     ml_context_free(context);
     toy_free(&t);

@@ -68,8 +68,9 @@ TEST(streamed_scalers, columns_come_in_groups)
 {
     toy t = toy_blobs(100000, 17, 3, 2);
     size_t n_want, n_got;
-    void *want = toy_fitted("robust_scaler", SETTINGS("with_scaling=true"), &t, 2, false, 1, &n_want);
-    void *got = toy_fitted("robust_scaler", SETTINGS("with_scaling=true"), &t, 2, true, 1, &n_got);
+    const char *const *settings = SETTINGS("with_scaling=true");
+    void *want = test_made(2, toy_fit_bytes, &(toy_fit){"robust_scaler", settings, &t, false, 1}, &n_want);
+    void *got = test_made(2, toy_fit_bytes, &(toy_fit){"robust_scaler", settings, &t, true, 1}, &n_got);
 
     CHECK_SAME_BYTES(got, n_got, want, n_want);
     free(want);
@@ -119,8 +120,8 @@ TEST(streamed_scalers, no_weights_take_no_memory)
                   without);
         for (int streamed = 0; streamed < 2; streamed++) {
             size_t n_want, n_got;
-            void *want = toy_fitted(KINDS[k], defaults, &ones, 2, streamed, 1, &n_want);
-            void *got = toy_fitted(KINDS[k], defaults, &none, 2, streamed, 1, &n_got);
+            void *want = test_made(2, toy_fit_bytes, &(toy_fit){KINDS[k], defaults, &ones, streamed, 1}, &n_want);
+            void *got = test_made(2, toy_fit_bytes, &(toy_fit){KINDS[k], defaults, &none, streamed, 1}, &n_got);
 
             CHECK_SAME_BYTES(got, n_got, want, n_want);
             free(want);
@@ -253,32 +254,29 @@ static ml_model *three_steps(ml_context *context)
     return pipeline;
 }
 
+typedef struct {
+    const toy *rows;
+    bool streamed;
+} pipeline_fit;
+
+static void *fit_three_steps(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const pipeline_fit *f = argument;
+    ml_dataset *data = toy_rows(context, f->rows, f->streamed);
+
+    return test_fitted_bytes(three_steps(context), data, n_bytes);
+}
+
 TEST(streamed_scalers, pipelines_learn_the_same)
 {
-    static const uint32_t THREADS[] = {1, 2, 3, 7};
     toy t = toy_blobs(9001, 4, 3, 6);
-    size_t n_want = 0, n_got;
-    void *want = NULL, *got;
+    void *want;
+    size_t n;
 
     toy_weigh(&t, true, 5);
-    for (size_t i = 0; i < 8; i++) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, THREADS[i % 4]);
-        ml_dataset *data = i < 4 ? toy_in_memory(context, &t) : toy_streamed(context, &t, NULL, 0);
-        ml_model *model = three_steps(context);
-
-        CHECK_OK(ml_model_fit(model, data, NULL));
-        got = test_saved(model, &n_got);
-        if (want)
-            CHECK_SAME_BYTES(got, n_got, want, n_want);
-        free(want);
-        want = got;
-        n_want = n_got;
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(allocator.n_live == 0);
-    }
+    want = test_made(1, fit_three_steps, &(pipeline_fit){&t, false}, &n);
+    test_any_threads_as("in memory", want, n, fit_three_steps, &(pipeline_fit){&t, false});
+    test_any_threads_as("streamed", want, n, fit_three_steps, &(pipeline_fit){&t, true});
     free(want);
     toy_free(&t);
 }

@@ -632,8 +632,8 @@ TEST(tree, any_number_of_threads_gives_the_same_bytes)
 
 TEST(tree, every_failing_allocation_is_reported)
 {
-    CHECK(toy_check_memory(1, "decision_tree", true, NULL, false) >= 10);
-    CHECK(toy_check_memory(1, "decision_tree", false, NULL, true) >= 10);
+    CHECK(toy_check_memory(1, "decision_tree", true, NULL) >= 10);
+    CHECK(toy_check_memory(1, "decision_tree", false, NULL) >= 10);
 }
 
 TEST(tree, cancel_leaves_the_model_unchanged)

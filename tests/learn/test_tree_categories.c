@@ -256,39 +256,35 @@ TEST(tree_categories, what_is_unknown_goes_where_missing_values_go)
     }
 }
 
+/* Loaded again, and row by row, the forest gives the same. */
+static void *fit_forest(ml_context *context, const void *unused, size_t *n_bytes)
+{
+    ml_dataset *data = many_categories(context, true, 1);
+    ml_model *model = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "12")), *loaded;
+    double *values = values_of(model, data, true), *again, row[2], one[2];
+    void *bytes = test_saved(model, n_bytes);
+
+    (void)unused;
+    CHECK(toy_score(model, data) > 0.9);
+    CHECK_OK(ml_model_load_memory(context, bytes, *n_bytes, NULL, &loaded));
+    again = values_of(loaded, data, true);
+    CHECK_SAME_BYTES(values, 2 * N_ROWS * sizeof *values, again, 2 * N_ROWS * sizeof *values);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        CHECK_OK(ml_dataset_row(data, i, row, 2));
+        CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, row, 2, one, 2, NULL, 0));
+        CHECK_SAME_BYTES(one, sizeof one, values + 2 * i, sizeof one);
+    }
+    free(values);
+    free(again);
+    ml_model_free(model);
+    ml_model_free(loaded);
+    ml_dataset_free(data);
+    return bytes;
+}
+
 TEST(tree_categories, forests_use_them_with_any_number_of_threads)
 {
-    void *bytes[3];
-    size_t n_bytes[3];
-
-    for (uint32_t threads = 1; threads <= 3; threads++) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, threads);
-        ml_dataset *data = many_categories(context, true, 1);
-        ml_model *model = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "12")), *loaded;
-        double *values = values_of(model, data, true), *again, row[2], one[2];
-
-        CHECK(toy_score(model, data) > 0.9);
-        bytes[threads - 1] = test_saved(model, &n_bytes[threads - 1]);
-        CHECK_SAME_BYTES(bytes[0], n_bytes[0], bytes[threads - 1], n_bytes[threads - 1]);
-        CHECK_OK(ml_model_load_memory(context, bytes[0], n_bytes[0], NULL, &loaded));
-        again = values_of(loaded, data, true);
-        CHECK_SAME_BYTES(values, 2 * N_ROWS * sizeof *values, again, 2 * N_ROWS * sizeof *values);
-        for (size_t i = 0; i < N_ROWS; i++) {
-            CHECK_OK(ml_dataset_row(data, i, row, 2));
-            CHECK_OK(ml_model_predict_row(model, ML_PREDICT_PROBA, row, 2, one, 2, NULL, 0));
-            CHECK_SAME_BYTES(one, sizeof one, values + 2 * i, sizeof one);
-        }
-        free(values);
-        free(again);
-        ml_model_free(model);
-        ml_model_free(loaded);
-        ml_dataset_free(data);
-        ml_context_free(context);
-        CHECK(allocator.n_live == 0);
-    }
-    for (int i = 0; i < 3; i++)
-        free(bytes[i]);
+    test_any_threads("a forest", fit_forest, NULL);
 }
 
 /* Stumps by a set of categories vote as their members predict. */
@@ -359,46 +355,26 @@ TEST(tree_categories, they_have_no_direction)
     ml_dataset_free(data);
 }
 
-static ml__named_tensor *tensor_of(ml_model *model, const char *name)
-{
-    for (size_t i = 0; i < model->learned->n_tensors; i++)
-        if (!strcmp(model->learned->tensors[i].name, name))
-            return &model->learned->tensors[i];
-    return NULL;
-}
-
 TEST(tree_categories, damaged_sets_are_refused)
 {
     ml_dataset *data = many_categories(NULL, false, 1);
     ml_model *model = toy_fitted(NULL, "decision_tree", data, NULL);
-    uint32_t *words = tensor_of(model, "trees.nodes")->data, *sets = tensor_of(model, "trees.sets")->data;
+    uint32_t *words = test_tensor(model, "trees.nodes")->data, *sets = test_tensor(model, "trees.sets")->data;
 
     words[0] = 1;
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "its set is words 1 to 3, of 3");
+    CHECK_REFUSED(model, "its set is words 1 to 3, of 3");
     words[0] = UINT32_MAX;
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "its set is words 4294967295");
+    CHECK_REFUSED(model, "its set is words 4294967295");
     words[0] = 0;
     sets[2] |= (uint32_t)1 << (N_CATEGORIES - 64);
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT,
-                "its set has more than the 75 categories of feature 1");
+    CHECK_REFUSED(model, "its set has more than the 75 categories of feature 1");
     sets[2] &= ~((uint32_t)1 << (N_CATEGORIES - 64));
     words[1] &= ~((uint32_t)1 << ML__FLAG_BITS);
-    CHECK_FAILS(ml__learned_validate(model, model->learned, false), ML_E_FORMAT, "its feature 0 has no categories");
+    CHECK_REFUSED(model, "its feature 0 has no categories");
     words[1] |= (uint32_t)1 << ML__FLAG_BITS;
     CHECK_OK(ml__learned_validate(model, model->learned, false));
     ml_model_free(model);
     ml_dataset_free(data);
-}
-
-static ml_status fit_tree(ml_context *context, void *data)
-{
-    ml_model *model = NULL;
-    ml_status st = ml_model_create(context, "decision_tree", &model);
-
-    if (st == ML_OK)
-        st = ml_model_fit(model, data, NULL);
-    ml_model_free(model);
-    return st;
 }
 
 TEST(tree_categories, every_failing_allocation_is_reported)
@@ -407,7 +383,8 @@ TEST(tree_categories, every_failing_allocation_is_reported)
     ml_context *context = test_context(&allocator, 1);
     ml_dataset *data = many_categories(context, true, 1);
 
-    CHECK(test_failing_allocations(&allocator, context, "a fit with categories", fit_tree, data) >= 20);
+    CHECK(test_failing_allocations(&allocator, context, "a fit with categories", test_fit_new,
+                                   &(test_fit){"decision_tree", NULL, data}) >= 20);
     ml_dataset_free(data);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);

@@ -145,33 +145,26 @@ TEST(tree_inspect, leaves_explain_predictions)
     ml_dataset_free(data);
 }
 
-/* More rows than a block has, on several threads. */
+/* More rows than a block has. */
+static void *send_rows(ml_context *context, const void *rows, size_t *n_bytes)
+{
+    const ml_dataset *data = rows;
+    const size_t n = 4 * ml_dataset_n_rows(data);
+    ml_model *model = toy_fitted(context, "random_forest", data, TOY_SETTINGS("n_estimators", "4"));
+    int32_t *leaves = malloc(n * sizeof *leaves);
+
+    memset(leaves, 0xff, n * sizeof *leaves);
+    CHECK_OK(ml_model_tree_leaves(model, data, leaves, n));
+    ml_model_free(model);
+    *n_bytes = n * sizeof *leaves;
+    return leaves;
+}
+
 TEST(tree_inspect, leaves_do_not_depend_on_threads)
 {
     ml_dataset *digits = test_table(NULL, "digits");
-    ml_model *model = toy_fitted(NULL, "random_forest", digits, TOY_SETTINGS("n_estimators", "4"));
-    const size_t n = 4 * ml_dataset_n_rows(digits);
-    int32_t *one = malloc(n * sizeof *one), *several = malloc(n * sizeof *several);
-    size_t n_bytes;
-    void *bytes = test_saved(model, &n_bytes);
 
-    CHECK_OK(ml_model_tree_leaves(model, digits, one, n));
-    for (uint32_t n_threads = 1; n_threads <= 7; n_threads += 2) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, n_threads);
-        ml_model *other;
-
-        CHECK_OK(ml_model_load_memory(context, bytes, n_bytes, NULL, &other));
-        memset(several, 0xff, n * sizeof *several);
-        CHECK_OK(ml_model_tree_leaves(other, digits, several, n));
-        CHECK_SAME_BYTES(one, n * sizeof *one, several, n * sizeof *several);
-        ml_model_free(other);
-        ml_context_free(context);
-    }
-    free(one);
-    free(several);
-    free(bytes);
-    ml_model_free(model);
+    test_any_threads("leaves", send_rows, digits);
     ml_dataset_free(digits);
 }
 

@@ -3,7 +3,7 @@
 #ifndef INVAR_TREE_TOYS_H
 #define INVAR_TREE_TOYS_H
 
-#include "test.h"
+#include "models.h"
 
 typedef struct toy_random {
     uint64_t state;
@@ -61,24 +61,19 @@ static inline ml_dataset *toy_data(ml_context *context, bool labels)
 
 static inline ml_model *toy_model(ml_context *context, const char *kind)
 {
-    ml_model *model;
-
-    CHECK_OK(ml_model_create(context, kind, &model));
-    return model;
+    return test_model(context, kind, NULL);
 }
 
 /* "max_depth", "3", …, NULL */
 static inline ml_model *toy_fitted(ml_context *context, const char *kind, const ml_dataset *data,
                                    const char *const *settings)
 {
-    ml_model *model = toy_model(context, kind);
+    ml_model *model = test_model(context, kind, settings);
 
-    for (; settings && *settings; settings += 2)
-        CHECK_OK(ml_model_set_text(model, settings[0], settings[1]));
     CHECK_OK(ml_model_fit(model, data, NULL));
     return model;
 }
-#define TOY_SETTINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define TOY_SETTINGS SETTINGS
 
 static inline double toy_score(const ml_model *model, const ml_dataset *data)
 {
@@ -166,118 +161,91 @@ static inline void toy_same_models(const ml_model *a, const ml_model *b)
     free(bytes_b);
 }
 
-/* Same bytes as with one thread, for several numbers of them. */
+/* An order of growth without limit, and a pruning that prunes nothing, leave the tree as it is. */
+static inline void toy_check_order(const ml_dataset *data)
+{
+    ml_model *plain = toy_fitted(NULL, "decision_tree", data, NULL),
+             *best_first = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("max_leaf_nodes", "100000")),
+             *pruned = toy_fitted(NULL, "decision_tree", data, TOY_SETTINGS("ccp_alpha", "1e-300"));
+
+    CHECK_OK(ml_model_set_int(best_first, "max_leaf_nodes", 0));
+    CHECK_OK(ml_model_set_int(pruned, "ccp_alpha", 0));
+    toy_same_models(best_first, plain);
+    toy_same_models(pruned, plain);
+    ml_model_free(plain);
+    ml_model_free(best_first);
+    ml_model_free(pruned);
+}
+
+typedef struct {
+    const char *kind;
+    bool labels;
+    const char *const *settings;
+} toy_fit;
+
+static inline void *toy_fit_bytes(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const toy_fit *f = argument;
+
+    return test_fitted_bytes(test_model(context, f->kind, f->settings), toy_data(context, f->labels), n_bytes);
+}
+
+/* Same bytes for any number of threads. */
 static inline void toy_check_threads(const char *kind, bool labels, const char *const *settings)
 {
-    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
-    void *bytes[4];
-    size_t n[4];
+    test_any_threads(kind, toy_fit_bytes, &(toy_fit){kind, labels, settings});
+}
 
-    for (int i = 0; i < 4; i++) {
-        test_allocator allocator = {0};
-        ml_context *context = test_context(&allocator, N_THREADS[i]);
-        ml_dataset *data = toy_data(context, labels);
-        ml_model *model = toy_fitted(context, kind, data, settings);
+typedef struct {
+    const ml_model *model;
+    const ml_dataset *data;
+} toy_prediction;
 
-        bytes[i] = test_saved(model, &n[i]);
-        CHECK_SAME_BYTES(bytes[0], n[0], bytes[i], n[i]);
-        ml_model_free(model);
-        ml_dataset_free(data);
-        ml_context_free(context);
-    }
-    for (int i = 0; i < 4; i++)
-        free(bytes[i]);
+static inline ml_status toy_try_predict(ml_context *context, void *argument)
+{
+    const toy_prediction *p = argument;
+    double out[TOY_ROWS];
+
+    (void)context;
+    return ml_model_predict(p->model, p->data, out, TOY_ROWS);
 }
 
 /* Every allocation of a fit and of a prediction fails once, and from then on: a clean ML_E_MEMORY, nothing leaks, and the
- * model stays what it was. Returns the number of allocations. */
-static inline size_t toy_check_memory(uint32_t n_threads, const char *kind, bool labels, const char *const *settings,
-                                      bool all_later)
+ * model stays what it was. Returns the number of allocations of a fit. */
+static inline size_t toy_check_memory(uint32_t n_threads, const char *kind, bool labels, const char *const *settings)
 {
     test_allocator allocator = {0};
     ml_context *context = test_context(&allocator, n_threads);
     ml_dataset *data = toy_data(context, labels);
-    ml_model *model = toy_fitted(context, kind, data, settings), *before;
-    double *out = malloc(ml_dataset_n_rows(data) * sizeof *out);
-    const size_t n_live = allocator.n_live;
-    size_t n_failures = 0;
-    ml_status st = ML_E_MEMORY;
+    ml_model *model = toy_fitted(context, kind, data, settings);
+    size_t n_failures;
 
-    CHECK_OK(ml_model_clone(model, &before));
     CHECK_OK(ml_model_set_int(model, "random_state", 1));
-    CHECK_OK(ml_model_set_int(before, "random_state", 1));
-    const size_t n_with_clone = allocator.n_live;
-    while (st == ML_E_MEMORY) {
-        allocator.fail_at = allocator.n_allocations + ++n_failures;
-        allocator.fail_all_later = all_later;
-        st = ml_model_fit(model, data, NULL);
-        allocator.fail_at = 0;
-        if (st == ML_E_MEMORY) {
-            CHECK(allocator.n_live == n_with_clone);
-            toy_same_models(model, before);
-        }
-    }
-    CHECK_OK(st);
-    ml_model_free(before);
-    CHECK(allocator.n_live == n_live);
-    st = ML_E_MEMORY;
-    for (size_t k = 1; st == ML_E_MEMORY; k++) {
-        allocator.fail_at = allocator.n_allocations + k;
-        allocator.fail_all_later = all_later;
-        st = ml_model_predict(model, data, out, ml_dataset_n_rows(data));
-        allocator.fail_at = 0;
-        CHECK(allocator.n_live == n_live);
-    }
-    CHECK_OK(st);
-    free(out);
+    n_failures = test_failing_refits(&allocator, context, kind, model, data);
+    (void)test_failing_allocations(&allocator, context, kind, toy_try_predict, &(toy_prediction){model, data});
     ml_model_free(model);
     ml_dataset_free(data);
     ml_context_free(context);
     CHECK(allocator.n_live == 0);
-    return n_failures - 1;
+    return n_failures / 2;
 }
 
-typedef struct toy_cancel {
-    size_t n_seen, stop_at;
-    int32_t answer; /* 0: ML_MONITOR_CANCEL */
-} toy_cancel;
-
-static inline int32_t toy_monitor(void *user, const ml_progress *progress)
-{
-    toy_cancel *cancel = user;
-
-    CHECK(progress->done >= 1 && progress->done <= progress->total);
-    if (++cancel->n_seen != cancel->stop_at)
-        return ML_MONITOR_CONTINUE;
-    return cancel->answer ? cancel->answer : ML_MONITOR_CANCEL;
-}
-
-/* Cancel at every tick: the model stays what it was, and a fit afterwards gives what a fresh one does. */
+/* Cancelled at every tick, each of which tells of something done, the model stays what it was, and fits as before afterwards.
+ * Returns the number of ticks. */
 static inline size_t toy_check_cancel(const char *kind, bool labels, const char *const *settings)
 {
     ml_dataset *data = toy_data(NULL, labels);
-    ml_model *model = toy_fitted(NULL, kind, data, settings), *before, *fresh;
-    toy_cancel cancel = {0};
-    const ml_fit_options options = {.struct_size = sizeof options, .monitor = toy_monitor, .monitor_user = &cancel};
-    size_t n_ticks;
+    ml_model *model = toy_fitted(NULL, kind, data, settings);
+    test_watch watch = {0};
+    const ml_fit_options options = {.struct_size = sizeof options, .monitor = test_watching, .monitor_user = &watch};
 
     CHECK_OK(ml_model_set_int(model, "random_state", 5));
-    CHECK_OK(ml_model_clone(model, &before));
-    CHECK_OK(ml_model_clone(model, &fresh));
-    CHECK_OK(ml_model_fit(fresh, data, &options));
-    n_ticks = cancel.n_seen;
-    for (size_t k = 1; k <= n_ticks; k++) {
-        cancel = (toy_cancel){.stop_at = k};
-        CHECK_FAILS(ml_model_fit(model, data, &options), ML_E_CANCELLED, "the monitor stopped the fit");
-        toy_same_models(model, before);
-    }
-    CHECK_OK(ml_model_fit(model, data, NULL));
-    toy_same_models(model, fresh);
+    CHECK(test_cancelled_fits(kind, model, data) > 0);
+    CHECK_OK(ml_model_fit(model, data, &options));
+    CHECK(watch.least_done >= 1);
     ml_model_free(model);
-    ml_model_free(before);
-    ml_model_free(fresh);
     ml_dataset_free(data);
-    return n_ticks;
+    return watch.n_seen;
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What holds for every kind: failures change nothing, threads do not show, rows are independent, copies are equal. */
 #include "fixtures.h"
+#include "models.h"
 
 #define EACH_FIXTURE(f)                    \
     const test_fixture *f = TEST_FIXTURES; \
@@ -37,40 +38,16 @@ TEST(contract, every_kind_has_a_fixture)
 
 /* ---- allocation failures ---- */
 
-typedef struct fit_case {
-    ml_model *model;
-    const ml_dataset *first, *second;
-    const void *before;
-    size_t n_before;
-    test_allocator *a;
-} fit_case;
-
-static ml_status fit_again(ml_context *context, void *user)
-{
-    fit_case *c = user;
-    const ml_status st = ml_model_fit(c->model, c->second, NULL);
-
-    (void)context;
-    c->a->fail_at = 0;
-    if (st == ML_OK)
-        CHECK_OK(ml_model_fit(c->model, c->first, NULL));
-    check_saved(c->model, c->before, c->n_before, "after a failed fit");
-    return st;
-}
-
 TEST(contract, a_fit_that_runs_out_of_memory_changes_nothing)
 {
     for (EACH_FIXTURE(f)) {
         test_allocator a = {0};
         ml_context *context = test_context(&a, 1);
         ml_dataset *first = test_fixture_data(context, f, 0), *second = test_fixture_data(context, f, 1);
-        fit_case c = {.model = fitted(context, f, first), .first = first, .second = second, .a = &a};
-        void *before = test_saved(c.model, &c.n_before);
+        ml_model *model = fitted(context, f, first);
 
-        c.before = before;
-        CHECK_MSG(test_failing_allocations(&a, context, f->name, fit_again, &c) > 0, "%s: no allocation", f->name);
-        free(before);
-        ml_model_free(c.model);
+        CHECK_MSG(test_failing_refits(&a, context, f->name, model, second) > 0, "%s: no allocation", f->name);
+        ml_model_free(model);
         ml_dataset_free(first);
         ml_dataset_free(second);
         ml_context_free(context);
@@ -169,31 +146,31 @@ TEST(contract, predict_save_load_and_clone_survive_every_allocation_failure)
 
 /* ---- determinism ---- */
 
+static void *fit_fixture(ml_context *context, const void *fixture, size_t *n_bytes)
+{
+    return test_fitted_bytes(test_fixture_model(context, fixture), test_fixture_data(context, fixture, 0), n_bytes);
+}
+
 TEST(contract, any_number_of_threads_gives_the_same_bytes)
 {
-    static const uint32_t THREADS[] = {1, 1, 2, 3, 7};
+    for (EACH_FIXTURE(f))
+        test_any_threads(f->name, fit_fixture, f);
+}
 
-    for (EACH_FIXTURE(f)) {
-        void *bytes[5];
-        size_t n[5];
+static void *fit_large(ml_context *context, const void *argument, size_t *n_bytes)
+{
+    const char *kind = argument;
+    ml_model *model = test_model(context, kind, NULL);
+    ml_dataset *data;
 
-        for (int t = 0; t < 5; t++) {
-            test_allocator a = {0};
-            ml_context *context = test_context(&a, THREADS[t]);
-            ml_dataset *data = test_fixture_data(context, f, 0);
-            ml_model *model = fitted(context, f, data);
-
-            bytes[t] = test_saved(model, &n[t]);
-            CHECK_MSG(n[t] == n[0] && !memcmp(bytes[t], bytes[0], n[0]), "%s: %u threads give other bytes", f->name,
-                      THREADS[t]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            ml_context_free(context);
-            CHECK(a.n_live == 0);
-        }
-        for (int t = 0; t < 5; t++)
-            free(bytes[t]);
-    }
+    CHECK_OK(ml_dataset_make(context, "classification", "n_samples=3000,n_features=8,n_informative=4", &data));
+    if (strstr(kind, "gmm"))
+        CHECK_OK(ml_model_set_int(model, "n_components", 3));
+    if (!strcmp(kind, "mlp"))
+        CHECK_OK(ml_model_set_int(model, "max_iter", 3));
+    if (!strcmp(kind, "random_forest"))
+        CHECK_OK(ml_model_set_int(model, "n_estimators", 40));
+    return test_fitted_bytes(model, data, n_bytes);
 }
 
 TEST(contract, a_model_larger_than_one_block_is_deterministic_too)
@@ -202,34 +179,8 @@ TEST(contract, a_model_larger_than_one_block_is_deterministic_too)
                                         "mlp",    "logistic_regression", "standard_scaler",
                                         "kmeans", "mini_batch_kmeans",   "pca"};
 
-    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
-        void *bytes[2];
-        size_t n[2];
-
-        for (int t = 0; t < 2; t++) {
-            test_allocator a = {0};
-            ml_context *context = test_context(&a, t ? 3 : 1);
-            ml_dataset *data;
-            ml_model *model;
-
-            CHECK_OK(ml_dataset_make(context, "classification", "n_samples=3000,n_features=8,n_informative=4", &data));
-            CHECK_OK(ml_model_create(context, KINDS[k], &model));
-            if (strstr(KINDS[k], "gmm"))
-                CHECK_OK(ml_model_set_int(model, "n_components", 3));
-            if (!strcmp(KINDS[k], "mlp"))
-                CHECK_OK(ml_model_set_int(model, "max_iter", 3));
-            if (!strcmp(KINDS[k], "random_forest"))
-                CHECK_OK(ml_model_set_int(model, "n_estimators", 40));
-            CHECK_OK(ml_model_fit(model, data, NULL));
-            bytes[t] = test_saved(model, &n[t]);
-            ml_model_free(model);
-            ml_dataset_free(data);
-            ml_context_free(context);
-        }
-        CHECK_MSG(n[0] == n[1] && !memcmp(bytes[0], bytes[1], n[0]), "%s: 3 threads give other bytes", KINDS[k]);
-        free(bytes[0]);
-        free(bytes[1]);
-    }
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++)
+        test_any_threads(KINDS[k], fit_large, KINDS[k]);
 }
 
 /* The same bytes, or within a tolerance relative to what is at least 1; classes are whole numbers. */
@@ -279,39 +230,18 @@ TEST(contract, a_rows_prediction_does_not_depend_on_its_neighbours)
 
 /* ---- cancel, deadline ---- */
 
-typedef struct stopper {
-    uint64_t n_calls, stop_at;
-} stopper;
-
-static int32_t stop_at(void *user, const ml_progress *p)
-{
-    stopper *s = user;
-
-    CHECK(p->done <= p->total && p->stage[0] && p->metric);
-    return ++s->n_calls == s->stop_at ? 7 : 0;
-}
-
 TEST(contract, a_cancelled_fit_changes_nothing)
 {
     for (EACH_FIXTURE(f)) {
         ml_dataset *first = test_fixture_data(NULL, f, 0), *second = test_fixture_data(NULL, f, 1);
         ml_model *model = fitted(NULL, f, first), *fresh = fitted(NULL, f, second);
-        stopper s = {0};
-        ml_fit_options options = {.struct_size = sizeof options, .monitor = stop_at, .monitor_user = &s};
-        size_t n, n_fresh;
-        void *before = test_saved(model, &n), *after = test_saved(fresh, &n_fresh);
+        size_t n;
+        void *want = test_saved(fresh, &n);
 
-        CHECK_OK(ml_model_fit(fresh, second, &options));
-        check_saved(fresh, after, n_fresh, "fitted with a monitor");
-        for (uint64_t t = 1, total = s.n_calls; t <= total; t++) {
-            s = (stopper){.stop_at = t};
-            CHECK_FAILS(ml_model_fit(model, second, &options), ML_E_CANCELLED, "monitor");
-            check_saved(model, before, n, "after a cancel");
-        }
+        (void)test_cancelled_fits(f->name, model, second);
         CHECK_OK(ml_model_fit(model, second, NULL));
-        check_saved(model, after, n_fresh, "fitted after cancels");
-        free(before);
-        free(after);
+        check_saved(model, want, n, "fitted again");
+        free(want);
         ml_model_free(model);
         ml_model_free(fresh);
         ml_dataset_free(first);
@@ -334,18 +264,6 @@ TEST(contract, a_fit_past_its_deadline_is_usable)
     }
 }
 
-typedef struct ender {
-    uint64_t n_calls, stop_at;
-} ender;
-
-static int32_t end_at(void *user, const ml_progress *p)
-{
-    ender *e = user;
-
-    (void)p;
-    return ++e->n_calls == e->stop_at ? ML_MONITOR_STOP : ML_MONITOR_CONTINUE;
-}
-
 /* Wherever the monitor ends a fit, there is a model that predicts and can be saved. */
 TEST(contract, a_fit_that_the_monitor_ends_is_usable)
 {
@@ -353,19 +271,19 @@ TEST(contract, a_fit_that_the_monitor_ends_is_usable)
         ml_dataset *data = test_fixture_data(NULL, f, 0);
         ml_model *model = fitted(NULL, f, data);
         const int32_t reason = ml_model_stop_reason(model);
-        ender e = {0};
-        const ml_fit_options options = {.struct_size = sizeof options, .monitor = end_at, .monitor_user = &e};
+        test_watch watch = {0};
+        const ml_fit_options options = {
+            .struct_size = sizeof options, .monitor = test_watching, .monitor_user = &watch};
         size_t n, n_bytes;
 
         CHECK_OK(ml_model_fit(model, data, &options));
-        for (uint64_t t = 1, total = e.n_calls; t <= total; t++) {
-            e = (ender){.stop_at = t};
+        for (size_t t = 1, total = watch.n_seen; t <= total; t++) {
+            watch = (test_watch){.stop_at = t, .answer = ML_MONITOR_STOP};
             CHECK_OK(ml_model_fit(model, data, &options));
             CHECK_MSG(ml_model_stop_reason(model) == ML_STOP_MONITOR || ml_model_stop_reason(model) == reason,
-                      "%s, ended at call %llu: stop reason %d", f->name, (unsigned long long)t,
-                      (int)ml_model_stop_reason(model));
-            CHECK_MSG(e.n_calls <= total, "%s, ended at call %llu: %llu calls, without an end %llu", f->name,
-                      (unsigned long long)t, (unsigned long long)e.n_calls, (unsigned long long)total);
+                      "%s, ended at call %zu: stop reason %d", f->name, t, (int)ml_model_stop_reason(model));
+            CHECK_MSG(watch.n_seen <= total, "%s, ended at call %zu: %zu calls, without an end %zu", f->name, t,
+                      watch.n_seen, total);
             free(test_all_predictions(model, data, &n));
             free(test_saved(model, &n_bytes));
         }
@@ -383,8 +301,9 @@ TEST(contract, kinds_that_learn_in_steps_end_at_the_step)
         for (int inside = 0; inside < 2; inside++) {
             ml_dataset *data;
             ml_model *model, *last, *pipe;
-            ender e = {.stop_at = 1};
-            const ml_fit_options options = {.struct_size = sizeof options, .monitor = end_at, .monitor_user = &e};
+            test_watch watch = {.stop_at = 1, .answer = ML_MONITOR_STOP};
+            const ml_fit_options options = {
+                .struct_size = sizeof options, .monitor = test_watching, .monitor_user = &watch};
 
             CHECK_OK(ml_dataset_make(NULL, "classification", "n_samples=200,n_features=8,flip_y=0.2", &data));
             CHECK_OK(ml_model_create(NULL, KINDS[k], &last));

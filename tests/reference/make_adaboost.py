@@ -16,11 +16,7 @@ from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "expected")
-
-
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
+from common import EXPECTED, numbers
 
 
 # ---- SAMME ----

@@ -12,17 +12,9 @@ import warnings
 import numpy as np
 from sklearn.mixture import BayesianGaussianMixture
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import EXPECTED, features
+
 N_STEPS = 50
-
-
-def table(name, columns=None, standardise=False):
-    path = os.path.join(HERE, "..", "..", "examples", "data", name + ".csv")
-    with open(path) as f:
-        rows = [line.rstrip("\n").split(",")[:-1] for line in f][1:]
-    X = np.array(rows, dtype=float)
-    X = X[:, columns] if columns else X
-    return (X - X.mean(axis=0)) / X.std(axis=0) if standardise else X
 
 
 class Started(BayesianGaussianMixture):
@@ -57,14 +49,14 @@ def own_priors(X, covariance):
 
 def main():
     warnings.simplefilter("ignore")
-    boston = table("boston", [0, 4, 5, 6, 7, 12], standardise=True)
+    boston = features("boston", [0, 4, 5, 6, 7, 12], standardise=True)
     sets = [
-        (table("iris"), 3, False),
-        (table("wine", standardise=True), 5, False),
-        (table("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5, False),
+        (features("iris"), 3, False),
+        (features("wine", standardise=True), 5, False),
+        (features("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5, False),
         (boston, 4, True),
     ]
-    with open(os.path.join(HERE, "..", "expected", "bayesian_gmm.txt"), "w", newline="\n") as f:
+    with open(os.path.join(EXPECTED, "bayesian_gmm.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_bayesian_gmm.py\n")
         for prior_type in "dirichlet_process", "dirichlet_distribution":
             for covariance in "full", "tied", "diag", "spherical":

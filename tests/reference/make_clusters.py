@@ -12,7 +12,6 @@ tests/expected/pca.txt              what PCA(svd_solver="full") learns from the 
 tests/expected/pca_likeliest.txt    numbers of rows and of features, variances, and how many are components by Minka's evidence
 tests/expected/metrics_clusters.txt metrics on random tables, which tests/evaluate/test_clusters.c repeats
 """
-import csv
 import os
 import warnings
 
@@ -22,16 +21,11 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.decomposition._pca import _infer_dimension
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def table(name):
-    with open(os.path.join(HERE, "..", "..", "examples", "data", name + ".csv")) as f:
-        return np.array([[float(v) for v in row[:-1]] for row in list(csv.reader(f))[1:]])
+from common import EXPECTED, Lcg, features
 
 
 def write(name, lines):
-    with open(os.path.join(HERE, "..", "expected", name), "w") as f:
+    with open(os.path.join(EXPECTED, name), "w") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_clusters.py\n")
         f.writelines(" ".join("%.17g" % v for v in line) + "\n" for line in lines)
 
@@ -42,7 +36,7 @@ def make_kmeans():
             ("iris", 3, False, 1e-4, 300, 0), ("iris", 5, True, 0, 300, 0), ("wine", 4, False, 0, 300, 0),
             ("digits", 10, False, 0, 300, 0), ("digits", 10, True, 1e-4, 300, 0), ("boston", 6, False, 0, 3, 0),
             ("iris", 4, False, 0, 300, 1000)]:
-        X = table(name)
+        X = features(name)
         start = X[np.arange(k) * (len(X) // k)]
         start[k - 1] += far
         w = np.array([i % 4 * 0.5 + 0.5 for i in range(len(X))]) if weighted else None
@@ -63,14 +57,14 @@ def make_mini_batch_kmeans():
     lines = []
     for name, k, batch, weighted in [("iris", 3, 30, False), ("wine", 5, 50, True), ("digits", 10, 200, False),
                                      ("digits", 10, 1797, True)]:
-        X = table(name)
+        X = features(name)
         w = np.array([i % 4 * 0.5 + 0.5 for i in range(len(X))]) if weighted else np.ones(len(X))
         start = X[np.arange(k) * (len(X) // k)] + (np.arange(k * X.shape[1]) % 7).reshape(k, -1) / 100
         m = MiniBatchKMeans(k, init=start, n_init=1, reassignment_ratio=0)
         for b in range(0, len(X), batch):
             m.partial_fit(X[b:b + batch], sample_weight=w[b:b + batch])
         lines.append([m.n_steps_, m.inertia_, *m._counts, *m.cluster_centers_.ravel()])
-    for X, k, batch in [(table("digits"), 10, 1024), (table("digits"), 10, 100), (blobs(), 26, 256)]:
+    for X, k, batch in [(features("digits"), 10, 1024), (features("digits"), 10, 100), (blobs(), 26, 256)]:
         lines.append([np.median([MiniBatchKMeans(k, batch_size=batch, n_init=3, random_state=s).fit(X).inertia_
                                  for s in range(30)])])
     write("mini_batch_kmeans.txt", lines)
@@ -81,7 +75,7 @@ def make_pca():
     for name, rows, k, whiten in [("iris", None, None, False), ("wine", None, 3, False), ("boston", None, 5, True),
                                   ("digits", None, 0.9, False), ("digits", 40, 10, True),
                                   ("diabetes", None, "mle", False), ("iris", 20, "mle", False)]:
-        X = table(name)[:rows]
+        X = features(name)[:rows]
         m = PCA(k, whiten=whiten, svd_solver="full").fit(X)
         largest = np.argmax(np.abs(m.components_), axis=1)
         signs = np.sign(m.components_[np.arange(len(largest)), largest])
@@ -93,15 +87,6 @@ def make_pca():
                       # with whiten, its covariance takes the variances twice
                       *PCA(k, svd_solver="full").fit(X).score_samples(X[5:8])])
     write("pca.txt", lines)
-
-
-class Lcg:
-    def __init__(self, seed):
-        self.state = seed
-
-    def below(self, bound):
-        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
-        return (self.state >> 32) % bound
 
 
 def make_likeliest():

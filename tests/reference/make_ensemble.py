@@ -10,11 +10,7 @@ import os
 
 import numpy as np
 
-EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "expected")
-
-
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
+from common import EXPECTED, numbers
 
 
 def write(name, problems):

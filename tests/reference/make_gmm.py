@@ -16,18 +16,10 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import EXPECTED, features
+
 N_STEPS = 50
 SCALES = 1, 10, 2, 0.5, 400, 1, 8, 40
-
-
-def table(name, columns=None, standardise=False):
-    path = os.path.join(HERE, "..", "..", "examples", "data", name + ".csv")
-    with open(path) as f:
-        rows = [line.rstrip("\n").split(",")[:-1] for line in f][1:]
-    X = np.array(rows, dtype=float)
-    X = X[:, columns] if columns else X
-    return (X - X.mean(axis=0)) / X.std(axis=0) if standardise else X
 
 
 def blobs(n, d, k):
@@ -119,29 +111,29 @@ def median_bic(X, covariance):
 def main():
     warnings.simplefilter("ignore")
     sets = [
-        (table("iris"), 3),
-        (table("wine", standardise=True), 3),
-        (table("boston", [0, 4, 5, 6, 7, 12], standardise=True), 4),
+        (features("iris"), 3),
+        (features("wine", standardise=True), 3),
+        (features("boston", [0, 4, 5, 6, 7, 12], standardise=True), 4),
         (blobs(400, 3, 4), 4),
-        (table("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5),
-        (table("breast_cancer", list(range(8)), standardise=True), 2),
-        (table("diabetes", [0, 2, 3, 4, 5, 6, 7, 8, 9], standardise=True), 3),
+        (features("digits", [10, 20, 21, 27, 28, 35, 42, 43]), 5),
+        (features("breast_cancer", list(range(8)), standardise=True), 2),
+        (features("diabetes", [0, 2, 3, 4, 5, 6, 7, 8, 9], standardise=True), 3),
         (houses(2000), 4),
-        (components(table("digits"), 8), 5),
+        (components(features("digits"), 8), 5),
     ]
-    with open(os.path.join(HERE, "..", "expected", "gmm_steps.txt"), "w", newline="\n") as f:
+    with open(os.path.join(EXPECTED, "gmm_steps.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
         for covariance in "full", "tied", "diag", "spherical":
             for X, k in sets:
                 f.write(" ".join("%.17g" % v for v in steps(X, k, covariance)) + "\n")
-    with open(os.path.join(HERE, "..", "expected", "gmm_given.txt"), "w", newline="\n") as f:
+    with open(os.path.join(EXPECTED, "gmm_given.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
         X = sets[0][0]
         for covariance in "full", "tied", "diag", "spherical":
             for line in (given(X, 3, covariance, ["weights_init", "means_init", "precisions_init"], N_STEPS),
                          given(X, 1, covariance, ["means_init"], 2), given(X, 1, covariance, ["precisions_init"], 2)):
                 f.write(" ".join("%.17g" % v for v in line) + "\n")
-    with open(os.path.join(HERE, "..", "expected", "gmm_bic.txt"), "w", newline="\n") as f:
+    with open(os.path.join(EXPECTED, "gmm_bic.txt"), "w", newline="\n") as f:
         f.write("# scikit-learn 1.2, tests/reference/make_gmm.py\n")
         for X, _ in sets[:2]:
             f.write(" ".join("%.17g" % median_bic(X, c) for c in ("full", "tied", "diag", "spherical")) + "\n")

@@ -11,7 +11,6 @@ tests/expected/growth_scores.txt  for each shipped table: mean and standard devi
 tests/expected/growth_outputs.txt for each case of OUTPUT_CASES: number of nodes, shares of the classes of both outputs of all rows
                                   of the wine table, whose second output is that of second_labels()
 """
-import csv
 import os
 
 import numpy as np
@@ -23,9 +22,8 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-DATA = os.path.join(HERE, "..", "..", "examples", "data")
-EXPECTED = os.path.join(HERE, "..", "expected")
+from common import EXPECTED, numbers, read_table
+
 N_SEEDS = 10
 N_TREE_SEEDS = 100  # one tree varies more
 TABLES = ("iris", "wine", "breast_cancer", "digits", "boston", "diabetes")
@@ -62,20 +60,6 @@ OUTPUT_CASES = [
     (True, dict(class_weight=SECOND_WEIGHTS, min_samples_leaf=12)),
     (True, dict(class_weight=SECOND_WEIGHTS, min_samples_leaf=7, criterion="entropy")),
 ]
-
-
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
-
-
-def read_table(name):
-    with open(os.path.join(DATA, name + ".csv")) as file:
-        rows = list(csv.reader(file))[1:]
-    X = np.array([[float(cell) for cell in row[:-1]] for row in rows])
-    y = [row[-1] for row in rows]
-    if name in ("boston", "diabetes"):
-        return X, np.array([float(v) for v in y]), True
-    return X, np.unique(y, return_inverse=True)[1], False
 
 
 def weights(n, weighted):

@@ -11,8 +11,6 @@ tests/expected/least_squares.txt  hard problems with their inputs, solved exactl
 tests/expected/logistic.txt  scikit-learn's multinomial LogisticRegression, polished by Newton's method
 tests/expected/logistic_optimum.txt  the same on raw wine to the last digit: Newton's method in long double
 """
-import csv
-import os
 import warnings
 from fractions import Fraction
 
@@ -21,43 +19,20 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-EXPECTED = os.path.join(HERE, "..", "expected")
-DATA = os.path.join(HERE, "..", "..", "examples", "data")
+from common import cells, features, numbers, with_holes, write
 
 
 def table(name):
-    with open(os.path.join(DATA, name + ".csv")) as f:
-        rows = list(csv.reader(f))[1:]
-    X = np.array([[float(v) for v in row[:-1]] for row in rows])
-    y = [row[-1] for row in rows]
+    X, y = features(name), [row[-1] for row in cells(name)]
     try:
         return X, np.array([float(v) for v in y])
     except ValueError:
         return X, np.unique(y, return_inverse=True)[1]
 
 
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
-
-
-def write(name, text):
-    with open(os.path.join(EXPECTED, name), "w") as f:
-        f.write(text)
-
-
-# The C tests make the same weights and the same holes.
+# The C tests make the same weights.
 def weights(n):
     return np.array([i % 4 * 0.5 for i in range(n)])
-
-
-def with_holes(X):
-    X = X.copy()
-    for i in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            if (i * 7 + j * 3) % 11 == 0:
-                X[i, j] = np.nan
-    return X
 
 
 # ---- transformers ----

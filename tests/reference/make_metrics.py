@@ -11,17 +11,9 @@ import warnings
 import numpy as np
 from sklearn import metrics as M
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import EXPECTED, Lcg
+
 N_SETS = 200
-
-
-class Lcg:
-    def __init__(self, seed):
-        self.state = seed
-
-    def below(self, bound):
-        self.state = (self.state * 6364136223846793005 + 1442695040888963407) % 2**64
-        return (self.state >> 32) % bound
 
 
 def weights(g, n):
@@ -101,7 +93,7 @@ def main():
     warnings.simplefilter("ignore")
     for name, function in (("single", single), ("multilabel", multilabel), ("multioutput", multioutput),
                            ("regression", regression)):
-        path = os.path.join(HERE, "..", "expected", "metrics_" + name + ".txt")
+        path = os.path.join(EXPECTED, "metrics_" + name + ".txt")
         with open(path, "w", newline="\n") as f:
             f.write("# scikit-learn 1.2, tests/reference/make_metrics.py\n")
             for seed in range(N_SETS):

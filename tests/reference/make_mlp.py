@@ -10,16 +10,13 @@ mlp_lbfgs.txt: objectives that scikit-learn's lbfgs reaches from given weights.
 mlp_scores.txt: what scikit-learn reaches on the shipped tables.
 mlp_curves.txt: how its loss falls there: mean over ten seeds and standard error of each epoch.
 """
-import csv
 import os
 import warnings
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-EXPECTED = os.path.join(HERE, "..", "expected")
-DATA = os.path.join(HERE, "..", "..", "examples", "data")
+from common import EXPECTED, cells, features
 
 N, D, HIDDEN, N_OUT, BATCH, EPOCHS = 30, 5, [7, 4], 3, 8, 25  # 4 batches an epoch, the last one smaller
 ALPHA, RATE, MOMENTUM = 0.01, {"adam": 0.01, "sgd": 0.05}, 0.9
@@ -127,16 +124,9 @@ def write_steps(name, classes):
     write(name, "100 steps", blocks)
 
 
-def table(name):
-    with open(os.path.join(DATA, name + ".csv")) as f:
-        rows = list(csv.reader(f))[1:]
-    X = np.array([r[:-1] for r in rows], dtype=float)
-    return X, [r[-1] for r in rows]
-
-
 def parts(name):
     """Features standardised with the training rows, outputs, and which rows are for testing: every fourth."""
-    X, y = table(name)
+    X, y = features(name), [row[-1] for row in cells(name)]
     y = np.array([float(v) for v in y]) if name in ("boston", "diabetes") else np.array(y)
     test = np.arange(len(X)) % 4 == 3
     mean, std = X[~test].mean(axis=0), X[~test].std(axis=0)

@@ -4,14 +4,14 @@
 
 tests/expected/permutation.txt   for r2 and for mse: the mean and the standard deviation of each feature over N_REPEATS
 """
-import csv
 import os
 
 import numpy as np
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import EXPECTED, cells
+
 N_REPEATS = 2000
 
 
@@ -20,15 +20,14 @@ def numbers(values):
 
 
 def main():
-    with open(os.path.join(HERE, "..", "..", "examples", "data", "diabetes.csv")) as file:
-        table = np.array([[float(cell) for cell in row] for row in list(csv.reader(file))[1:]])
+    table = np.array(cells("diabetes"), dtype=float)
     X, y = table[:, :-1], table[:, -1]
     model = LinearRegression().fit(X, y)
     text = "# number of repeats; r2: means, standard deviations; mse: means, standard deviations\n" + numbers(N_REPEATS)
     for scoring in ("r2", "neg_mean_squared_error"):
         result = permutation_importance(model, X, y, scoring=scoring, n_repeats=N_REPEATS, random_state=0)
         text += numbers(result.importances_mean) + numbers(result.importances_std)
-    with open(os.path.join(HERE, "..", "expected", "permutation.txt"), "w") as file:
+    with open(os.path.join(EXPECTED, "permutation.txt"), "w") as file:
         file.write(text)
 
 

@@ -32,20 +32,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-EXPECTED = os.path.join(HERE, "..", "expected")
-DATA = os.path.join(HERE, "..", "..", "examples", "data")
+from common import EXPECTED, features, numbers, with_holes, write
+
 WORK = ["private", "public", "self"]
 EDUCATION = ["basic", "doctor", "master", "school"]
-
-
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
-
-
-def write(name, text):
-    with open(os.path.join(EXPECTED, name), "w") as f:
-        f.write(text)
 
 
 # ---- mixed tables ----
@@ -97,27 +87,12 @@ def make_column_transformer():
 # ---- numbers ----
 
 
-def boston():
-    with open(os.path.join(DATA, "boston.csv")) as f:
-        return np.array([[float(v) for v in row[:-1]] for row in list(csv.reader(f))[1:]])
-
-
-# The C tests make the same holes.
-def with_holes(X):
-    X = X.copy()
-    for i in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            if (i * 7 + j * 3) % 11 == 0:
-                X[i, j] = np.nan
-    return X
-
-
 def probe(d):
     return np.array([[0.25 * j - 1.5 * i for j in range(d)] for i in range(3)])
 
 
 def make_scalers():
-    X, text = boston(), ""
+    X, text = features("boston"), ""
     for title, scaler in [
         ("min_max 0,1", MinMaxScaler()),
         ("min_max -1,2.5 clip", MinMaxScaler(feature_range=(-1, 2.5), clip=True)),
@@ -136,7 +111,7 @@ def make_scalers():
 
 
 def make_quantiles():
-    X, text = with_holes(boston()), ""
+    X, text = with_holes(features("boston")), ""
     for n_quantiles, distribution in [(1000, "uniform"), (1000, "normal"), (10, "uniform"), (10, "normal"), (1, "uniform")]:
         q = QuantileTransformer(n_quantiles=n_quantiles, output_distribution=distribution)
         with warnings.catch_warnings():
@@ -151,7 +126,7 @@ def make_quantiles():
 
 
 def make_imputer_indicator():
-    X = boston()[:50, :6]
+    X = features("boston")[:50, :6]
     for i in range(50):
         if i % 7 == 2:
             X[i, 1] = np.nan

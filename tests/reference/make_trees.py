@@ -10,22 +10,16 @@ tests/expected/trees_scores.txt   for each shipped table: mean test accuracy (or
                                   100 trees, and the standard deviation of each; row i is a test row when
                                   (2654435761 i mod 2^32) < 2^30
 """
-import csv
 import os
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-DATA = os.path.join(HERE, "..", "..", "examples", "data")
-EXPECTED = os.path.join(HERE, "..", "expected")
+from common import EXPECTED, numbers, read_table
+
 N_SEEDS = 10
 N_TREE_SEEDS = 100  # one tree varies more
-
-
-def numbers(values):
-    return " ".join(repr(float(v)).removesuffix(".0") for v in np.ravel(values)) + "\n"
 
 
 def same_tree(a, b):
@@ -163,16 +157,6 @@ def make_rules():
 
 
 # ---- scores ----
-
-
-def read_table(name):
-    with open(os.path.join(DATA, name + ".csv")) as file:
-        rows = list(csv.reader(file))[1:]
-    X = np.array([[float(cell) for cell in row[:-1]] for row in rows])
-    y = [row[-1] for row in rows]
-    if name in ("boston", "diabetes"):
-        return X, np.array([float(v) for v in y]), True
-    return X, np.unique(y, return_inverse=True)[1], False
 
 
 def make_scores():

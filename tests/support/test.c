@@ -130,6 +130,42 @@ size_t test_failing_allocations(test_allocator *allocator, ml_context *context, 
     return n_failures;
 }
 
+/* ---- threads ---- */
+
+void *test_made(uint32_t n_threads, test_making make, const void *argument, size_t *n_bytes)
+{
+    test_allocator allocator = {0};
+    ml_context *context = test_context(&allocator, n_threads);
+    void *bytes = make(context, argument, n_bytes);
+
+    ml_context_free(context);
+    CHECK(allocator.n_live == 0);
+    return bytes;
+}
+
+void test_any_threads_as(const char *what, const void *want, size_t n_want, test_making make, const void *argument)
+{
+    static const uint32_t N_THREADS[] = {1, 2, 3, 7};
+
+    for (size_t t = 0; t < sizeof N_THREADS / sizeof *N_THREADS; t++) {
+        size_t n;
+        void *bytes = test_made(N_THREADS[t], make, argument, &n);
+
+        CHECK_MSG(n == n_want && !memcmp(bytes, want, n), "%s: other bytes with %u threads", what,
+                  (unsigned)N_THREADS[t]);
+        free(bytes);
+    }
+}
+
+void test_any_threads(const char *what, test_making make, const void *argument)
+{
+    size_t n;
+    void *bytes = test_made(1, make, argument, &n);
+
+    test_any_threads_as(what, bytes, n, make, argument);
+    free(bytes);
+}
+
 /* ---- files ---- */
 
 enum { PATH_BYTES = 512, N_PATHS = 8 };

@@ -41,6 +41,15 @@ typedef ml_status (*test_attempt)(ml_context *context, void *argument);
 size_t test_failing_allocations(test_allocator *allocator, ml_context *context, const char *what, test_attempt attempt,
                                 void *argument);
 
+/* Makes something in a context, of which nothing stays there; its bytes, malloc'ed. */
+typedef void *(*test_making)(ml_context *context, const void *argument, size_t *n_bytes);
+/* What it makes with n_threads, in a context of its own in which nothing is left. */
+void *test_made(uint32_t n_threads, test_making make, const void *argument, size_t *n_bytes);
+/* It makes these bytes with 1, 2, 3 and 7 threads; and the same ones with any of them, and with 1 twice. `what` is for
+ * messages. */
+void test_any_threads_as(const char *what, const void *want, size_t n_want, test_making make, const void *argument);
+void test_any_threads(const char *what, test_making make, const void *argument);
+
 /* Directory of the shipped tables ("examples/data"), of expected files ("tests/expected"), and a temporary one. */
 const char *test_data_path(const char *file_name);
 const char *test_expected_path(const char *file_name);

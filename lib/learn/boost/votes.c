@@ -252,16 +252,20 @@ static double weighted_median(ml__weighted *items, size_t n)
     return items[n - 1].value;
 }
 
-/* [T x n] what the members say */
-static ml_status ask_all(const ml_model *model, const ml__block *x, double *h, ml__scratch scratch)
+/* h [T x n], what the members say, in the scratch, with room for T items. */
+static ml_status ask_all(const ml_model *model, const ml__block *x, ml__scratch scratch, double **h,
+                         ml__weighted **items)
 {
     const state *s = model->learned->state;
     ml__block view;
     ml_status st;
 
+    *h = ml__scratch_take(&scratch, x->n * s->T, sizeof **h);
+    *items = ml__scratch_take(&scratch, s->T, sizeof **items);
+    ML__TRY(*h && *items ? ML_OK : ML_E_MEMORY);
     ML__TRY(take_members_view(model, x, &view, &scratch));
     for (size_t t = 0; t < s->T; t++)
-        ML__TRY(ask_member(model, t, ML_PREDICT, &view, h + t * x->n, scratch));
+        ML__TRY(ask_member(model, t, ML_PREDICT, &view, *h + t * x->n, scratch));
 done:
     return st;
 }
@@ -279,12 +283,11 @@ static void take_medians(const state *s, size_t T, const double *h, size_t n, ml
 ml_status ml__boost_values(const ml_model *model, const ml__block *x, double *out, ml__scratch scratch)
 {
     const state *s = model->learned->state;
-    double *h = ml__scratch_take(&scratch, x->n * s->T, sizeof *h);
-    ml__weighted *items = ml__scratch_take(&scratch, s->T, sizeof *items);
-    ml_status st = h && items ? ML_OK : ML_E_MEMORY;
+    ml__weighted *items;
+    double *h;
+    ml_status st;
 
-    ML__TRY(st);
-    ML__TRY(ask_all(model, x, h, scratch));
+    ML__TRY(ask_all(model, x, scratch, &h, &items));
     take_medians(s, s->T, h, x->n, items, out);
 done:
     return st;
@@ -335,12 +338,11 @@ static ml_status staged_reals(const ml_model *model, const ml__block *x, double 
                               ml__scratch scratch)
 {
     const state *s = model->learned->state;
-    double *h = ml__scratch_take(&scratch, x->n * s->T, sizeof *h);
-    ml__weighted *items = ml__scratch_take(&scratch, s->T, sizeof *items);
-    ml_status st = h && items ? ML_OK : ML_E_MEMORY;
+    ml__weighted *items;
+    double *h;
+    ml_status st;
 
-    ML__TRY(st);
-    ML__TRY(ask_all(model, x, h, scratch));
+    ML__TRY(ask_all(model, x, scratch, &h, &items));
     for (size_t t = 0; t < s->T; t++)
         take_medians(s, t + 1, h, x->n, items, out + t * stride);
 done:

@@ -6,7 +6,7 @@
  *     autoencoder.c  the kind "autoencoder"
  *     layered.c      layers as tensors and back again, outputs for rows
  *     data.c         rows as the training wants them, batches, heads
- *     start.c        the weights at the start: drawn, learned before, or another model's
+ *     start.c        the weights at the start: drawn, learned before, or another model's; curves that go on
  *     train.c        the loop over epochs, early stopping
  *     held_out.c     loss and score of held-out rows
  *     search.c       training by L-BFGS
@@ -193,6 +193,14 @@ ml__mlp_batch ml__mlp_gather(const ml__mlp_room *room, const ml__mlp_rows *rows,
 /* Weights at the start, into the bound net. *n_transferred: first layers that come from another model, in this fit or in the
  * one that it goes on from. */
 ml_status ml__mlp_start(const ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_net *net, size_t *n_transferred);
+/* What an earlier fit recorded, if this one goes on; or NULL. */
+const ml__named_tensor *ml__mlp_earlier(const ml__fit *f, const ml__mlp_plan *plan, const char *name);
+/* Epochs, or iterations of L-BFGS, that it recorded. */
+size_t ml__mlp_epochs_before(const ml__fit *f, const ml__mlp_plan *plan);
+/* In f->scratch a curve of n epochs that begins with what was recorded before, NaN where nothing was; none when nothing ever
+ * was and nothing is going to be (goes_on). */
+ml_status ml__mlp_plan_curve(const ml__fit *f, const ml__mlp_plan *plan, const char *name, size_t n, bool goes_on,
+                             double **curve);
 /* starts_from of the networks' kinds. */
 ml_status ml__mlp_starts_from(const ml_model *model, const ml_model *from);
 

@@ -160,20 +160,6 @@ done:
     return st;
 }
 
-/* The curve goes on where that of the fit before ended. */
-static ml_status plan_curve(searcher *s, const ml__mlp_plan *plan)
-{
-    const ml__named_tensor *old = plan->continues ? ml__learned_find(s->f->model->learned, "loss_curve") : NULL;
-    ml_status st = ML_OK;
-
-    s->n_before = old ? (size_t)old->shape[0] : 0;
-    ML__NEW(s->f->scratch, s->curve, s->n_before + (size_t)s->p->max_iter);
-    if (old)
-        memcpy(s->curve, old->data, s->n_before * sizeof *s->curve);
-done:
-    return st;
-}
-
 /* What it does without, said aloud. */
 static void warn(const ml__fit *f)
 {
@@ -216,6 +202,7 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_row
                   .p = f->params,
                   .rows = rows,
                   .n_before_step = 1, /* the start */
+                  .n_before = ml__mlp_epochs_before(f, plan),
                   .crew = {&ml__kernels_best()->f64, f->context},
                   .net = {.shape = out->net.shape}};
     ml__lbfgs search = {
@@ -231,7 +218,7 @@ ml_status ml__mlp_search(ml__fit *f, const ml__mlp_plan *plan, const ml__mlp_row
     memcpy(s.net.f, out->net.f, sizeof s.net.f);
     ML__TRY(copy_heads(&s, objective));
     ML__TRY(plan_block(&s));
-    ML__TRY(plan_curve(&s, plan));
+    ML__TRY(ml__mlp_plan_curve(f, plan, "loss_curve", s.n_before + (size_t)s.p->max_iter, true, &s.curve));
     ML__TRY(ml__mlp_theta_length(&s.net.shape, &s.n_theta));
     ML__NEW(f->scratch, s.theta, s.n_theta);
     ML__NEW(f->scratch, x, s.n_theta);

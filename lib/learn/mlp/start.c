@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The weights before the first step.
+ * The weights before the first step, and what else a fit that goes on takes over.
  *
  * Drawn       uniform in +-sqrt(init / (n_in + n_out)), biases too (Glorot & Bengio 2010, eq. 16); one stream per layer
  * Continued   with warm_start, and in ml_model_partial_fit(): what the model has learned
@@ -93,6 +93,34 @@ static ml_status go_on(const ml__fit *f, const ml__mlp_net *net)
                   kind, l, net->shape.tied_to[l]);
         copy_layer(net, from, l);
     }
+done:
+    return st;
+}
+
+const ml__named_tensor *ml__mlp_earlier(const ml__fit *f, const ml__mlp_plan *plan, const char *name)
+{
+    return plan->continues ? ml__learned_find(f->model->learned, name) : NULL;
+}
+
+size_t ml__mlp_epochs_before(const ml__fit *f, const ml__mlp_plan *plan)
+{
+    const ml__named_tensor *losses = ml__mlp_earlier(f, plan, "loss_curve");
+
+    return losses ? (size_t)losses->shape[0] : 0;
+}
+
+ml_status ml__mlp_plan_curve(const ml__fit *f, const ml__mlp_plan *plan, const char *name, size_t n, bool goes_on,
+                             double **curve)
+{
+    const ml__named_tensor *old = ml__mlp_earlier(f, plan, name);
+    const size_t n_old = old ? (size_t)old->shape[0] : 0;
+    ml_status st = ML_OK;
+
+    if (!old && !goes_on)
+        return ML_OK;
+    ML__NEW(f->scratch, *curve, n);
+    for (size_t i = 0; i < n; i++)
+        (*curve)[i] = i < n_old ? ((const double *)old->data)[i] : NAN;
 done:
     return st;
 }

@@ -198,41 +198,17 @@ done:
     return st;
 }
 
-/* What an earlier fit recorded, if this one goes on. */
-static const ml__named_tensor *earlier(const trainer *t, const char *name)
-{
-    return t->plan->continues ? ml__learned_find(t->f->model->learned, name) : NULL;
-}
-
-/* A curve of n epochs that begins with what was recorded before, NaN where nothing was; none when nothing ever was and
- * nothing is going to be. */
-static ml_status plan_curve(const trainer *t, const char *name, size_t n, bool goes_on, double **curve)
-{
-    const ml__named_tensor *old = earlier(t, name);
-    const size_t n_old = old ? (size_t)old->shape[0] : 0;
-    ml_status st = ML_OK;
-
-    if (!old && !goes_on)
-        return ML_OK;
-    ML__NEW(t->f->scratch, *curve, n);
-    for (size_t i = 0; i < n; i++)
-        (*curve)[i] = i < n_old ? ((const double *)old->data)[i] : NAN;
-done:
-    return st;
-}
-
 static ml_status plan_curves(trainer *t)
 {
-    const ml__named_tensor *old = earlier(t, "loss_curve");
     const bool looks = t->held_rows.n > 0;
     size_t n;
-    ml_status st = ML_OK;
+    ml_status st;
 
-    t->n_before = t->n_epochs = old ? (size_t)old->shape[0] : 0;
+    t->n_before = t->n_epochs = ml__mlp_epochs_before(t->f, t->plan);
     n = t->n_before + t->max_iter;
-    ML__TRY(plan_curve(t, "loss_curve", n, true, &t->loss_curve));
-    ML__TRY(plan_curve(t, "validation_loss", n, looks, &t->validation_loss));
-    ML__TRY(plan_curve(t, "validation_scores", n, looks, &t->scores));
+    ML__TRY(ml__mlp_plan_curve(t->f, t->plan, "loss_curve", n, true, &t->loss_curve));
+    ML__TRY(ml__mlp_plan_curve(t->f, t->plan, "validation_loss", n, looks, &t->validation_loss));
+    ML__TRY(ml__mlp_plan_curve(t->f, t->plan, "validation_scores", n, looks, &t->scores));
     if (looks)
         ML__NEW(t->f->scratch, t->best_theta, t->n_theta);
 done:
@@ -242,14 +218,15 @@ done:
 /* The optimiser as ml_model_partial_fit() left it: all of its state, or none. */
 static void resume(trainer *t)
 {
-    const ml__named_tensor *progress = earlier(t, "optimiser.progress"), *vectors[ML__MLP_MAX_VECTORS];
+    const ml__named_tensor *progress = ml__mlp_earlier(t->f, t->plan, "optimiser.progress"),
+                           *vectors[ML__MLP_MAX_VECTORS];
     char name[40];
 
     if (!t->plan->is_partial || !progress || ((const double *)progress->data)[2] != (double)t->p->solver)
         return;
     for (size_t i = 0; i < t->solver.kind->n_vectors; i++) {
         ml__format(name, sizeof name, "optimiser.vectors.%zu", i);
-        vectors[i] = earlier(t, name);
+        vectors[i] = ml__mlp_earlier(t->f, t->plan, name);
         if (!vectors[i] || vectors[i]->shape[0] != t->n_theta)
             return;
     }
@@ -519,8 +496,8 @@ ml_status ml__mlp_train(ml__fit *f, const ml__mlp_plan *plan, ml__mlp_trained *o
     if (t.p->solver == ML__MLP_LBFGS) {
         out->net = t.net;
         ML__TRY(ml__mlp_search(f, plan, &t.rows, &t.objective, out));
-        ML__TRY(plan_curve(&t, "validation_loss", out->n_epochs, false, &out->validation_loss));
-        ML__TRY(plan_curve(&t, "validation_scores", out->n_epochs, false, &out->validation_scores));
+        ML__TRY(ml__mlp_plan_curve(f, plan, "validation_loss", out->n_epochs, false, &out->validation_loss));
+        ML__TRY(ml__mlp_plan_curve(f, plan, "validation_scores", out->n_epochs, false, &out->validation_scores));
     } else {
         st = train_by_steps(&t, out);
     }

@@ -69,14 +69,6 @@ typedef struct {
     uint8_t right, left;    /* columns for these */
 } thresholds;
 
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 /* The slot that holds them, or the free one where they belong. */
 static size_t slot_of(const thresholds *of, uint32_t bits)
 {
@@ -274,7 +266,7 @@ static void order(thresholds *of, float *cuts)
         for (size_t k = 0; k < n; k++)
             number += value[k] < value[i];
         sorted[number] = value[i];
-        of->number[slot_of(of, bits_of(value[i]))] = (uint8_t)number;
+        of->number[slot_of(of, ml__bits_of(value[i]))] = (uint8_t)number;
     }
     for (size_t i = 0; i < ML__CUT_STEP; i++)
         cuts[i] = sorted[ML__CUT_STEP * i + ML__CUT_STEP - 1];

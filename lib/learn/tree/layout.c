@@ -26,14 +26,6 @@ uint32_t ml__link_shift(size_t d)
     return n_bits + ML__FLAG_BITS;
 }
 
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 /* ---- rows of values ---- */
 
 /* Rows of shares by their bits: open addressing, at most half full. */
@@ -125,7 +117,7 @@ static void write_node(uint32_t *w, size_t n_words, uint32_t shift, size_t i, co
 
     if (leaf)
         left = (uint32_t)i;
-    w[0] = leaf ? LEAF_NAN : node->is_set ? node->set : bits_of(node->threshold);
+    w[0] = leaf ? LEAF_NAN : node->is_set ? node->set : ml__bits_of(node->threshold);
     if (n_words == ML__COMPACT_WORDS) {
         w[0] |= leaf ? node->next : 0;
         w[1] = left << shift | column;

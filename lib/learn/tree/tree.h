@@ -556,6 +556,14 @@ static inline float ml__float_of(uint32_t bits)
     return x;
 }
 
+static inline uint32_t ml__bits_of(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 /* Node i of tree t. */
 static inline ml__tree_node ml__tree_node_at(const ml__trees *trees, size_t t, size_t i)
 {
