@@ -142,9 +142,11 @@ void ml__invert_lower(size_t n, const double *L, size_t ldl, double *X, size_t l
  * eigenvectors in rows, `values` ascending; e has n elements of workspace. false when 50 n sweeps were not enough or A is
  * not finite; A and values then hold nothing of use. */
 bool ml__symmetric_eigen(size_t n, double *A, size_t lda, double *values, double *e);
-/* Rows V[b x n], b <= n, of length 1, become an orthonormal basis of what they span (Cholesky QR, kernel/subspace.c): returns b.
- * Or the index of the first row that nearly depends on those before it: V is unchanged then. L[b x b] is workspace. */
-size_t ml__orthonormalise(size_t b, size_t n, double *V, double *L);
+struct ml_context;
+/* Rows V[b x n], b <= n, of length 1, become an orthonormal basis of what they span (Cholesky QR, kernel/subspace.c); *dependent is
+ * b. Or the index of the first row that nearly depends on those before it: V is unchanged then. L[b x b] is workspace. The
+ * threads of `context`, which may be NULL, share columns; only a host's executor can fail. */
+ml_status ml__orthonormalise(struct ml_context *context, size_t b, size_t n, double *V, double *L, size_t *dependent);
 /* The k <= n eigenvalues of largest magnitude, in descending order of it, and their eigenvectors, rows of vectors[k x n],
  * of the symmetric A[n x n], both triangles set (kernel/subspace.c). `start` is NULL or k x n, rows near the eigenvectors;
  * work has ml__leading_eigen_work(n, k) elements. Ends when no residual |A v - value v| exceeds tol times the largest
@@ -152,7 +154,6 @@ size_t ml__orthonormalise(size_t b, size_t n, double *V, double *L);
  * false when max_iter >= 1 iterations were not enough: values and vectors are then those of the last one; or when A is not
  * finite or ml__symmetric_eigen() failed inside: all values are then NaN, and vectors of no use. The threads of `context`,
  * which may be NULL, share the products with A; only a host's executor can fail, values are then NaN as well. */
-struct ml_context;
 size_t ml__leading_eigen_work(size_t n, size_t k);
 ml_status ml__leading_eigen(struct ml_context *context, size_t n, size_t k, const double *A, size_t lda,
                             const double *start, double tol, size_t max_iter, double *values, double *vectors,

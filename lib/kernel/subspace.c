@@ -20,18 +20,20 @@
  *             before the product, which may overflow, the other after it, as 2^-s itself may
  *
  * Symbols     vectors are rows: V, W, Z [b x n];  S, L [b x b];  θ_i Ritz values
- * Cost        per iteration 6 n² b + 12 n b² + 9 b³; the products with A are shared among threads (product.h)
+ * Cost        per iteration 6 n² b + 12 n b² + 9 b³; threads share the products with A (product.h)
+ *             and the solves for the basis
  */
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/random.h"
 #include "kernel/kernel.h"
 #include "kernel/product.h"
 #include "kernel/rows.h"
 
-enum { EXTRA = 8 };
+enum { EXTRA = 8, PANEL = 512 };
 static const uint64_t SEED = 0x5eed;
 static const double LEAST_SINE = 1e-5; /* of the angle between a row and those before it */
 static const double WIDEST = 1e4;      /* |θ_1| over |θ_b| up to which rounding leaves the filter most digits */
@@ -99,27 +101,58 @@ static size_t factor_rows(size_t b, size_t n, const double *V, double *L)
     return failed ? failed - 1 : b;
 }
 
-size_t ml__orthonormalise(size_t b, size_t n, double *V, double *L)
-{
-    const size_t dependent = factor_rows(b, n, V, L);
+typedef struct {
+    size_t b, n;
+    const double *L;
+    double *V;
+} solving;
 
-    if (dependent < b)
-        return dependent;
-    ml__solve_lower(b, n, L, b, V, n);
-    (void)factor_rows(b, n, V, L);
-    ml__solve_lower(b, n, L, b, V, n);
-    return b;
+static ml_status solve_panel(void *argument, size_t panel)
+{
+    const solving *q = argument;
+    const size_t j = panel * PANEL, width = q->n - j < PANEL ? q->n - j : PANEL;
+
+    ml__solve_lower(q->b, width, q->L, q->b, q->V + j, q->n);
+    return ML_OK;
 }
 
-static void make_basis(state *s)
+/* V := L^-1 V, a panel of columns in the second cache at a time. */
+static ml_status solve(ml_context *context, size_t b, size_t n, const double *L, double *V)
+{
+    const size_t n_panels = (n + PANEL - 1) / PANEL;
+
+    return ml__parallel_for_cost(context, n_panels, 0.2 * PANEL * (double)b * (double)b, solve_panel,
+                                 &(solving){b, n, L, V});
+}
+
+ml_status ml__orthonormalise(ml_context *context, size_t b, size_t n, double *V, double *L, size_t *dependent)
+{
+    ml_status st = ML_OK;
+
+    *dependent = factor_rows(b, n, V, L);
+    if (*dependent < b)
+        return ML_OK;
+    ML__TRY(solve(context, b, n, L, V));
+    (void)factor_rows(b, n, V, L);
+    ML__TRY(solve(context, b, n, L, V));
+done:
+    return st;
+}
+
+static ml_status make_basis(state *s)
 {
     size_t dependent;
+    ml_status st;
 
     normalise_rows(s);
-    while ((dependent = ml__orthonormalise(s->b, s->n, s->V, s->S)) < s->b) {
+    ML__TRY(ml__orthonormalise(s->context, s->b, s->n, s->V, s->S, &dependent));
+    while (dependent < s->b) {
         draw_row(s, s->V + dependent * s->n);
         normalise_rows(s);
+        ML__TRY(ml__orthonormalise(s->context, s->b, s->n, s->V, s->S, &dependent));
     }
+done:
+    return st;
 }
 
 /* ---- iteration ---- */
@@ -237,7 +270,7 @@ ml_status ml__leading_eigen(ml_context *context, size_t n, size_t k, const doubl
     for (size_t i = 0; i < max_iter && !*converged; i++) {
         if (i > 0)
             ML__TRY(filter(&s, A, lda, exponent));
-        make_basis(&s);
+        ML__TRY(make_basis(&s));
         ML__TRY(apply(&s, A, lda, exponent));
         if (!rayleigh_ritz(&s))
             return ML_OK;

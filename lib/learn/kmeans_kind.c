@@ -9,7 +9,8 @@
  *             cases labels and inertia are those of the final centres
  * Predict     centres.c: the clusters of training rows are those of the fit
  * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
- *             row its label and three distances are kept, 20 bytes, and 8 for its weight, 8 for its place when others have weight 0
+ *             row its label and three distances are kept, 20 bytes, from 16 clusters on four, and 8 for its weight, 8 for its
+ *             place when others have weight 0
  * Weights     rows of weight 0 do not exist; a row of weight 2 is two rows, but for what is drawn
  *
  * Symbols     n rows, d features, k clusters

@@ -11,12 +11,14 @@
  *           b = min(50, 61 - log2 n) bits, so that n rows fit. With weights: all rows anew, in double, slot by slot
  * Bounds    a row's gap: its distance from the second nearest centre less that from its own, at least. Centres that move by m take
  *           the own step and the longest other one off it (Hamerly 2010); rows whose gap stays positive are not looked at
+ *           Where few centres move far and gaps close for their sake: these are farther from a row than they are from its centre less
+ *           the row's own distance (Elkan 2003), so that its gap loses no more than by slower ones, or is what this leaves
  * Empty     a cluster without rows takes the row that lies farthest from its centre, out of clusters with several rows
  *           (scikit-learn's rule); if none is off its centre (more clusters than distinct points) it keeps its centre
  *
  * Symbols   n rows, d features, k clusters; S [k x d], W [k] sums of a cluster; D² squared distance to the own centre
- * Memory    of a row its label, its gap, its norm and, once a cluster was empty, D²: 20 bytes; rows of a stream are read window
- *           by window
+ * Memory    of a row its label, its gap, its norm, of 16 and more clusters how far its centre is at most, and, once a cluster was
+ *           empty, D²: 24 bytes; rows of a stream are read window by window
  * Cost      n d k multiply-adds per pass, less what the bounds save
  */
 #include "learn/lloyd.h"
@@ -30,6 +32,11 @@
 #include "kernel/kernel.h"
 
 static const uint32_t NO_LABEL = UINT32_MAX;
+enum { N_FAST = 4, MOST_FAST = 1 << (N_FAST - 1) }; /* 1, 2, 4, 8 centres */
+/* Over unit. */
+static const float LEAST_GAP = 1e-6F;   /* far above the rounding of distances in double */
+static const double MOST_LENGTH = 1e18; /* squares are floats */
+static const double MOST_STEP = 1e30;   /* beyond any gap */
 
 /* ---- distances ---- */
 
@@ -185,114 +192,253 @@ static void add_row(const ml__lloyd *l, double *sums, const double *x, size_t i,
 
 /* ---- a pass ---- */
 
-/* Rows of a slot whose nearest centre has to be found. */
+/* slope |x| + offset bounds the error of the difference of two values that the kernel finds. */
 typedef struct {
-    size_t n, row[ML__LLOYD_BLOCK];
-    uint32_t label[ML__LLOYD_BLOCK];
+    float slope, offset;
+} rounding;
+
+typedef struct {
+    size_t row;
+    uint32_t from, to;
+} change;
+
+/* What slot s is at. */
+typedef struct {
+    const ml__lloyd *l;
+    size_t s;
+    ml__cloud_view view;
+    rounding bound;
+    /* Rows that may have another nearest centre than before, until there are enough for the kernels, and as many again that
+     * come from memory meanwhile. */
+    size_t n_waiting, row[3 * ML__LLOYD_BLOCK];
+    uint32_t label[ML__LLOYD_BLOCK]; /* of the first of these */
     float value[ML__LLOYD_BLOCK], second[ML__LLOYD_BLOCK], norm[ML__LLOYD_BLOCK];
-} block;
+    float gap[ML__LLOYD_BLOCK], own[ML__LLOYD_BLOCK];
+    size_t n_changes;
+    change changes[ML__LLOYD_BLOCK]; /* of labels, for the sums */
+} pass;
 
-/* Rows of X: in place where they are neighbours. */
-static const float *rows_of(const ml__lloyd *l, size_t s, const ml__cloud_view *view, const block *b)
+static rounding rounding_of(const ml__lloyd *l)
 {
-    const size_t d = l->cloud->d;
-    float *X = l->survivors + s * ML__LLOYD_BLOCK * d;
+    const double u = ldexp(1.001, -24), terms = (double)(l->cloud->d + 6), of_norm = 2 * terms * u * l->longest;
 
-    if (b->row[b->n - 1] - b->row[0] == b->n - 1)
-        return view->X + (b->row[0] - view->first) * d;
-    for (size_t r = 0; r < b->n; r++)
-        memcpy(X + r * d, view->X + (b->row[r] - view->first) * d, d * sizeof *X);
+    return (rounding){(float)(of_norm * 1.001), (float)(of_norm * l->longest) + FLT_MIN * (float)terms};
+}
+
+enum { CACHE_LINE = 64, MOST_LINES = 16 };
+
+/* A row that is needed soon. */
+static inline void prefetch(const void *row, size_t n_bytes)
+{
+    const char *at = row;
+
+    for (size_t b = 0; b < n_bytes && b < MOST_LINES * CACHE_LINE; b += CACHE_LINE)
+        __builtin_prefetch(at + b);
+    __builtin_prefetch(at + n_bytes - 1);
+}
+
+static const float *row_of(const pass *p, size_t i)
+{
+    return p->view.X + (i - p->view.first) * p->l->cloud->d;
+}
+
+/* In pieces whose size the compiler knows: a call takes longer than they do. */
+static inline void copy_row(size_t d, const float *restrict from, float *restrict to)
+{
+    enum { PIECE = 16 };
+
+    for (; d >= PIECE; d -= PIECE, from += PIECE, to += PIECE)
+        memcpy(to, from, PIECE * sizeof *to);
+    if (d > 0)
+        memcpy(to, from, d * sizeof *to);
+}
+
+/* The first n rows that wait: in place where they are neighbours. */
+static const float *rows_of(const pass *p, size_t n)
+{
+    const size_t d = p->l->cloud->d;
+    float *X = p->l->survivors + p->s * ML__LLOYD_BLOCK * d;
+
+    if (p->row[n - 1] - p->row[0] == n - 1)
+        return row_of(p, p->row[0]);
+    for (size_t r = 0; r < n; r++)
+        copy_row(d, row_of(p, p->row[r]), X + r * d);
     return X;
 }
 
+/* 0 of what is below 0; without a condition, for the sake of vectors. */
 static inline float root(float square)
 {
-    return sqrtf(square > 0 ? square : 0);
+    return sqrtf(0.5F * (square + fabsf(square)));
 }
 
-/* The gaps that follow from value and second; `slope` |x| + `offset` bounds the error of their difference. */
-static void find_gaps(block *b, float slope, float offset, float *gap)
+/* The gaps that follow from value and second, and how far the nearest centre is at most. */
+static void find_gaps(size_t n, rounding bound, const float *restrict value, const float *restrict second_value,
+                      const float *restrict norms, float *restrict gap, float *restrict own)
 {
-    for (size_t r = 0; r < b->n; r++) {
-        const float norm = b->norm[r], error = slope * norm + offset, norm2 = norm * norm + error;
-        const float first = root(2 * b->value[r] + norm2), second = root(2 * b->second[r] + norm2);
+    for (size_t r = 0; r < n; r++) {
+        const float norm = norms[r], error = bound.slope * norm + bound.offset, norm2 = norm * norm + error;
+        const float first = root(2 * value[r] + norm2), second = root(2 * second_value[r] + norm2);
 
-        gap[r] = 1.999F * (b->second[r] - b->value[r] - error) / (first + second);
+        gap[r] = 1.999F * (second_value[r] - value[r] - error) / (first + second);
+        own[r] = first * 1.0001F;
     }
 }
 
-static void set_label(const ml__lloyd *l, size_t s, const ml__cloud_view *view, size_t i, uint32_t label)
+/* Another label than before. Sums follow it when the row has come from memory. */
+static void change_label(pass *p, size_t i, uint32_t label)
 {
-    const uint32_t old = l->labels[i];
-    double *x = l->cloud->row + s * l->cloud->d;
+    const ml__lloyd *l = p->l;
+    const ml__cloud_view *view = &p->view;
+    const size_t d = l->cloud->d, at = (i - view->first) * d;
 
-    if (label == old)
-        return;
-    l->changed[s]++;
+    l->changed[p->s]++;
+    p->changes[p->n_changes++] = (change){i, l->labels[i], label};
     l->labels[i] = label;
-    if (has_weights(l))
-        return;
-    ml__view_row(view, i, x);
-    change_row(l, changes_of(l, s), x, old, label);
+    if (view->f64)
+        prefetch(view->f64 + at, d * sizeof *view->f64);
+    else
+        prefetch(view->f32 + at, d * sizeof *view->f32);
 }
 
-static ml_status assign_block(const ml__lloyd *l, size_t s, ml__cloud_view *view, block *b)
+static void apply_changes(pass *p)
 {
-    const ml__cloud *cloud = l->cloud;
-    const size_t k = l->k, d = cloud->d;
-    const double u = ldexp(1.001, -24), of_norm = 2 * (double)(d + 6) * u * l->longest;
-    const float slope = (float)(of_norm * 1.001), offset = (float)(of_norm * l->longest) + FLT_MIN * (float)(d + 6);
-    double *x = cloud->row + s * d;
-    float gap[ML__LLOYD_BLOCK];
-    ml_status st = ML_OK;
+    const ml__lloyd *l = p->l;
+    double *x = l->cloud->row + p->s * l->cloud->d;
 
-    if (!b->n)
-        return ML_OK;
-    ML__TRY(ml__view_near(view));
-    ml__kernels_rowwise()->f32.nearest(b->n, k, d, rows_of(l, s, view, b), d, l->CT, k, l->half, b->label, b->value,
-                                       b->second);
-    for (size_t r = 0; r < b->n; r++)
-        b->norm[r] = view->norm[b->row[r] - view->first];
-    find_gaps(b, slope, offset, gap);
-    for (size_t r = 0; r < b->n; r++) {
-        const size_t i = b->row[r];
-
-        if (!(gap[r] > 0)) {
-            ml__view_row(view, i, x);
-            b->label[r] = (uint32_t)ml__nearest_exactly(k, d, l->C, x, l->distance + s * k);
-        }
-        l->gap[i] = gap[r];
-        set_label(l, s, view, i, b->label[r]);
+    for (const change *c = p->changes; c < p->changes + p->n_changes && !has_weights(l); c++) {
+        ml__view_row(&p->view, c->row, x);
+        change_row(l, changes_of(l, p->s), x, c->from, c->to);
     }
-    b->n = 0;
+    p->n_changes = 0;
+}
+
+/* label, gap and own of the first n rows that wait, by the kernels. */
+static void find_nearest(pass *p, size_t n)
+{
+    const ml__lloyd *l = p->l;
+    const size_t d = l->cloud->d;
+
+    ml__kernels_rowwise()->f32.nearest(n, l->k, d, rows_of(p, n), d, l->CT, l->k, l->half, p->label, p->value,
+                                       p->second);
+    for (size_t r = 0; r < n; r++)
+        p->norm[r] = p->view.norm[p->row[r] - p->view.first];
+    find_gaps(n, p->bound, p->value, p->second, p->norm, p->gap, p->own);
+}
+
+/* The nearest centre of row i by the distances in double. */
+static uint32_t decide(pass *p, size_t i)
+{
+    const ml__lloyd *l = p->l;
+    double *x = l->cloud->row + p->s * l->cloud->d;
+
+    ml__view_row(&p->view, i, x);
+    return (uint32_t)ml__nearest_exactly(l->k, l->cloud->d, l->C, x, l->distance + p->s * l->k);
+}
+
+/* The first n rows go to their nearest centres and wait no longer. */
+static ml_status assign_rows(pass *p, size_t n)
+{
+    const ml__lloyd *l = p->l;
+    const size_t n_bytes = l->cloud->d * sizeof(float);
+    const uint32_t *labels = l->labels;
+    float *gap = l->gap, *own = l->own;
+    ml_status st;
+
+    ML__TRY(ml__view_near(&p->view));
+    find_nearest(p, n);
+    apply_changes(p);
+    for (size_t r = 0; r < n; r++) {
+        const size_t i = p->row[r];
+
+        if (!(p->gap[r] > 0))
+            p->label[r] = decide(p, i);
+        gap[i] = p->gap[r];
+        if (own)
+            own[i] = p->own[r] - l->way[p->label[r]];
+        if (p->label[r] != labels[i])
+            change_label(p, i, p->label[r]);
+        if (n + r < p->n_waiting)
+            prefetch(row_of(p, p->row[n + r]), n_bytes);
+    }
+    p->n_waiting -= n;
+    memmove(p->row, p->row + n, p->n_waiting * sizeof *p->row);
 done:
     return st;
 }
 
-/* May row i have another nearest centre than before? Its gap, and so the next answer, follows the centres. */
-static inline bool survives(const ml__lloyd *l, size_t i)
-{
-    static const float LEAST_GAP = 1e-6F; /* over unit: far above the rounding of distances in double */
+/* ---- what the bounds leave over ---- */
 
-    if (l->labels[i] == NO_LABEL)
-        return true;
-    l->gap[i] -= l->drift[l->labels[i]];
-    return !(l->gap[i] > LEAST_GAP);
+/* What row i of a cluster has left of a gap, seen with 0, 1, 2, 4, 8 centres set apart as fast: the largest of these. */
+static inline float widest_gap(const ml__lloyd *l, size_t i, uint32_t label, float gap)
+{
+    const float *regain = l->fast + 2 * N_FAST * label, *near = regain + N_FAST;
+    const float apart = 2 * (l->own[i] + l->way[label] * 1.000001F);
+    float widest = gap, left[N_FAST];
+
+    for (size_t j = 0; j < N_FAST; j++) {
+        const float slow = gap + regain[j], fast = near[j] - apart;
+
+        left[j] = slow < fast ? slow : fast;
+    }
+    for (size_t j = 0; j < N_FAST; j++)
+        widest = left[j] > widest ? left[j] : widest;
+    return widest;
 }
 
-/* Rows of a stream are read only where one of them survives. */
-static ml_status assign_view(const ml__lloyd *l, size_t s, ml__cloud_view *view, size_t begin)
+/* Gaps of n rows from i on follow the centres: how many rows[] may have another nearest one than before. */
+static size_t follow(const ml__lloyd *l, size_t i, size_t n, size_t *restrict rows)
 {
-    block b = {.n = 0};
+    const uint32_t *restrict labels = l->labels;
+    const float *restrict drift = l->drift;
+    float *restrict gaps = l->gap;
+    size_t n_closed = 0, n_rows = 0;
+
+    for (size_t r = i; r < i + n; r++) {
+        const float gap = gaps[r] - drift[labels[r]];
+
+        gaps[r] = gap;
+        rows[n_closed] = r;
+        n_closed += !(gap > LEAST_GAP);
+    }
+    if (!l->has_fast)
+        return n_closed;
+    for (size_t at = 0; at < n_closed; at++) {
+        const size_t r = rows[at];
+        const float gap = widest_gap(l, r, labels[r], gaps[r]);
+
+        gaps[r] = gap;
+        rows[n_rows] = r;
+        n_rows += !(gap > LEAST_GAP);
+    }
+    return n_rows;
+}
+
+/* The same where rows have no labels yet. */
+static size_t take_all(size_t i, size_t n, size_t *rows)
+{
+    for (size_t r = 0; r < n; r++)
+        rows[r] = i + r;
+    return n;
+}
+
+/* Rows of a stream are read only where some wait. */
+static ml_status assign_view(pass *p, size_t begin)
+{
+    const ml__lloyd *l = p->l;
     ml_status st = ML_OK;
 
-    for (size_t i = begin; i < view->end; i++) {
-        b.row[b.n] = i;
-        b.n += survives(l, i);
-        if (b.n == ML__LLOYD_BLOCK)
-            ML__TRY(assign_block(l, s, view, &b));
+    for (size_t i = begin, n; i < p->view.end; i += n) {
+        size_t *rows = p->row + p->n_waiting;
+
+        n = p->view.end - i < ML__LLOYD_BLOCK ? p->view.end - i : ML__LLOYD_BLOCK;
+        p->n_waiting += l->has_labels ? follow(l, i, n, rows) : take_all(i, n, rows);
+        if (p->n_waiting >= 2 * ML__LLOYD_BLOCK)
+            ML__TRY(assign_rows(p, ML__LLOYD_BLOCK));
     }
-    ML__TRY(assign_block(l, s, view, &b));
+    while (p->n_waiting > 0)
+        ML__TRY(assign_rows(p, p->n_waiting < ML__LLOYD_BLOCK ? p->n_waiting : ML__LLOYD_BLOCK));
+    apply_changes(p);
 done:
     return st;
 }
@@ -315,20 +461,24 @@ static ml_status assign_slot(void *argument, size_t s)
 {
     const ml__lloyd *l = argument;
     const size_t begin = ml__slots_begin(&l->slots, s), end = ml__slots_begin(&l->slots, s + 1);
-    ml__cloud_view view;
+    pass p;
     ml_status st;
 
+    p.l = l;
+    p.s = s;
+    p.bound = rounding_of(l);
+    p.n_waiting = p.n_changes = 0;
     memset(changes_of(l, s), 0, l->stride * sizeof(int64_t));
     l->changed[s] = 0;
-    ML__TRY(ml__view_open(&view, l->cloud, end));
-    for (size_t i = begin; i < end; i = view.end) {
-        ml__view_at(&view, i);
-        ML__TRY(assign_view(l, s, &view, i));
+    ML__TRY(ml__view_open(&p.view, l->cloud, end));
+    for (size_t i = begin; i < end; i = p.view.end) {
+        ml__view_at(&p.view, i);
+        ML__TRY(assign_view(&p, i));
         if (has_weights(l))
-            ML__TRY(add_view(l, s, &view, i));
+            ML__TRY(add_view(l, s, &p.view, i));
     }
 done:
-    ml__view_close(&view);
+    ml__view_close(&p.view);
     return st;
 }
 
@@ -354,6 +504,76 @@ static void lay_out_centres(ml__lloyd *l)
     l->longest = sqrt(largest) * 1.001;
 }
 
+/* ---- fast centres ---- */
+
+/* The centres that moved farthest, in descending order. */
+static void find_farthest(const ml__lloyd *l, uint32_t order[MOST_FAST + 1])
+{
+    size_t n = 0;
+
+    for (size_t c = 0; c < l->k; c++) {
+        size_t at = n;
+
+        if (n <= MOST_FAST)
+            n++;
+        else if (l->moved[c] > l->moved[order[MOST_FAST]])
+            at = MOST_FAST;
+        else
+            continue;
+        for (; at > 0 && l->moved[order[at - 1]] < l->moved[c]; at--)
+            order[at] = order[at - 1];
+        order[at] = (uint32_t)c;
+    }
+}
+
+/* Squared distances of all centres from one of them, from itself none. */
+static void distances_from(const ml__lloyd *l, size_t from, float *restrict D2)
+{
+    const size_t k = l->k;
+
+    memset(D2, 0, k * sizeof *D2);
+    for (size_t j = 0; j < l->cloud->d; j++) {
+        const float *restrict C_j = l->CT + j * k;
+        const float x = C_j[from];
+
+        for (size_t c = 0; c < k; c++)
+            D2[c] += (C_j[c] - x) * (C_j[c] - x);
+    }
+    D2[from] = INFINITY;
+}
+
+/* With 1, 2, 4, 8 centres as fast ones. */
+static void find_fast(ml__lloyd *l)
+{
+    const size_t k = l->k;
+    const float u = 6e-8F, factor = 1 - 2 * u * (float)(l->cloud->d + 8), less = 4 * u * (float)l->longest;
+    uint32_t order[MOST_FAST + 1];
+    float *D2 = l->D2_fast, *nearest = D2 + k;
+
+    find_farthest(l, order);
+    for (size_t c = 0; c < k; c++)
+        nearest[c] = INFINITY;
+    for (size_t j = 0, f = 0; j < N_FAST; j++) {
+        for (; f < (size_t)1 << j; f++) {
+            distances_from(l, order[f], D2);
+            for (size_t c = 0; c < k; c++)
+                nearest[c] = nearest[c] < D2[c] ? nearest[c] : D2[c];
+        }
+        for (size_t c = 0; c < k; c++) {
+            float *regain = l->fast + 2 * N_FAST * c, *near = regain + N_FAST;
+
+            regain[j] = l->drift[c] - l->moved[c] - l->moved[order[f]];
+            near[j] = root(nearest[c]) * factor - less;
+        }
+    }
+}
+
+static void add_whole(size_t n, const int64_t *restrict x, int64_t *restrict sum)
+{
+    for (size_t v = 0; v < n; v++)
+        sum[v] += x[v];
+}
+
 /* S, n and W of the clusters from those of the slots. */
 static void gather(ml__lloyd *l)
 {
@@ -370,8 +590,8 @@ static void gather(ml__lloyd *l)
         return;
     }
     for (size_t s = 0; s < n_slots; s++)
-        for (size_t v = 0; v < n_sums + k; v++)
-            l->total[v] += changes_of(l, s)[v];
+        if (l->changed[s] > 0)
+            add_whole(n_sums + k, changes_of(l, s), l->total);
     for (size_t v = 0; v < n_sums; v++)
         l->S[v] = (double)l->total[v] * l->step;
     for (size_t c = 0; c < k; c++)
@@ -387,7 +607,11 @@ ml_status ml__lloyd_assign(ml_context *context, ml__lloyd *l)
     lay_out_centres(l);
     ML__CHECK(isfinite(l->longest), ML_E_NUMERIC,
               "k-means: the centres are beyond the range of the rows by 1e150 or more");
+    l->has_fast = l->own && l->has_labels && l->longest < MOST_LENGTH;
+    if (l->has_fast)
+        find_fast(l);
     ML__TRY(ml__parallel_for_cost(context, slots->n, ml__slots_rows(slots) * row_ns, assign_slot, l));
+    l->has_labels = true;
     gather(l);
 done:
     return st;
@@ -510,19 +734,18 @@ static double move_centre(ml__lloyd *l, size_t c)
     return moved2;
 }
 
-/* drift of a cluster: its own step and the longest of all others; it holds the own steps on entry. */
+/* drift of a cluster: its own step and the longest of all others. */
 static void find_drifts(ml__lloyd *l)
 {
     size_t longest = 0;
     float next = 0;
 
     for (size_t c = 1; c < l->k; c++) {
-        next = fmaxf(next, fminf(l->drift[c], l->drift[longest]));
-        longest = l->drift[c] > l->drift[longest] ? c : longest;
+        next = fmaxf(next, fminf(l->moved[c], l->moved[longest]));
+        longest = l->moved[c] > l->moved[longest] ? c : longest;
     }
-    const float most = l->drift[longest];
     for (size_t c = 0; c < l->k; c++)
-        l->drift[c] = (l->drift[c] + (c == longest ? next : most)) * 1.00001F + FLT_MIN;
+        l->drift[c] = l->moved[c] + (c == longest ? next : l->moved[longest]);
 }
 
 ml_status ml__lloyd_update(ml__lloyd *l)
@@ -535,7 +758,8 @@ ml_status ml__lloyd_update(ml__lloyd *l)
         const double moved2 = move_centre(l, c);
 
         l->movement += moved2;
-        l->drift[c] = (float)sqrt(moved2);
+        l->moved[c] = (float)fmin(sqrt(moved2), MOST_STEP) * 1.00001F + FLT_MIN;
+        l->way[c] = (l->way[c] + l->moved[c]) * (1 + 2 * FLT_EPSILON); /* so that a difference is never too small */
     }
     find_drifts(l);
 done:
@@ -581,6 +805,8 @@ ml_status ml__lloyd_inertia(ml_context *context, ml__lloyd *l, double *out)
 
 /* ---- life ---- */
 
+enum { LEAST_ROWS = 1024 }; /* for fewer, fast centres are not worth what they take */
+
 /* So that n rows of the largest |x - mean| stay below 2^61. */
 static double fixed_step(const ml__cloud *cloud)
 {
@@ -615,7 +841,14 @@ ml_status ml__lloyd_create(ml__arena *arena, const ml__cloud *cloud, size_t k, m
     ML__NEW(arena, l->distance, l->slots.n * k);
     ML__NEW(arena, l->changed, l->slots.n);
     ML__NEW(arena, l->gap, cloud->n);
+    ML__NEW(arena, l->moved, k);
+    ML__NEW(arena, l->way, k);
     ML__NEW(arena, l->drift, k);
+    if (k >= 2 * MOST_FAST && cloud->n >= LEAST_ROWS) {
+        ML__NEW(arena, l->own, cloud->n);
+        ML__NEW(arena, l->fast, 2 * N_FAST * k);
+        ML__NEW(arena, l->D2_fast, 2 * k);
+    }
     ML__NEW(arena, l->survivors, l->slots.n * ML__LLOYD_BLOCK * d);
     l->partial = ml__arena_take(arena, n_partial, sizeof(double));
     st = l->partial ? ML_OK : ML_E_MEMORY;
@@ -626,6 +859,8 @@ done:
 void ml__lloyd_reset(ml__lloyd *l)
 {
     l->n_moved = 0;
+    l->has_labels = false;
+    memset(l->way, 0, l->k * sizeof *l->way);
     memset(l->total, 0, l->k * (l->cloud->d + 1) * sizeof *l->total);
     for (size_t i = 0; i < l->cloud->n; i++)
         l->labels[i] = NO_LABEL;

@@ -48,23 +48,28 @@ typedef struct ml__lloyd {
     ml__slots slots; /* no more than the cloud's */
     ml__arena *arena;
     size_t k;
-    double *centres;   /* k x d, the caller's to set before the first pass */
-    uint32_t *labels;  /* n */
-    size_t n_changed;  /* labels, in the last pass and by filling empty clusters before it */
-    double movement;   /* Σ |c - c old|² of the last update, over unit² */
-    double *S, *W, *n; /* Σ w (x - shift) / unit [k x d], Σ w and rows of each cluster [k] */
-    int64_t *total;    /* k (d + 1): S and n as whole numbers; without weights only */
-    double step;       /* of these S */
-    double *C;         /* d x k: the centres side by side */
-    float *CT, *half;  /* d x k, k: the same near 0 for the kernel, and |c|²/2 */
-    float *gap;        /* n: how much farther than its centre a row's second nearest is, at least, over unit */
-    float *drift;      /* k: by how much the last update may have lowered that */
-    float *survivors;  /* n_slots x ML__LLOYD_BLOCK x d: workspace */
-    double longest;    /* max |c| there */
-    void *partial;     /* n_slots x stride numbers of 8 bytes, and */
-    double *distance;  /* n_slots x k */
-    size_t *changed;   /* n_slots */
-    double *D2;        /* n, or NULL before a cluster was empty */
+    double *centres;    /* k x d, the caller's to set before the first pass */
+    uint32_t *labels;   /* n */
+    size_t n_changed;   /* labels, in the last pass and by filling empty clusters before it */
+    double movement;    /* Σ |c - c old|² of the last update, over unit² */
+    double *S, *W, *n;  /* Σ w (x - shift) / unit [k x d], Σ w and rows of each cluster [k] */
+    int64_t *total;     /* k (d + 1): S and n as whole numbers; without weights only */
+    double step;        /* of these S */
+    double *C;          /* d x k: the centres side by side */
+    float *CT, *half;   /* d x k, k: the same near 0 for the kernel, and |c|²/2 */
+    float *gap;         /* n: how much farther than its centre a row's second nearest is, at least, over unit */
+    float *moved, *way; /* k: steps of the last update and Σ of all so far, over unit, at least */
+    float *drift;       /* k: by how much the last update may have lowered gaps */
+    float *own;         /* n: how far a row's centre is at most, less the way of that before; NULL where none is fast */
+    float *fast;        /* k x 2 x 4: how much of drift is by fast centres; how far the nearest of them is, at least */
+    float *D2_fast;     /* 2 k: workspace */
+    bool has_labels, has_fast;
+    float *survivors; /* n_slots x ML__LLOYD_BLOCK x d: workspace */
+    double longest;   /* max |c| there */
+    void *partial;    /* n_slots x stride numbers of 8 bytes, and */
+    double *distance; /* n_slots x k */
+    size_t *changed;  /* n_slots */
+    double *D2;       /* n, or NULL before a cluster was empty */
     size_t stride;
     size_t n_moved; /* rows that filled empty clusters in the last update */
 } ml__lloyd;

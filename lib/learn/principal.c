@@ -161,18 +161,24 @@ static void make_basis_by_rows(size_t d, size_t b, double *V)
 }
 
 /* Rows V[b x d] become an orthonormal basis of what they span, at once where they are not near dependence; L[b x b] is workspace. */
-static void make_basis(size_t d, size_t b, double *V, double *L)
+static ml_status make_basis(ml_context *context, size_t d, size_t b, double *V, double *L)
 {
     const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
     bool all_new = true;
+    size_t dependent = 0;
+    ml_status st = ML_OK;
 
     for (size_t i = 0; i < b && all_new; i++) {
         all_new = kernels->dot(d, V + i * d, V + i * d) >= DBL_MIN;
         if (all_new)
             normalise(d, V + i * d);
     }
-    if (!all_new || ml__orthonormalise(b, d, V, L) < b)
+    if (all_new)
+        ML__TRY(ml__orthonormalise(context, b, d, V, L, &dependent));
+    if (dependent < b)
         make_basis_by_rows(d, b, V);
+done:
+    return st;
 }
 
 typedef struct {
@@ -210,7 +216,7 @@ static ml_status there_and_back(range *s)
     ml_status st;
 
     ML__TRY(is_tall ? to_rows(s) : to_features(s));
-    make_basis(is_tall ? s->n : s->d, s->b, is_tall ? s->U : s->V, s->L);
+    ML__TRY(make_basis(s->f->context, is_tall ? s->n : s->d, s->b, is_tall ? s->U : s->V, s->L));
     ML__TRY(is_tall ? to_features(s) : to_rows(s));
 done:
     return st;
@@ -273,7 +279,7 @@ ml_status ml__principal_sketch(ml__fit *f, const ml__sketch *sketch, size_t n, s
     B = n < d ? s.U : s.V;
     for (size_t t = 0; t < sketch->n_iter; t++) {
         ML__TRY(there_and_back(&s));
-        make_basis(side, s.b, B, s.L);
+        ML__TRY(make_basis(f->context, side, s.b, B, s.L));
         ML__TRY(ml__fit_poll(f, t, sketch->n_iter));
     }
     ML__TRY(there_and_back(&s));

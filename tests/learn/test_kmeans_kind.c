@@ -398,6 +398,94 @@ TEST(kmeans_kind, every_iteration_has_the_nearest_centres)
     }
 }
 
+/* One iteration by the definition. */
+static void iterate(const double *x, size_t n, size_t d, size_t k, double *centres)
+{
+    double *S = calloc(k * d, sizeof *S);
+    size_t *count = calloc(k, sizeof *count);
+
+    for (size_t i = 0; i < n; i++) {
+        double least = INFINITY;
+        size_t nearest = 0;
+
+        for (size_t c = 0; c < k; c++) {
+            double sum = 0;
+            for (size_t j = 0; j < d; j++)
+                sum += (x[i * d + j] - centres[c * d + j]) * (x[i * d + j] - centres[c * d + j]);
+            nearest = sum < least ? c : nearest;
+            least = fmin(least, sum);
+        }
+        count[nearest]++;
+        for (size_t j = 0; j < d; j++)
+            S[nearest * d + j] += x[i * d + j];
+    }
+    for (size_t c = 0; c < k; c++) {
+        CHECK(count[c] > 0);
+        for (size_t j = 0; j < d; j++)
+            centres[c * d + j] = S[c * d + j] / (double)count[c];
+    }
+    free(S);
+    free(count);
+}
+
+/* Clouds whose starting centres lie in half of them: some travel far while most stand still. */
+TEST(kmeans_kind, centres_that_travel_far_do_not_hide)
+{
+    enum { N = 6000, D = 4, K = 40 };
+    static double x[N * D], centres[K * D];
+
+    draw(x, N * D, 71, 0);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < D; j++)
+            x[i * D + j] += 5 * (double)((i % K * 7919 >> j * 3) % 5) * (i % 3 ? 1 : 0.8);
+    for (size_t c = 0; c < K; c++)
+        memcpy(centres + c * D, x + (c % (K / 2) + c / (K / 2) * K) * D, D * sizeof *x);
+    for (int max_iter = 1; max_iter < 20; max_iter++) {
+        ml_dataset *data = matrix(NULL, x, N, D);
+        double first[K * D];
+        ml_model *model;
+
+        for (size_t c = 0; c < K; c++)
+            memcpy(first + c * D, x + (c % (K / 2) + c / (K / 2) * K) * D, D * sizeof *x);
+        model = exactly_at(first, K, D);
+        CHECK_OK(ml_model_set_int(model, "max_iter", max_iter));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        iterate(x, N, D, K, centres);
+        if (n_iter_of(model) == max_iter)
+            for (size_t v = 0; v < K * D; v++)
+                CHECK_CLOSE(reals_of(model, "cluster_centers")[v], centres[v], 1e-9);
+        check_labels(model, x, N, D, K);
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+}
+
+/* A start out of all proportion: its step, once it has a row, is beyond single precision. */
+TEST(kmeans_kind, centres_may_come_from_far_away)
+{
+    enum { N = 1100, D = 2, K = 17 };
+    static const double FAR[] = {1e15, 1e25, 1e60};
+    static double x[N * D];
+
+    draw(x, N * D, 5, 0);
+    for (size_t t = 0; t < sizeof FAR / sizeof *FAR; t++)
+        for (int max_iter = 1; max_iter < 8; max_iter++) {
+            ml_dataset *data = matrix(NULL, x, N, D);
+            double first[K * D];
+            ml_model *model;
+
+            memcpy(first, x, sizeof first);
+            first[3 * D] = FAR[t];
+            first[8 * D + 1] = -FAR[t];
+            model = exactly_at(first, K, D);
+            CHECK_OK(ml_model_set_int(model, "max_iter", max_iter));
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            check_labels(model, x, N, D, K);
+            ml_model_free(model);
+            ml_dataset_free(data);
+        }
+}
+
 TEST(kmeans_kind, cancelled_it_keeps_what_it_had)
 {
     ml_dataset *iris = test_table(NULL, "iris");

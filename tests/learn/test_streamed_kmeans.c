@@ -11,6 +11,9 @@ TEST(streamed_kmeans, same_bytes_from_every_start)
         toy_check("kmeans", SETTINGS(INITS[i], "n_clusters=6", "n_init=3", "random_state=5"), &t, 1);
         toy_check("kmeans", SETTINGS(INITS[i], "n_clusters=23", "n_init=1", "tol=0"), &t, 1);
         toy_free(&t);
+        t = toy_blobs(6007, 5, 30, 1 + i);
+        toy_check("kmeans", SETTINGS(INITS[i], "n_clusters=30", "n_init=2", "tol=0"), &t, 1);
+        toy_free(&t);
     }
 }
 
