@@ -132,7 +132,7 @@ ML_API ml_status ml_metrics_calinski_harabasz(ml_context *context, const double 
  * independent ones. 1 for one cluster, or one row per cluster, in both.
  *
  * @param labels_true, labels_pred  n cluster indices, below n_true and n_pred
- * Memory: n_true n_pred numbers. Cost: O(n + n_true n_pred). @since 0.1
+ * Memory and cost: O(n + n_true + n_pred). @since 0.1
  */
 ML_API ml_status ml_metrics_adjusted_rand(ml_context *context, const double *labels_true, const double *labels_pred,
                                           size_t n, size_t n_true, size_t n_pred, double *out);

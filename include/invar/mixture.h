@@ -4,6 +4,10 @@
  * Mixtures of Gaussians (kinds "gmm" and "bayesian_gmm"): information criteria, samples, and the best number of components.
  *
  * Threads: a fitted model may be used by any number of threads at once.
+ *
+ * Far rows: squared distances beyond double count as the largest number. A row about 1e154 standard deviations or more away from
+ * all components has the same log-density under each, so that its posteriors are 1 / n_components and its component is 0. A
+ * "gmm_classifier" gives such a row the same probability of all classes that have rows, and predicts the first of these.
  */
 #ifndef INVAR_MIXTURE_H
 #define INVAR_MIXTURE_H
@@ -19,7 +23,8 @@ extern "C" {
  * weights, the sum of these for n. Less is better.
  *
  * @param out  the criterion; untouched on failure
- * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not a gmm); as ml_model_score_samples().
+ * @return ML_OK; ML_E_ARGUMENT (NULL); ML_E_STATE (not fitted); ML_E_UNSUPPORTED (not a gmm); ML_E_NUMERIC (no finite number:
+ *         rows too far away or too heavy); as ml_model_score_samples().
  * @since 0.1
  */
 ML_API ml_status ml_mixture_bic(const ml_model *model, const ml_dataset *data, double *out);
@@ -61,14 +66,15 @@ typedef struct ml_mixture_options {
  * @param options  NULL: 1 to 9 components, all four types, BIC
  * @param scores   NULL, or the table: a row of max_components - min_components + 1 criteria for each type asked for, in the
  *                 order of the constants; NaN where the data cannot train that mixture (fewer rows of positive weight than
- *                 components, missing entries with tied or spherical covariances, a singular covariance)
+ *                 components, missing entries with tied or spherical covariances, a covariance that is singular or, without
+ *                 reg_covar, only rounding, a criterion that is no finite number)
  * @param n        size of `scores` in elements; 0 for NULL
  * @param best     the best mixture, fitted, in the context of `model`; NULL on failure
  * @return ML_OK; ML_E_ARGUMENT (NULL; unknown type or criterion; max_components below min_components); ML_E_UNSUPPORTED (not
  *         a gmm); ML_E_SHAPE (n: both numbers are named); ML_E_NUMERIC (no mixture could be fitted); ML_E_PARAMETER (more
  *         components, of no more than there are rows, than parameter n_components may be; weights_init, means_init or
  *         precisions_init of another number of components or type); as ml_model_fit().
- *         Cost: a fit for each element of the table. @since 0.1
+ *         Cost: a fit for each element of the table, up to as many components as there are rows. @since 0.1
  */
 ML_API ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const ml_mixture_options *options,
                                    double *scores, size_t n, ml_model **best);

@@ -283,14 +283,57 @@ ml_status ml_metrics_calinski_harabasz(ml_context *context, const double *x, siz
 /* ---- of labels ---- */
 
 typedef struct contingency {
-    size_t n_a, n_b;
+    size_t n_a, n_b, n_ab;       /* n_ab: pairs that occur, in ascending order */
+    size_t *a, *b;               /* [n_ab] */
     double n, *N_ab, *N_a, *N_b; /* counts */
 } contingency;
+
+/* `to` becomes the rows `from` in ascending order of their labels; rows of the same label stay in theirs. */
+static ml_status sort_by_label(ml__arena *arena, const double *labels, size_t n, const double *counts, size_t n_labels,
+                               const size_t *from, size_t *to)
+{
+    size_t *next;
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, next, n_labels);
+    for (size_t l = 1; l < n_labels; l++)
+        next[l] = next[l - 1] + (size_t)counts[l - 1];
+    for (size_t i = 0; i < n; i++) {
+        const size_t row = from ? from[i] : i;
+        to[next[(size_t)labels[row]]++] = row;
+    }
+done:
+    return st;
+}
+
+/* The pairs that occur, from N_a and N_b. */
+static ml_status list_pairs(ml__arena *arena, const double *a, const double *b, size_t n, contingency *t)
+{
+    size_t *by_b, *rows;
+    ml_status st = ML_OK;
+
+    ML__NEW(arena, by_b, n);
+    ML__NEW(arena, rows, n);
+    ML__NEW(arena, t->a, n);
+    ML__NEW(arena, t->b, n);
+    ML__NEW(arena, t->N_ab, n);
+    ML__TRY(sort_by_label(arena, b, n, t->N_b, t->n_b, NULL, by_b));
+    ML__TRY(sort_by_label(arena, a, n, t->N_a, t->n_a, by_b, rows));
+    for (size_t i = 0; i < n; i++) {
+        const size_t of_a = (size_t)a[rows[i]], of_b = (size_t)b[rows[i]];
+        if (i == 0 || t->a[t->n_ab - 1] != of_a || t->b[t->n_ab - 1] != of_b) {
+            t->a[t->n_ab] = of_a;
+            t->b[t->n_ab++] = of_b;
+        }
+        t->N_ab[t->n_ab - 1]++;
+    }
+done:
+    return st;
+}
 
 static ml_status count_pairs(ml__arena *arena, const double *a, const double *b, size_t n, size_t n_a, size_t n_b,
                              contingency *t)
 {
-    size_t n_cells;
     ml_status st;
 
     ML__CHECK(a && b, ML_E_ARGUMENT, "%s is NULL", a ? "labels_pred" : "labels_true");
@@ -298,16 +341,14 @@ static ml_status count_pairs(ml__arena *arena, const double *a, const double *b,
     ML__TRY(ml__metric_extent(n, n_b, "n_pred"));
     ML__TRY(ml__metric_classes("labels_true", a, n, 1, &n_a, false));
     ML__TRY(ml__metric_classes("labels_pred", b, n, 1, &n_b, false));
-    ML__CHECK(ml__size_mul(n_a, n_b, &n_cells), ML_E_MEMORY, "%zu times %zu clusters do not fit in memory", n_a, n_b);
     *t = (contingency){.n_a = n_a, .n_b = n_b, .n = (double)n};
-    ML__NEW(arena, t->N_ab, n_cells);
     ML__NEW(arena, t->N_a, n_a);
     ML__NEW(arena, t->N_b, n_b);
     for (size_t i = 0; i < n; i++) {
-        t->N_ab[(size_t)a[i] * n_b + (size_t)b[i]]++;
         t->N_a[(size_t)a[i]]++;
         t->N_b[(size_t)b[i]]++;
     }
+    ML__TRY(list_pairs(arena, a, b, n, t));
 done:
     return st;
 }
@@ -323,7 +364,7 @@ static double sum_of_squares(const double *counts, size_t n)
 
 static double adjusted_rand(const contingency *t)
 {
-    const double both = sum_of_squares(t->N_ab, t->n_a * t->n_b), tp = both - t->n;
+    const double both = sum_of_squares(t->N_ab, t->n_ab), tp = both - t->n;
     const double fp = sum_of_squares(t->N_b, t->n_b) - both, fn = sum_of_squares(t->N_a, t->n_a) - both;
     const double tn = t->n * t->n - fp - fn - both;
 
@@ -344,12 +385,8 @@ static double mutual_information(const contingency *t)
 {
     double sum = 0;
 
-    for (size_t a = 0; a < t->n_a; a++)
-        for (size_t b = 0; b < t->n_b; b++) {
-            const double N = t->N_ab[a * t->n_b + b];
-            if (N > 0)
-                sum += N / t->n * log(t->n * N / (t->N_a[a] * t->N_b[b]));
-        }
+    for (size_t p = 0; p < t->n_ab; p++)
+        sum += t->N_ab[p] / t->n * log(t->n * t->N_ab[p] / (t->N_a[t->a[p]] * t->N_b[t->b[p]]));
     return sum;
 }
 

@@ -112,8 +112,8 @@ ml_status ml__centres_inertia(const char *kind, double inertia, double unit, siz
             kind, n);
     return ml__fail(ML_E_NUMERIC,
                     "%s: 'inertia' is beyond double: %zu rows are %g from their centres (root mean square); scale the "
-                    "features",
-                    kind, n, apart);
+                    "features%s",
+                    kind, n, apart, W > (double)n ? " or the weights" : "");
 }
 
 /* ---- kinds ---- */
@@ -192,6 +192,12 @@ ml_status ml__centres_distances(const ml_model *model, const ml__block *x, doubl
 
 /* ---- what fits begin with ---- */
 
+ml_status ml__centres_blame_spread(const ml__fit *f, const ml__cloud *cloud)
+{
+    return ml__fail(ML_E_NUMERIC, "%s: the spread of feature '%s' is beyond double; scale the features",
+                    f->model->kind->name, f->schema->features[cloud->measured].name);
+}
+
 ml_status ml__centres_starts_from(const ml_model *model, const ml_model *from, int64_t n_clusters)
 {
     const ml__named_tensor *centres;
@@ -207,12 +213,15 @@ done:
     return st;
 }
 
-ml_status ml__centres_start(const ml__fit *f, const double **out)
+ml_status ml__centres_start(const ml__fit *f, const ml__reals *given, size_t k, const double **out)
 {
     const ml_model *start = f->model->start;
     ml_status st = ML_OK;
 
-    *out = NULL;
+    *out = !start && given->n ? given->values : NULL;
+    ML__CHECK(!*out || given->n == k * f->d, ML_E_PARAMETER,
+              "%s: parameter 'centers_init' has %zu numbers, %zu clusters of %zu features take %zu",
+              f->model->kind->name, given->n, k, f->d, k * f->d);
     if (!start)
         return ML_OK;
     ML__CHECK(start->learned->schema.n_features == f->d, ML_E_SHAPE,

@@ -3,6 +3,7 @@
 #ifndef ML__LEARN_CENTRES_H
 #define ML__LEARN_CENTRES_H
 
+#include "learn/lloyd.h"
 #include "model/model.h"
 
 typedef struct ml__centres {
@@ -32,7 +33,13 @@ size_t ml__centres_scratch(const ml_model *model, size_t n);
 size_t ml__centres_width(const ml_model *model, int32_t what);
 /* `from` is one of these kinds and has n_clusters centres. */
 ml_status ml__centres_starts_from(const ml_model *model, const ml_model *from, int64_t n_clusters);
-/* The centres a fit begins with, k x d; *out is NULL when none are given. */
-ml_status ml__centres_start(const ml__fit *f, const double **out);
+/* The centres a fit begins with, k x d, of another model or else `given` by the parameter centers_init; *out is NULL when there
+ * are none. */
+ml_status ml__centres_start(const ml__fit *f, const ml__reals *given, size_t k, const double **out);
+#define ML__CENTRES_INIT_DOC                                                                                          \
+    "starting centres, one after the other: n_clusters times as many numbers as features; empty: as init says. What " \
+    "ml_model_start_from() gives goes before this, and has no limit of 1024 numbers"
+/* ML_E_NUMERIC of a cloud whose rows are spread too widely: in which feature. */
+ml_status ml__centres_blame_spread(const ml__fit *f, const ml__cloud *cloud);
 
 #endif

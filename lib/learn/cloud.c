@@ -197,9 +197,10 @@ static ml_status measure(ml__arena *work, ml__cloud *cloud)
     for (size_t j = 0; j < d; j++) {
         const double mean = m.partial[j] / cloud->W;
         cloud->shift[j] = first[j] + mean;
+        cloud->measured = j;
         most = fmax(most, fmax(m.partial[2 * d + j] - mean, mean - m.partial[d + j]));
         ML__CHECK(isfinite(cloud->shift[j]) && isfinite(most), ML_E_NUMERIC,
-                  "k-means: the spread of feature %zu is beyond double; scale the features", j);
+                  "the spread of feature %zu is beyond double; scale the features", j);
     }
     frexp(most, &exponent);
     exponent = most > 0 ? exponent : 0;

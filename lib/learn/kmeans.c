@@ -46,7 +46,8 @@ static ml_status check_finite(double J)
 {
     if (isfinite(J))
         return ML_OK;
-    return ml__fail(ML_E_NUMERIC, "k-means: squared distances between rows are not finite; scale the features");
+    return ml__fail(ML_E_NUMERIC,
+                    "squared distances between rows, for a start by k-means, are not finite; scale the features");
 }
 
 /* ---- k-means++ ---- */

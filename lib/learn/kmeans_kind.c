@@ -3,8 +3,7 @@
  * k-means clustering: the kind.
  *
  * Fit         n_init starts, each followed by Lloyd's iteration (lloyd.c); the least inertia Σ w |x - c|² stays
- * Start       k-means++, random rows, or the centres of another kmeans or mini_batch_kmeans. A kmeans that is fitted with init
- *             "random" to k rows has these rows for centres, in their order: that is how centres are given
+ * Start       k-means++, random rows, the centres of another kmeans or mini_batch_kmeans, or else centers_init
  * Stop        no label changed, or Σ_k |c_k - c_k old|² <= tol · mean variance of the features, or max_iter. In the latter two
  *             cases labels and inertia are those of the final centres
  * Predict     centres.c: the clusters of training rows are those of the fit
@@ -20,6 +19,7 @@
 #include "learn/centres.h"
 #include "learn/learn.h"
 #include "learn/lloyd.h"
+#include "learn/weights.h"
 
 typedef struct {
     int64_t n_clusters, init;
@@ -27,6 +27,7 @@ typedef struct {
     int64_t max_iter;
     double tol;
     int64_t random_state;
+    ml__reals centers_init;
 } params;
 
 enum { INIT_PLUS_PLUS, INIT_RANDOM };
@@ -35,13 +36,14 @@ enum { STARTS_OF_RANDOM = 10 };
 static const ml__param PARAMS[] = {
     ML__INT(params, n_clusters, "8", ML__RANGE(1, 65536), "number of clusters"),
     ML__CHOICE(params, init, "k-means++", "k-means++|random",
-               "how starting centres are chosen, unless ml_model_start_from() gives them"),
+               "how starting centres are chosen, unless ml_model_start_from() or centers_init gives them"),
     ML__SIZE(params, n_init, "auto", ML__RANGE(1, 100000), "auto",
              "number of starts, of which the best is kept; auto: 10 for random, else 1; given centres are one start"),
     ML__INT(params, max_iter, "300", ML__RANGE(1, 1000000), "most iterations of one start"),
     ML__REAL(params, tol, "1e-4", ML__RANGE_OPEN_HIGH(0, INFINITY),
              "stop when the centres move by less than this share of the mean variance of the features"),
     ML__RANDOM_STATE(params),
+    ML__REALS(params, centers_init, "", ML__RANGE_OPEN(-INFINITY, INFINITY), ML__CENTRES_INIT_DOC),
     ML__PARAMS_END,
 };
 
@@ -60,12 +62,12 @@ typedef struct {
     ml__lloyd run;
     ml__stream stream;  /* the rows with positive weight, where they are not in memory */
     bool is_even;       /* these are all: */
-    double weight;      /* of every row, else 1 */
+    double weight;      /* of every row; else what weights were divided by */
     const double *from; /* k x d: given centres, or NULL */
     size_t n_init, *rows;
     size_t n_iter;
     bool converged, is_cut;
-    double *best, inertia, best_inertia; /* over unit² and, where weights are equal, the weight */
+    double *best, inertia, best_inertia; /* over unit² and the weight */
     size_t best_iter;
     bool best_converged;
 } fitting;
@@ -92,7 +94,7 @@ static ml_status find_weights(ml__fit *f, fitting *g, double **w, size_t *n)
         g->weight = weights[i];
         ++*n;
     }
-    g->weight = g->is_even ? g->weight : 1;
+    g->weight = g->is_even ? g->weight : ml__weights_scale(weights, f->n, NULL, 0);
     *w = weights;
 done:
     return st;
@@ -151,7 +153,8 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
     const size_t k = (size_t)g->p->n_clusters;
     ml_status st;
 
-    ML__TRY(gather_rows(f, g));
+    st = gather_rows(f, g);
+    ML__TRY(st == ML_E_NUMERIC ? ml__centres_blame_spread(f, &g->cloud) : st);
     ML__CHECK(k <= g->cloud.n, ML_E_DATA, "kmeans: n_clusters is %zu, the data has %zu rows%s", k, g->cloud.n,
               g->cloud.n < f->n ? " with positive weight" : "");
     ML__TRY(ml__lloyd_create(f->scratch, &g->cloud, k, &g->run));
@@ -161,7 +164,7 @@ static ml_status prepare_fit(ml__fit *f, fitting *g)
     g->n_init = g->p->n_init.form == ML__SIZE_COUNT ? (size_t)g->p->n_init.count
                 : g->p->init == INIT_RANDOM         ? STARTS_OF_RANDOM
                                                     : 1;
-    ML__TRY(ml__centres_start(f, &g->from));
+    ML__TRY(ml__centres_start(f, &g->p->centers_init, k, &g->from));
     g->n_init = g->from ? 1 : g->n_init;
 done:
     return st;

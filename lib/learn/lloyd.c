@@ -606,7 +606,7 @@ ml_status ml__lloyd_assign(ml_context *context, ml__lloyd *l)
 
     lay_out_centres(l);
     ML__CHECK(isfinite(l->longest), ML_E_NUMERIC,
-              "k-means: the centres are beyond the range of the rows by 1e150 or more");
+              "kmeans: the centres are beyond the range of the rows by 1e150 or more");
     l->has_fast = l->own && l->has_labels && l->longest < MOST_LENGTH;
     if (l->has_fast)
         find_fast(l);

@@ -24,6 +24,7 @@ typedef struct ml__cloud {
     double unit;     /* a power of two: no |x - shift| is larger, unless it is beyond 2^900 */
     double largest;  /* max |x_j - shift_j| / unit */
     double variance; /* mean over the features of their variances, over unit² */
+    size_t measured; /* features whose spread is known: the next one's is beyond double */
     float *X;        /* n x d: (x - shift) / unit; not of a stream */
     float *norm;     /* n: at least the length of a row of X */
     double *row;     /* n_slots x d: workspace */

@@ -23,6 +23,7 @@
 #include "learn/learn.h"
 #include "learn/lloyd.h"
 #include "learn/weighted.h"
+#include "learn/weights.h"
 
 typedef struct {
     int64_t n_clusters, init, max_iter, batch_size;
@@ -30,6 +31,7 @@ typedef struct {
     ml__size max_no_improvement, init_size, n_init;
     double reassignment_ratio;
     int64_t random_state;
+    ml__reals centers_init;
 } params;
 
 enum { INIT_PLUS_PLUS, INIT_RANDOM };
@@ -38,7 +40,7 @@ enum { STARTS_OF_RANDOM = 3, BLOCK = 64 }; /* rows that are read at a time */
 static const ml__param PARAMS[] = {
     ML__INT(params, n_clusters, "8", ML__RANGE(1, 65536), "number of clusters"),
     ML__CHOICE(params, init, "k-means++", "k-means++|random",
-               "how starting centres are chosen, unless ml_model_start_from() gives them"),
+               "how starting centres are chosen, unless ml_model_start_from() or centers_init gives them"),
     ML__INT(params, max_iter, "100", ML__RANGE(1, 1000000), "most passes over the rows, in batches"),
     ML__INT(params, batch_size, "1024", ML__RANGE(1, 1e9), "rows of a batch, at most all"),
     ML__REAL(params, tol, "0", ML__RANGE_OPEN_HIGH(0, INFINITY),
@@ -55,6 +57,7 @@ static const ml__param PARAMS[] = {
     ML__REAL(params, reassignment_ratio, "0.01", ML__RANGE(0, 1),
              "clusters with less than this share of the largest one's weight move to random rows"),
     ML__RANDOM_STATE(params),
+    ML__REALS(params, centers_init, "", ML__RANGE_OPEN(-INFINITY, INFINITY), ML__CENTRES_INIT_DOC),
     ML__PARAMS_END,
 };
 
@@ -75,10 +78,10 @@ typedef struct {
     const params *p;
     size_t n;             /* rows with positive weight */
     const size_t *number; /* n: theirs in the dataset, or NULL: all rows have */
-    const double *w;      /* of the dataset's rows, or NULL: all 1 */
+    double *w, weight;    /* of the dataset's rows over `weight`, or NULL: all 1 */
     ml__centres near;
     double *centres, *before; /* k x d */
-    double *counts, unit;     /* k: N; squares are taken over unit² */
+    double *counts, unit;     /* k: N over `weight`; squares are taken over unit² */
     int64_t n_steps, n_since;
     ml__weighted *low; /* k: clusters to reassign */
     bool *is_low;      /* k */
@@ -95,16 +98,16 @@ typedef struct {
 
 static ml_status gather_rows(ml__fit *f, fitting *g)
 {
-    const double *w = NULL;
+    double *w = NULL;
     size_t *number;
     ml_status st = ML_OK;
 
     g->n = f->n;
+    g->weight = 1;
     if (!ml__dataset_has_weights(f->data))
         return ML_OK;
-    w = ml__fit_weights(f);
-    if (!w)
-        return ML_E_MEMORY;
+    ML__NEW(f->scratch, w, f->n);
+    ml__dataset_read_weights(f->data, w);
     g->w = w;
     g->n = 0;
     for (size_t i = 0; i < f->n; i++)
@@ -323,7 +326,8 @@ static ml_status draw_centres(ml__fit *f, fitting *g, const sample *b, uint64_t 
         for (size_t i = 0; i < b->n; i++)
             w[i] = g->w[b->rows[i]];
     }
-    ML__TRY(ml__cloud_create(&work, X, NULL, w, b->n, d, &cloud));
+    st = ml__cloud_create(&work, X, NULL, w, b->n, d, &cloud);
+    ML__TRY(st == ML_E_NUMERIC ? ml__centres_blame_spread(f, &cloud) : st);
     g->unit = cloud.unit;
     if (g->p->init == INIT_RANDOM)
         ml__cloud_draw(&cloud, k, &rng, rows);
@@ -387,7 +391,7 @@ static ml_status start(ml__fit *f, fitting *g)
 
     ML__CHECK(g->near.k <= g->n, ML_E_DATA, "mini_batch_kmeans: n_clusters is %zu, the data has %zu rows%s", g->near.k,
               g->n, g->n < f->n ? " with positive weight" : "");
-    ML__TRY(ml__centres_start(f, &from));
+    ML__TRY(ml__centres_start(f, &g->p->centers_init, g->near.k, &from));
     ML__TRY(sample_create(f->scratch, init_size(g), &b));
     if (!from)
         return best_start(f, g, &b);
@@ -638,13 +642,22 @@ static ml_status publish(ml__fit *f, fitting *g)
     ML__PUBLISH(f, inertia, "inertia", ML_FLOAT64, 1);
     ML__PUBLISH(f, n_steps, "n_steps", ML_INT64, 1);
     ML__PUBLISH(f, n_since, "n_since_reassign", ML_INT64, 1);
-    ML__TRY(ml__centres_inertia("mini_batch_kmeans", all.partial[0], g->unit, g->n, all.partial[1], inertia));
+    ML__TRY(ml__centres_inertia("mini_batch_kmeans", all.partial[0] * g->weight, g->unit, g->n,
+                                all.partial[1] * g->weight, inertia));
     memcpy(centres, g->centres, k * f->d * sizeof *centres);
-    memcpy(counts, g->counts, k * sizeof *counts);
+    for (size_t c = 0; c < k; c++)
+        counts[c] = g->counts[c] * g->weight;
     *n_steps = g->n_steps;
     *n_since = g->n_since;
 done:
     return st;
+}
+
+/* Of the rows, and what is recalled of rows before. */
+static void scale_weights(const ml__fit *f, fitting *g)
+{
+    if (g->w)
+        g->weight = ml__weights_scale(g->w, f->n, g->counts, g->near.k);
 }
 
 static ml_status fit(ml__fit *f)
@@ -655,6 +668,7 @@ static ml_status fit(ml__fit *f)
     ml_status st;
 
     ML__TRY(prepare_fit(f, &g));
+    scale_weights(f, &g);
     ML__TRY(start(f, &g));
     ML__TRY(iterate(f, &g));
     ML__TRY(publish(f, &g));
@@ -698,7 +712,11 @@ static ml_status partial_fit(ml__fit *f)
     ml_status st;
 
     ML__TRY(prepare_fit(f, &g));
-    ML__TRY(f->model->learned ? recall(f, &g) : start(f, &g));
+    if (f->model->learned)
+        ML__TRY(recall(f, &g));
+    scale_weights(f, &g);
+    if (!f->model->learned)
+        ML__TRY(start(f, &g));
     ML__TRY(pass_create(f, &g, &g.near, g.centres, g.n, true, &p));
     ML__TRY(step(f, &g, &p));
     ML__TRY(publish(f, &g));

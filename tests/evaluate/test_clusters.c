@@ -261,6 +261,30 @@ TEST(clusters, refusals)
     CHECK(out == 7);
 }
 
+/* As many clusters as rows: what is kept and done grows with the rows, not with their square. */
+TEST(clusters, many_clusters_are_compared_in_linear_memory)
+{
+    enum { N = 20000 };
+    const ml_context_options options = {.struct_size = sizeof options, .n_threads = 1, .memory_limit = 200 * N};
+    ml_context *context;
+    double *each = malloc(N * sizeof *each), *pairs = malloc(N * sizeof *pairs), value;
+
+    CHECK_OK(ml_context_create(&options, &context));
+    for (size_t i = 0; i < N; i++) {
+        each[i] = (double)((i * 7919) % N);
+        pairs[i] = floor(each[i] / 2);
+    }
+    CHECK_OK(ml_metrics_adjusted_rand(context, each, each, N, N, N, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_adjusted_rand(context, pairs, pairs, N, N, N, &value));
+    CHECK(value == 1);
+    CHECK_OK(ml_metrics_normalized_mutual_info(context, each, pairs, N, N, N, &value));
+    CHECK_CLOSE(value, log(N / 2) / (0.5 * (log(N) + log(N / 2))), 1e-12); /* pairs follow from each */
+    free(each);
+    free(pairs);
+    ml_context_free(context);
+}
+
 static ml_status judge_again(ml_context *context, void *user)
 {
     const drawn *t = user;

@@ -28,6 +28,17 @@ static inline void set(ml_model *model, const char *name, const char *value)
     CHECK_OK(ml_model_set_text(model, name, value));
 }
 
+/* Set a list parameter to n numbers. */
+static inline void give_reals(ml_model *model, const char *name, const double *values, size_t n)
+{
+    char *text = malloc(32 * n + 1), *end = text;
+
+    for (size_t v = 0; v < n; v++)
+        end += snprintf(end, 32, v ? ",%.17g" : "%.17g", values[v]);
+    CHECK_OK(ml_model_set_text(model, name, text));
+    free(text);
+}
+
 static inline ml_model *fitted_model(ml_context *context, const char *kind, const ml_dataset *data)
 {
     ml_model *model = new_model(context, kind);

@@ -15,6 +15,28 @@ static int64_t n_iter_of(const ml_model *model)
     return *(const int64_t *)tensor_data(model, "n_iter");
 }
 
+/* The parameter centers_init gives the centres that `model` began with: the same bytes, whatever n_init is. */
+static void check_given(const ml_model *model, const ml_dataset *data, const double *rows, size_t k, size_t d)
+{
+    static const char *const SAME[] = {"tol", "max_iter"};
+    ml_model *given = new_model(NULL, "kmeans");
+    char value[64];
+
+    CHECK_OK(ml_model_set_int(given, "n_clusters", (int64_t)k));
+    for (int s = 0; s < 2; s++) {
+        CHECK_OK(ml_model_get_text(model, SAME[s], value, sizeof value, NULL));
+        set(given, SAME[s], value);
+    }
+    set(given, "n_init", "7");
+    give_reals(given, "centers_init", rows, k * d);
+    CHECK_OK(ml_model_fit(given, data, NULL));
+    CHECK_SAME_BYTES(reals_of(given, "cluster_centers"), k * d * sizeof *rows, reals_of(model, "cluster_centers"),
+                     k * d * sizeof *rows);
+    CHECK(reals_of(given, "inertia")[0] == reals_of(model, "inertia")[0]);
+    CHECK(n_iter_of(given) == n_iter_of(model));
+    ml_model_free(given);
+}
+
 /* Labels by the definition: the distances from the rows as they came, ties to the lowest. */
 static void check_labels(const ml_model *model, const double *x, size_t n, size_t d, size_t k)
 {
@@ -89,6 +111,7 @@ TEST(kmeans_kind, agrees_with_scikit_learn)
         for (size_t i = 0; i < n; i++)
             CHECK_MSG(labels[i] == e[i], "case %d, row %zu", c, i);
         e += n;
+        check_given(model, data, start, k, d);
         free(x);
         free(start);
         free(labels);
@@ -330,6 +353,89 @@ TEST(kmeans_kind, extreme_magnitudes_work_or_say_so)
     }
 }
 
+/* Weights near the ends of double, and how far apart they may be: only their ratios count. */
+TEST(kmeans_kind, weights_of_any_size_give_the_same_clusters)
+{
+    enum { N = 60, D = 2 };
+    static const double UNITS[] = {5e-324, 0x1p-1000, 0x1p-400, 0x1p400, 0x1p1000};
+    double x[N * D], w[N];
+    ml_model *first = NULL;
+
+    draw(x, N * D, 3, 0);
+    for (int u = -1; u < 5; u++) {
+        ml_dataset *data = matrix(NULL, x, N, D);
+        ml_model *model = new_model(NULL, "kmeans");
+        const double unit = u < 0 ? 1 : UNITS[u];
+
+        for (size_t i = 0; i < N; i++)
+            w[i] = unit * (double)(1 + i % 3);
+        CHECK_OK(ml_dataset_set_weights(data, w, N));
+        set(model, "n_clusters", "3");
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        first = first ? first : model;
+        CHECK_SAME_BYTES(reals_of(model, "cluster_centers"), 3 * D * sizeof *x, reals_of(first, "cluster_centers"),
+                         3 * D * sizeof *x);
+        CHECK_CLOSE(reals_of(model, "inertia")[0] / unit / reals_of(first, "inertia")[0], 1, u ? 1e-15 : 0.1);
+        if (model != first)
+            ml_model_free(model);
+        ml_dataset_free(data);
+    }
+    ml_model_free(first);
+}
+
+TEST(kmeans_kind, weights_that_are_too_heavy_or_far_apart)
+{
+    const double x[] = {1e9, 2e9, 8e9, 9e9}, heavy[] = {1e300, 2e300, 1e300, 3e300}, apart[] = {5e-324, 3, 1.7e308, 1};
+    const double scaled[] = {1, 2, 8, 9};
+    ml_dataset *data = matrix(NULL, x, 4, 1), *small = matrix(NULL, scaled, 4, 1);
+    ml_model *model = new_model(NULL, "kmeans");
+
+    set(model, "n_clusters", "2");
+    CHECK_OK(ml_dataset_set_weights(data, heavy, 4));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "scale the features or the weights");
+    CHECK_OK(ml_dataset_set_weights(small, heavy, 4));
+    CHECK_OK(ml_model_fit(model, small, NULL));
+    CHECK_CLOSE(fmin(reals_of(model, "cluster_centers")[0], reals_of(model, "cluster_centers")[1]), 5.0 / 3, 1e-15);
+    CHECK_CLOSE(fmax(reals_of(model, "cluster_centers")[0], reals_of(model, "cluster_centers")[1]), 8.75, 1e-15);
+    CHECK_OK(ml_dataset_set_weights(small, apart, 4));
+    set(model, "n_clusters", "4");
+    CHECK_OK(ml_model_fit(model, small, NULL)); /* each row its centre, however light */
+    CHECK(reals_of(model, "inertia")[0] == 0);
+    ml_model_free(model);
+    ml_dataset_free(data);
+    ml_dataset_free(small);
+}
+
+TEST(kmeans_kind, given_centres_are_checked)
+{
+    const double x[] = {1, 2, 11, 12}, start[] = {2, 1};
+    ml_dataset *data = matrix(NULL, x, 4, 1), *wide = matrix(NULL, x, 2, 2);
+    ml_model *model = new_model(NULL, "kmeans"), *from = centres_at(start, 2, 1);
+
+    set(model, "n_clusters", "2");
+    set(model, "centers_init", "20,0"); /* in this order */
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(reals_of(model, "cluster_centers")[0] == 11.5 && reals_of(model, "cluster_centers")[1] == 1.5);
+    CHECK_FAILS(ml_model_fit(model, wide, NULL), ML_E_PARAMETER,
+                "kmeans: parameter 'centers_init' has 2 numbers, 2 clusters of 2 features take 4");
+    CHECK_FAILS(ml_model_set_text(model, "centers_init", "1,nan"), ML_E_PARAMETER, "centers_init");
+    CHECK_FAILS(ml_model_set_text(model, "centers_init", "1,inf"), ML_E_PARAMETER, "centers_init");
+    CHECK_OK(ml_model_start_from(model, from)); /* goes before the parameter */
+    set(model, "centers_init", "0,20,30");
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    CHECK(reals_of(model, "cluster_centers")[0] == 11.5);
+    CHECK_OK(ml_model_start_from(model, NULL));
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "'centers_init' has 3 numbers");
+    set(model, "centers_init", "1e308,-1e308");
+    CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_NUMERIC, "kmeans: the centres are beyond the range of the rows");
+    set(model, "centers_init", "");
+    CHECK_OK(ml_model_fit(model, data, NULL));
+    ml_model_free(model);
+    ml_model_free(from);
+    ml_dataset_free(data);
+    ml_dataset_free(wide);
+}
+
 TEST(kmeans_kind, refusals)
 {
     const double x[] = {1, 2, 3, 4}, spread[] = {-1.7e308, 1.7e308}, large[] = {1e200, 3e200};
@@ -349,7 +455,7 @@ TEST(kmeans_kind, refusals)
     CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_PARAMETER, "n_clusters is 3, the model to begin with has 2");
     CHECK_OK(ml_model_start_from(model, NULL));
     set(model, "n_clusters", "1");
-    CHECK_FAILS(ml_model_fit(model, beyond, NULL), ML_E_NUMERIC, "spread of feature 0");
+    CHECK_FAILS(ml_model_fit(model, beyond, NULL), ML_E_NUMERIC, "kmeans: the spread of feature 'x0' is beyond");
     CHECK_FAILS(ml_model_fit(model, far, NULL), ML_E_NUMERIC,
                 "kmeans: 'inertia' is beyond double: 2 rows are 1e200 from their centres");
     ml_model_free(model);

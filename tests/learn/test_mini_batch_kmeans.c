@@ -10,6 +10,16 @@ static ml_model *new_mini_batch(const char *n_clusters)
     return model;
 }
 
+/* Its first centres given by the parameter. */
+static ml_model *given_at(const double *rows, size_t k, size_t d)
+{
+    ml_model *model = new_model(NULL, "mini_batch_kmeans");
+
+    CHECK_OK(ml_model_set_int(model, "n_clusters", (int64_t)k));
+    give_reals(model, "centers_init", rows, k * d);
+    return model;
+}
+
 static int64_t whole_of(const ml_model *model, const char *name)
 {
     return *(const int64_t *)tensor_data(model, name);
@@ -32,7 +42,8 @@ TEST(mini_batch_kmeans, partial_fits_agree_with_scikit_learn)
     size_t n_expected;
     double *expected = test_read_numbers(test_expected_path("mini_batch_kmeans.txt"), &n_expected), *e = expected;
 
-    for (int c = 0; c < 4; c++) {
+    for (int run = 0; run < 8; run++) { /* each twice, by both ways to give centres */
+        const int c = run / 2;
         ml_dataset *table = test_table(NULL, CASES[c].table);
         const size_t n = ml_dataset_n_rows(table), d = ml_dataset_n_features(table), k = CASES[c].k;
         double *x = rows_of(table), *w = malloc(n * sizeof *w), *start = malloc(k * d * sizeof *start);
@@ -42,7 +53,7 @@ TEST(mini_batch_kmeans, partial_fits_agree_with_scikit_learn)
             w[i] = CASES[c].weighted ? (double)(i % 4) * 0.5 + 0.5 : 1;
         for (size_t i = 0; i < k * d; i++)
             start[i] = x[i / d * (n / k) * d + i % d] + (double)(i % 7) / 100; /* nothing ties */
-        model = started_at("mini_batch_kmeans", start, k, d);
+        model = run % 2 ? given_at(start, k, d) : started_at("mini_batch_kmeans", start, k, d);
         set(model, "reassignment_ratio", "0");
         for (size_t b = 0; b < n; b += CASES[c].batch) {
             const size_t n_rows = n - b < CASES[c].batch ? n - b : CASES[c].batch;
@@ -60,6 +71,7 @@ TEST(mini_batch_kmeans, partial_fits_agree_with_scikit_learn)
             CHECK_CLOSE(reals_of(model, "counts")[i], *e++, 1e-12 * (double)n);
         for (size_t i = 0; i < k * d; i++, e++)
             CHECK_CLOSE(reals_of(model, "cluster_centers")[i], *e, 1e-12 * fmax(1, fabs(*e)));
+        e -= run % 2 ? 0 : 2 + k + k * d;
         free(x);
         free(w);
         free(start);
@@ -451,6 +463,84 @@ TEST(mini_batch_kmeans, learning_on_from_rows_far_beyond)
     ml_model_free(model);
     for (int i = 0; i < 3; i++)
         ml_dataset_free(data[i]);
+}
+
+/* Fits begin with given centres, once, whatever n_init is. */
+TEST(mini_batch_kmeans, given_centres_begin_a_fit)
+{
+    const double x[] = {1, 2, 3, 4}, start[] = {3, 1, 2, 2, 7, 5, 3, 1};
+    ml_dataset *iris = test_table(NULL, "iris"), *data = matrix(NULL, x, 4, 1);
+    ml_model *by_model = started_at("mini_batch_kmeans", start, 2, 4), *by_parameter = given_at(start, 2, 4);
+
+    set(by_parameter, "n_init", "5");
+    CHECK_OK(ml_model_fit(by_model, iris, NULL));
+    CHECK_OK(ml_model_fit(by_parameter, iris, NULL));
+    CHECK_SAME_BYTES(reals_of(by_model, "cluster_centers"), sizeof start, reals_of(by_parameter, "cluster_centers"),
+                     sizeof start);
+    CHECK(reals_of(by_parameter, "cluster_centers")[3] < reals_of(by_parameter, "cluster_centers")[7]);
+    CHECK_FAILS(ml_model_fit(by_parameter, data, NULL), ML_E_PARAMETER,
+                "mini_batch_kmeans: parameter 'centers_init' has 8 numbers, 2 clusters of 1 features take 2");
+    ml_model_free(by_model);
+    ml_model_free(by_parameter);
+    ml_dataset_free(iris);
+    ml_dataset_free(data);
+}
+
+/* Only ratios of weights count, also of those that come in later parts. */
+TEST(mini_batch_kmeans, weights_of_any_size_give_the_same_clusters)
+{
+    enum { N = 60, D = 2 };
+    static const double UNITS[] = {1, 5e-324, 0x1p-1000, 0x1p-400, 0x1p400, 0x1p1000};
+    double x[N * D], w[N], centres[2][3 * D], counts[3];
+
+    draw(x, N * D, 3, 0);
+    for (int u = 0; u < 6; u++) {
+        ml_dataset *data = matrix(NULL, x, N, D);
+        ml_model *model = new_mini_batch("3"), *parts = new_mini_batch("3");
+
+        for (size_t i = 0; i < N; i++)
+            w[i] = UNITS[u] * (double)(1 + i % 3);
+        CHECK_OK(ml_dataset_set_weights(data, w, N));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        for (int part = 0; part < 3; part++)
+            CHECK_OK(ml_model_partial_fit(parts, data, NULL));
+        if (u == 0) {
+            memcpy(centres[0], reals_of(model, "cluster_centers"), sizeof centres[0]);
+            memcpy(centres[1], reals_of(parts, "cluster_centers"), sizeof centres[1]);
+            memcpy(counts, reals_of(parts, "counts"), sizeof counts);
+        }
+        CHECK_SAME_BYTES(reals_of(model, "cluster_centers"), sizeof centres[0], centres[0], sizeof centres[0]);
+        CHECK_SAME_BYTES(reals_of(parts, "cluster_centers"), sizeof centres[1], centres[1], sizeof centres[1]);
+        for (int c = 0; c < 3; c++)
+            CHECK(reals_of(parts, "counts")[c] == counts[c] * UNITS[u]);
+        ml_model_free(model);
+        ml_model_free(parts);
+        ml_dataset_free(data);
+    }
+}
+
+/* Rows that weigh next to nothing after rows that weigh 1 move nothing, and lose nothing. */
+TEST(mini_batch_kmeans, weights_far_from_those_before)
+{
+    const double x[] = {1, 2, 8, 9}, ones[] = {1, 1, 1, 2}, tiny[] = {5e-324, 1e-323, 5e-324, 5e-324},
+                 heavy[] = {1e300, 3e300, 1e300, 1e300};
+    ml_dataset *data = matrix(NULL, x, 4, 1);
+    ml_model *model = given_at((const double[]){0, 10}, 2, 1);
+
+    CHECK_OK(ml_dataset_set_weights(data, ones, 4));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK_OK(ml_dataset_set_weights(data, tiny, 4));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK_CLOSE(reals_of(model, "cluster_centers")[0], 1.5, 1e-15);
+    CHECK_CLOSE(reals_of(model, "cluster_centers")[1], 26.0 / 3, 1e-14);
+    CHECK(reals_of(model, "counts")[0] == 2 && reals_of(model, "counts")[1] == 3);
+    CHECK_OK(ml_dataset_set_weights(data, heavy, 4));
+    CHECK_OK(ml_model_partial_fit(model, data, NULL));
+    CHECK_CLOSE(reals_of(model, "cluster_centers")[0], 1.75, 1e-15);
+    CHECK_CLOSE(reals_of(model, "cluster_centers")[1], 8.5, 1e-14);
+    CHECK(reals_of(model, "counts")[0] == 4e300 && reals_of(model, "counts")[1] == 2e300);
+    ml_model_free(model);
+    ml_dataset_free(data);
 }
 
 TEST(mini_batch_kmeans, refusals)

@@ -17,6 +17,17 @@ TEST(streamed_kmeans, same_bytes_from_every_start)
     }
 }
 
+TEST(streamed_kmeans, same_bytes_from_given_centres)
+{
+    toy t = toy_blobs(3003, 2, 3, 4);
+
+    toy_check("kmeans", SETTINGS("n_clusters=3", "centers_init=0,0,1,3,-2,5", "n_init=4"), &t, 1);
+    toy_check("mini_batch_kmeans", SETTINGS("n_clusters=3", "centers_init=0,0,1,3,-2,5"), &t, 1);
+    toy_weigh(&t, true, 3);
+    toy_check("kmeans", SETTINGS("n_clusters=3", "centers_init=0,0,1,3,-2,5"), &t, 1);
+    toy_free(&t);
+}
+
 /* One feature: windows of many blocks; 200: windows of less than a block. */
 TEST(streamed_kmeans, same_bytes_whatever_the_width)
 {

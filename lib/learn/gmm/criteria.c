@@ -49,14 +49,20 @@ static ml_status criterion(const ml_model *model, const ml_dataset *data, bool i
 {
     const ml__float_state host = ml__float_begin();
     const ml__mixture *m = NULL;
-    double log_likelihood, total, p;
+    double log_likelihood, total, p, value;
     ml_status st;
 
     ML__TRY(find_mixture(model, false, &m));
     ML__CHECK(data && out, ML_E_ARGUMENT, "%s is NULL", data ? "out" : "data");
     ML__TRY(likelihood(model, data, &log_likelihood, &total));
     p = ml__mixture_n_parameters(m);
-    *out = (is_bic ? p * log(total) : 2 * p) - 2 * log_likelihood;
+    value = (is_bic ? p * log(total) : 2 * p) - 2 * log_likelihood;
+    ML__CHECK(
+        isfinite(value), ML_E_NUMERIC,
+        "%s: the criterion is %g: %zu rows, which weigh %g, have the log-likelihood %g; scale the features or the "
+        "weights",
+        model->kind->name, value, ml_dataset_n_rows(data), total, log_likelihood);
+    *out = value;
 done:
     return ml__float_end(host, st);
 }

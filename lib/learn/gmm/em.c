@@ -27,7 +27,7 @@
  * Prior       with one, the M-step's N, means and covariances become those of the posterior, which weighs the next E-step, and L
  *             is the lower bound of variational inference (posterior.c). The pass over the rows is the same.
  * Degenerate  a component that collapses onto a point, lies in a subspace, or gets no row at all keeps Sigma >= a I; where a
- *             is below the rounding of Sigma there is no factor: ML_E_NUMERIC.
+ *             is 0 and Sigma only rounding, or a so far below Sigma that there is no factor: ML_E_NUMERIC.
  * Cost        per iteration 4 n k p flops, p about d²/2 for full covariances; memory: for each slot k p doubles, for each thread
  *             (p + 2 k) times the rows of a block and 8 k p
  */
@@ -697,6 +697,8 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
         *bound /= em->total;
         update(em, old, p.statistics_in_M);
         st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->prior != NULL, em->work);
+        if (st == ML_OK && em->is_started && em->reg_covar == 0 && !em->prior) /* a start may be single rows */
+            st = ml__mixture_check_rounding(&em->next);
         if (st != ML_OK && st != ML_E_NUMERIC)
             return st;
         if (st == ML_OK && em->prior)
@@ -780,7 +782,8 @@ ml_status ml__em_step(ml__em *em, ml__mixture *m, double *bound)
 
     ML__TRY(advance(em, m, bound));
     ML__CHECK(isfinite(*bound), ML_E_NUMERIC, "the %s is %g; scaled features%s would help",
-              em->prior ? "lower bound" : "log-likelihood", *bound, em->prior ? ", or priors of their scale," : "");
+              em->prior ? "lower bound" : "log-likelihood", *bound,
+              em->prior ? ", weights near 1 or priors of their scale" : "");
     swap(m, &em->next);
 done:
     return st;

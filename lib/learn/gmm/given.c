@@ -9,7 +9,7 @@
 #include "learn/gmm/mixture.h"
 #include "learn/learn.h"
 
-/* Largest relative difference of two elements of a matrix that are to be the same. */
+/* Largest difference of two elements of a matrix that are to be the same, relative to those of the diagonal. */
 static const double SYMMETRY = 1e-8;
 
 /* How far a sum of weights may be from 1. */
@@ -29,8 +29,9 @@ static ml_status check_matrix(ml__fit *f, const char *name, const char *of, cons
 
     for (size_t i = 0; i < d; i++)
         for (size_t j = 0; j < i; j++) {
-            const double a = A[i * d + j], b = A[j * d + i];
-            ML__CHECK(fabs(a - b) <= SYMMETRY * fabs(a), ML_E_PARAMETER,
+            const double a = A[i * d + j], b = A[j * d + i],
+                         size = sqrt(fabs(A[i * (d + 1)])) * sqrt(fabs(A[j * (d + 1)]));
+            ML__CHECK(fabs(a - b) <= SYMMETRY * size, ML_E_PARAMETER,
                       "%s: parameter '%s'%s is not symmetric: %g and %g", kind, name, of, a, b);
         }
     ML__NEW(f->scratch, L, d * d);
@@ -103,6 +104,22 @@ static void invert(ml__covariance type, size_t d, const double *P, double *L, do
     ml__kernels_best()->f64.gemm_tn(d, d, d, X, d, X, d, 0, Sigma, d);
 }
 
+/* Precisions that are definite, with inverses that are not in double precision. */
+static ml_status blame_precisions(const ml__fit *f, const ml__reals *precisions, const ml__mixture *m)
+{
+    const size_t n = ml__covariance_size(m->type, m->d), step = m->type < ML__DIAG ? m->d + 1 : 1;
+    double least = INFINITY, largest = 0;
+
+    for (size_t v = 0; v < precisions->n; v += n)
+        for (size_t i = 0; i < n; i += step) {
+            least = fmin(least, precisions->values[v + i]);
+            largest = fmax(largest, precisions->values[v + i]);
+        }
+    return ml__fail(ML_E_PARAMETER,
+                    "%s: parameter 'precisions_init' has no inverse in double precision: its diagonal is from %g to %g",
+                    f->model->kind->name, least, largest);
+}
+
 ml_status ml__gmm_put_given(ml__fit *f, const ml__gmm_given *given, const double *shift, ml__em *em, ml__mixture *m)
 {
     const size_t n = ml__covariance_size(m->type, m->d);
@@ -118,7 +135,10 @@ ml_status ml__gmm_put_given(ml__fit *f, const ml__gmm_given *given, const double
         ML__NEW(f->scratch, X, n);
         for (size_t v = 0; v < given->precisions->n; v += n)
             invert(m->type, m->d, given->precisions->values + v, L, X, m->covariances + v);
-        ML__TRY(ml__mixture_factor(f->context, m, em->reg_covar, false, em->work));
+        st = ml__mixture_factor(f->context, m, em->reg_covar, false, em->work);
+        if (st == ML_E_NUMERIC)
+            st = blame_precisions(f, given->precisions, m);
+        ML__TRY(st);
     }
     ml__mixture_prepare(m);
     ML__TRY(ml__em_begin_from(em, m));

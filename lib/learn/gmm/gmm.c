@@ -9,7 +9,7 @@
  * Missing     full and diagonal covariances: EM over what was observed, densities of what is observed
  * Tensors     scikit-learn's, and the lower bound of each iteration. Files say "covariance_type" unless it is full, and what
  *             transform gives unless it is posteriors without the old features.
- * Degenerate  see em.c; posteriors and densities are finite for all finite rows
+ * Degenerate  see em.c; posteriors and densities are finite for all finite rows, those of rows beyond all distances too (mixture.c)
  * Cost        memory: the rows, for each slot sums of k p numbers, for each thread a block of statistics and shares (em.c)
  * Streamed    rows that are not in memory are read anew in each pass, in windows (window.h), with the same bits as result. Of a
  *             row its weight is kept, and while a start is drawn its label and a distance: 20 bytes; where there are rows

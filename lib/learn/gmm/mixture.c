@@ -6,7 +6,8 @@
  *             1 / sigma_j; of a sphere 1 / sigma
  * Density     ln N(x | mu, Sigma) = ln det U - d/2 ln 2 pi - |U' (x - mu)|² / 2
  * Degenerate  where Sigma is singular to working precision there is no factor: ML_E_NUMERIC. Squared distances beyond the
- *             range count as the largest number, so that densities are finite for all finite rows.
+ *             range count as the largest number, so that densities are finite for all finite rows. A row that far from all
+ *             components, about 1e154 deviations or more, has the same posterior for each and is of component 0.
  */
 #include "learn/gmm/mixture.h"
 
@@ -17,6 +18,10 @@
 #include "base/text.h"
 
 static const double LN_2PI = 1.8378770664093454836;
+
+/* Up to where a deviation is no more than the rounding of the mean, relative to that: 10 eps of a row come from N (em.c), the
+ * rest is room. And a squared pivot that of the variance, relative to that and for each feature. */
+static const double MEAN_ROUNDING = 32 * DBL_EPSILON, PIVOT_ROUNDING = 16 * DBL_EPSILON;
 
 double ml__mixture_n_parameters(const ml__mixture *m)
 {
@@ -120,6 +125,15 @@ static bool factor(const ml__mixture *m, const double *Sigma, double *L, double 
     return all_finite(U, n) && all_finite(Sigma, n);
 }
 
+/* A covariance that is no density's, and what would help. */
+static ml_status blame_covariance(const ml__mixture *m, size_t c, const char *what, double reg_covar, bool has_prior)
+{
+    return ml__fail(ML_E_NUMERIC,
+                    "the covariance of component %zu is %s: fewer components (n_components is %zu), a larger reg_covar "
+                    "(it is %g)%s or scaled features would help",
+                    c, what, m->k, reg_covar, has_prior ? ", a larger covariance_prior" : "");
+}
+
 typedef struct factoring {
     ml__mixture *m;
     double reg_covar;
@@ -135,11 +149,7 @@ static ml_status factor_component(void *argument, size_t c)
 
     if (factor(m, m->covariances + at, f->work + at, m->factors + at))
         return ML_OK;
-    return ml__fail(
-        ML_E_NUMERIC,
-        "the covariance of component %zu is not positive definite: fewer components (n_components is %zu), a "
-        "larger reg_covar (it is %g)%s or scaled features would help",
-        c, m->k, f->reg_covar, f->has_prior ? ", a larger covariance_prior" : "");
+    return blame_covariance(m, c, "not positive definite", f->reg_covar, f->has_prior);
 }
 
 ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, bool has_prior, double *work)
@@ -152,6 +162,45 @@ ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_cov
     if (st == ML_OK)
         ml__mixture_prepare(m);
     return st;
+}
+
+/* What the rounding of means adds to the variance of feature j. */
+static double rounded_variance(const ml__mixture *m, size_t c, size_t j)
+{
+    double sum = 0;
+
+    for (size_t l = m->type == ML__TIED ? 0 : c; l < (m->type == ML__TIED ? m->k : c + 1); l++) {
+        const double error = MEAN_ROUNDING * m->means[l * m->d + j];
+        sum += (m->type == ML__TIED ? m->weights[l] : 1) * error * error;
+    }
+    return sum;
+}
+
+/* Is what Sigma says of a feature, given those before, no more than rounding? The pivots of L are 1 / U_jj. */
+static bool is_rounding(const ml__mixture *m, size_t c)
+{
+    const double *Sigma = m->covariances + ml__covariance_at(m, c), *U = m->factors + ml__covariance_at(m, c);
+    const size_t d = m->d;
+    double sum = 0;
+
+    for (size_t j = 0; j < d; j++) {
+        const double error = rounded_variance(m, c, j), u = m->type < ML__DIAG ? U[j * (d + 1)] : 0;
+
+        sum += error;
+        if (m->type < ML__DIAG && 1 / (u * u) <= PIVOT_ROUNDING * (double)d * Sigma[j * (d + 1)] + error)
+            return true;
+        if (m->type == ML__DIAG && Sigma[j] <= error)
+            return true;
+    }
+    return m->type == ML__SPHERICAL && *Sigma <= sum / (double)d;
+}
+
+ml_status ml__mixture_check_rounding(const ml__mixture *m)
+{
+    for (size_t c = 0; c < ml__covariance_count(m->type, m->k); c++)
+        if (is_rounding(m, c))
+            return blame_covariance(m, c, "no more than rounding", 0, false);
+    return ML_OK;
 }
 
 /* ---- densities ---- */

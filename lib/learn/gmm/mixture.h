@@ -75,6 +75,9 @@ void ml__mixture_prepare(ml__mixture *m);
 /* Factors from covariances. ML_E_NUMERIC names the first component whose covariance is not positive definite. */
 ml_status ml__mixture_factor(ml_context *context, ml__mixture *m, double reg_covar, bool has_prior,
                              double *work /* numbers of Sigma */);
+/* ML_E_NUMERIC where the covariance of a component is no more than what rounding makes of rows that have none; to be asked of
+ * mixtures with factors, from an M-step without reg_covar and prior. */
+ml_status ml__mixture_check_rounding(const ml__mixture *m);
 /* out[i k + c] = ln N(x_i | mu_c, Sigma_c) for n rows of X; work: 2 n d. Each row by itself if the kernels are rowwise. */
 void ml__log_densities(const ml__mixture *m, const ml__kernels_f64 *kernels, const double *X, size_t n, double *work,
                        double *out);

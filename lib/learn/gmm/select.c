@@ -79,8 +79,6 @@ static ml_status try_one(const ml_model *model, const rows *r, const ml_mixture_
 
     *fitted = NULL;
     *score = NAN;
-    if (k > r->n)
-        return ML_OK;
     ML__TRY(ml__model_blank_copy(model, &copy));
     *fitted = copy;
     ml__model_forget_start(copy);
@@ -89,15 +87,13 @@ static ml_status try_one(const ml_model *model, const rows *r, const ml_mixture_
     if (r->has_missing && !(ml__model_accepts(copy) & ML__MISSING))
         return ML_OK;
     st = ml_model_fit(copy, r->data, &fit);
-    if (st == ML_E_NUMERIC)
-        return ML_OK;
     if (st == ML_OK && ml_model_stop_reason(copy) == ML_STOP_MONITOR)
         st = ml__fail(ML_E_CANCELLED, "the monitor stopped the selection at %zu components", k);
     if (st == ML_OK)
         st = options->criterion == ML_MIXTURE_BIC ? ml_mixture_bic(copy, r->data, score)
                                                   : ml_mixture_aic(copy, r->data, score);
 done:
-    return st;
+    return st == ML_E_NUMERIC ? ML_OK : st;
 }
 
 ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const ml_mixture_options *options,
@@ -105,8 +101,8 @@ ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const
 {
     ml_mixture_options o;
     ml_model *candidate = NULL, *winner = NULL;
-    double least = INFINITY, *table;
-    size_t n_sizes, wanted = SIZE_MAX, at = 0;
+    double least = INFINITY, *table, *row;
+    size_t n_sizes, last, wanted = SIZE_MAX;
     ml__arena arena;
     rows r;
     ml_status st;
@@ -122,13 +118,17 @@ ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const
               "scores has %zu elements, %zu types with %zu numbers of components are %zu", n, count_types(o.types),
               n_sizes, wanted);
     ML__NEW(&arena, table, n);
+    for (size_t i = 0; i < n; i++)
+        table[i] = NAN;
     ML__TRY(count_rows(&arena, data, &r));
-    for (int64_t type = 0; type < N_TYPES; type++)
-        for (size_t k = o.min_components; (o.types >> type & 1) && k <= o.max_components; k++) {
+    last = o.max_components < r.n ? o.max_components : r.n; /* no more components than rows */
+    row = table;
+    for (int64_t type = 0; type < N_TYPES; type++) {
+        for (size_t k = o.min_components; (o.types >> type & 1) && k <= last; k++) {
             double score;
             ML__TRY(try_one(model, &r, &o, k, type, &candidate, &score));
             if (scores)
-                table[at++] = score;
+                row[k - o.min_components] = score;
             if (score < least) {
                 least = score;
                 ml_model_free(winner);
@@ -138,6 +138,8 @@ ml_status ml_mixture_select(const ml_model *model, const ml_dataset *data, const
             ml_model_free(candidate);
             candidate = NULL;
         }
+        row += scores && (o.types >> type & 1) ? n_sizes : 0;
+    }
     ML__CHECK(winner, ML_E_NUMERIC, "no mixture of %zu to %zu components could be fitted", o.min_components,
               o.max_components);
     for (size_t i = 0; i < n; i++)
