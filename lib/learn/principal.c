@@ -8,7 +8,8 @@
  *             scikit-learn's randomized_svd). S the shorter side of X, b = k + n_oversamples normal rows on S; then
  *                 n_iter times: to the longer side, made orthonormal, and back, made orthonormal;
  *                 once more to the longer side, made orthonormal: Q;  B = Q X (or Q X');
- *                 B B' = R' Θ R;  values Θ, vectors R B where B is of features, R Q where Q is
+ *                 B B' = R' Θ R;  values Θ, vectors R B where B is of features, R Q where Q is; where Θ spans many digits rows
+ *                 R B are rotated once more (graded.c)
  *             Every power iteration takes the share of a direction beyond b down by (σ_{b+1} / σ_i)².
  * Likeliest   the evidence of k components under Minka's prior (2000, "Automatic choice of dimensionality for PCA", eq. 30
  *             and 31, as scikit-learn's): with λ the variances and v the mean of those beyond k, m = d k - k (k + 1) / 2
@@ -32,6 +33,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/product.h"
+#include "learn/graded.h"
 
 /* ---- eigenpairs of a matrix ---- */
 
@@ -54,19 +56,18 @@ done:
     return st;
 }
 
-ml_status ml__principal_eigen(ml__arena *scratch, size_t m, size_t count, bool leading, double *A, double *values,
+ml_status ml__principal_eigen(ml__arena *scratch, size_t m, size_t count, bool *leading, double *A, double *values,
                               double *vectors)
 {
-    bool found = false;
     double *work;
     ml_status st = ML_OK;
 
-    if (leading) {
+    if (*leading) {
         ML__NEW(scratch, work, ml__leading_eigen_work(m, count));
         ML__TRY(ml__leading_eigen(scratch->context, m, count, A, m, NULL, LEADING_TOL, LEADING_ITER, values, vectors,
-                                  work, &found));
+                                  work, leading));
     }
-    if (!found)
+    if (!*leading)
         ML__TRY(full_eigen(scratch, m, count, A, values, vectors));
 done:
     return st;
@@ -246,27 +247,32 @@ done:
     return st;
 }
 
-/* X / 2^s with the largest element in [1/2, 1), or zeros; one half of s first, as 2^-s itself may be infinite. */
-static int scale_down(size_t count, double *X)
+/* Rows A = R B are what B is along its left singular vectors, nearly orthogonal: these are found from A itself, whose squares
+ * have lost the small ones. values [b] and vectors [k x d] anew. */
+static ml_status refine(range *s, size_t k, double *R, double *values, double *vectors)
 {
-    double largest = 0, half, other;
-    int s;
+    const ml__crew_f64 crew = {&ml__kernels_best()->f64, s->f->context};
+    const bool is_tall = s->n >= s->d;
+    const size_t side = is_tall ? s->d : s->n, d_along = is_tall ? 0 : s->d;
+    double *A, *along;
+    ml_status st = ML_OK;
 
-    for (size_t i = 0; i < count; i++)
-        largest = fabs(X[i]) > largest ? fabs(X[i]) : largest;
-    frexp(largest, &s);
-    half = ldexp(1, -(s / 2));
-    other = ldexp(1, s / 2 - s);
-    for (size_t i = 0; i < count; i++)
-        X[i] = X[i] * half * other;
-    return s;
+    ML__NEW(s->f->scratch, A, s->b * side);
+    ML__NEW(s->f->scratch, along, s->b * s->d);
+    ML__TRY(ml__product_gemm_nn_f64(&crew, s->b, side, s->b, R, s->b, is_tall ? s->V : s->U, side, 0, A, side));
+    if (!is_tall)
+        ML__TRY(ml__product_gemm_nn_f64(&crew, s->b, s->d, s->b, R, s->b, s->V, s->d, 0, along, s->d));
+    ml__graded_rows(s->b, side, A, d_along, along, values);
+    memcpy(vectors, is_tall ? A : along, k * s->d * sizeof *vectors);
+done:
+    return st;
 }
 
 ml_status ml__principal_sketch(ml__fit *f, const ml__sketch *sketch, size_t n, size_t d, double *X, size_t k,
                                double *values, double *vectors)
 {
     const ml__crew_f64 crew = {&ml__kernels_best()->f64, f->context};
-    const int exponent = scale_down(n * d, X);
+    const int exponent = ml__scale_down(n * d, X);
     const size_t side = n < d ? n : d;
     double *all, *G, *R, *B;
     range s;
@@ -285,9 +291,31 @@ ml_status ml__principal_sketch(ml__fit *f, const ml__sketch *sketch, size_t n, s
     ML__TRY(there_and_back(&s));
     ML__TRY(ml__product_gemm_nt_f64(&crew, s.b, s.b, side, B, side, B, side, 0, G, s.b));
     ML__TRY(full_eigen(f->scratch, s.b, s.b, G, all, R));
+    if (ml__is_spread(all[0], all[k - 1]))
+        ML__TRY(refine(&s, k, R, all, vectors));
+    else
+        ML__TRY(ml__product_gemm_nn_f64(&crew, k, d, s.b, R, s.b, s.V, d, 0, vectors, d));
     for (size_t i = 0; i < k; i++)
         values[i] = ldexp(all[i], 2 * exponent);
-    ML__TRY(ml__product_gemm_nn_f64(&crew, k, d, s.b, R, s.b, s.V, d, 0, vectors, d));
+done:
+    return st;
+}
+
+ml_status ml__principal_rest(ml__fit *f, size_t n, size_t d, double *X, size_t k, const double *V, double *share)
+{
+    const ml__crew_f64 crew = {&ml__kernels_best()->f64, f->context};
+    double *Z, squares[2] = {0};
+    ml_status st = ML_OK;
+
+    ML__NEW(f->scratch, Z, n * k);
+    ML__TRY(ml__product_gemm_nt_f64(&crew, n, k, d, X, d, V, d, 0, Z, k));
+    for (int after = 0; after < 2; after++) {
+        for (size_t i = 0; i < n; i++)
+            squares[after] += crew.k->dot(d, X + i * d, X + i * d);
+        if (!after)
+            ML__TRY(ml__product_gemm_nn_f64(&crew, n, d, k, Z, k, V, d, -1, X, d));
+    }
+    *share = squares[0] > 0 ? squares[1] / squares[0] : 0;
 done:
     return st;
 }

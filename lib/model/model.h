@@ -131,6 +131,8 @@ struct ml__kind {
     /* Composites: what they can do and take depends on their members; NULL: the fields above. */
     uint32_t (*tasks_of)(const ml_model *model);
     uint32_t (*accepts_of)(const ml_model *model);
+    /* Optional: why what was learned does not offer a call whose width is 0, "the covariance is singular"; NULL: no more is known. */
+    const char *(*why_not)(const ml_model *model, int32_t what);
     /* Transformers: names of the new features into `features` (n_features = width, from `arena`); NULL:
      * "<kind>0", "<kind>1", … */
     ml_status (*name_features)(const ml_model *model, ml__arena *arena, ml__schema *features);

@@ -372,15 +372,18 @@ static ml_status apply_parts(application *a)
 
 static ml_status check_ready(const ml_model *model, int32_t what, size_t *width)
 {
+    const char *why;
+
     if (what < ML_PREDICT || what > ML_SCORE_SAMPLES)
         return ml__fail(ML_E_ARGUMENT, "what is %d, expected ML_PREDICT to ML_SCORE_SAMPLES", (int)what);
     if (!model->learned)
         return ml__fail(ML_E_STATE, "%s is not fitted", model->kind->name);
     *width = ml_model_width(model, what);
-    if (!*width)
-        return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s%s", model->kind->name, call_name(what),
-                        model->learned->task == ML__REGRESS ? " as a regressor" : "");
-    return ML_OK;
+    if (*width)
+        return ML_OK;
+    why = model->kind->why_not ? model->kind->why_not(model, what) : NULL;
+    return ml__fail(ML_E_UNSUPPORTED, "%s does not offer %s%s%s%s", model->kind->name, call_name(what),
+                    model->learned->task == ML__REGRESS ? " as a regressor" : "", why ? ": " : "", why ? why : "");
 }
 
 static size_t stages_of(const ml_model *model)

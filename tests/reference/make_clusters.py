@@ -9,6 +9,8 @@ tests/expected/mini_batch_kmeans.txt
                                     of fits, for tests/learn/test_mini_batch_kmeans.c
 tests/expected/pca.txt              what PCA(svd_solver="full") learns from the shipped tables, signs as in the tests, and what
                                     it makes of some rows
+tests/expected/pca_spread.txt       variances and noise of tables whose variances span many digits, which tests/learn/test_pca_spread.c
+                                    repeats
 tests/expected/pca_likeliest.txt    numbers of rows and of features, variances, and how many are components by Minka's evidence
 tests/expected/metrics_clusters.txt metrics on random tables, which tests/evaluate/test_clusters.c repeats
 """
@@ -89,6 +91,21 @@ def make_pca():
     write("pca.txt", lines)
 
 
+def make_pca_spread():
+    """Whole numbers, so that both sides have the same rows: features mix latent ones, the first of which is `scale` times larger."""
+    lines = []
+    for n, d, m, scale, k in [(60, 3, 3, 1000, 3), (60, 3, 3, 10**6, 3), (60, 3, 3, 10**6, 1), (200, 5, 5, 10**8, 5),
+                              (200, 5, 5, 10**9, 2), (200, 5, 5, 10**9, 1), (8, 12, 6, 10**6, 5), (8, 12, 6, 10**8, 2),
+                              (400, 300, 6, 10**7, 4)]:
+        g = Lcg(n + d + k)
+        mix = np.array([[g.below(7) - 3 for _ in range(m)] for _ in range(d)])
+        z = np.array([[g.below(2001) - 1000 for _ in range(m)] for _ in range(n)])
+        z[:, 0] *= scale
+        p = PCA(k, svd_solver="full").fit((z @ mix.T).astype(float))
+        lines.append([n, d, m, scale, k, *p.explained_variance_, p.noise_variance_])
+    write("pca_spread.txt", lines)
+
+
 def make_likeliest():
     lines = []
     for seed in range(40):
@@ -120,5 +137,6 @@ warnings.simplefilter("ignore")
 make_kmeans()
 make_mini_batch_kmeans()
 make_pca()
+make_pca_spread()
 make_likeliest()
 make_metrics()
