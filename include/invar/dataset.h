@@ -133,7 +133,8 @@ typedef struct ml_matrix_options {
     ml_dtype dtype; /**< 0: a .npy file, which says all of the following itself; else the elements of a file without
                              header, little-endian and row after row: ML_FLOAT32, ML_FLOAT64, ML_INT32, ML_INT64, ML_UINT8 */
     size_t n_cols;  /**< columns of such a file; rows are as many as its size tells */
-    uint64_t offset; /**< bytes before the first element of such a file */
+    uint64_t offset;    /**< bytes before the first element of such a file */
+    uint64_t max_bytes; /**< refuse larger files; 0: read them whatever their size */
 } ml_matrix_options;
 
 /**
@@ -156,8 +157,9 @@ typedef struct ml_matrix_options {
  *         ML_E_UNSUPPORTED (.npy: other version, other elements, big-endian, stored by columns, not two dimensions);
  *         ML_E_DATA (no rows or columns; an infinite value, a whole number of 2^53 or beyond: row and column are named; a
  *         column number that is none or named twice; no feature left; a weight that is missing or negative; an output that
- *         is all missing, or is to be labels and not whole); ML_E_LIMIT (columns, outputs, classes); ML_E_MEMORY.
- * Later reads, in whatever function, fail with ML_E_IO when the file has become shorter or has values that it did not have.
+ *         is all missing, or is to be labels and not whole); ML_E_LIMIT (max_bytes, columns, outputs, classes); ML_E_MEMORY.
+ * Later reads, in whatever function, fail with ML_E_IO when the file has become shorter or has values that it did not have;
+ * fits and predictions do so at their beginning and end also when it has another size or was written to since it was opened.
  * Features are named "x0", "x1", … by their column until ml_dataset_set_feature_names(). Any thread may read. Cost: one pass
  * over the file; 4 bytes per row for each output of labels, 8 for one of reals and for the weights, and 8 bytes more per row
  * of each while opening; 8 bytes per column when some are no features. @since 0.1
@@ -173,7 +175,8 @@ ML_API ml_status ml_dataset_open_matrix(ml_context *context, const char *path, c
  * @param options  as for ml_dataset_from_csv(); max_bytes is for files beyond 16 GiB
  * @param out      the new dataset, which holds the file open; NULL on failure
  * @return as ml_dataset_from_csv(). Later, whatever reads features of a file that has changed so that it can no longer be
- *         understood is ML_E_IO with file and line.
+ *         understood is ML_E_IO with file and line; so are, at their beginning and end, fits and predictions with a file that
+ *         has another size or was written to.
  * Any number of threads may read at once. Cost: two passes over the file, or three where there are texts; in memory the
  * outputs and weights (and 8 bytes more per row of each while opening), the categories, 24 bytes per block, and at one time
  * four blocks and one more per thread that reads. A block has 32 rows, or fewer where they are long: after 256 KiB a new one

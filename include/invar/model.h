@@ -156,8 +156,9 @@ enum {
     ML_MONITOR_STOP = 2      /**< end as at a deadline: with what was learned so far, and ML_STOP_MONITOR */
 };
 
-/** Called after each step, and by some kinds every 50 ms at most within a long one, on the thread that called fit. Returns
- *  ML_MONITOR_…; after ML_MONITOR_STOP it may be called again for what has to be finished. */
+/** Called after each step, and within a long one, by some kinds and by all while rows are read from a file, every 50 ms at
+ *  most; on the thread that called fit. Returns ML_MONITOR_…; after ML_MONITOR_STOP it may be called again for what has to be
+ *  finished. */
 typedef int32_t (*ml_monitor)(void *user, const ml_progress *progress);
 
 typedef struct ml_fit_options {

@@ -70,6 +70,8 @@ ml_status ml__input_open(const char *path, uint64_t max_bytes, ml__input *out)
     }
     ML__CHECK(S_ISREG(about.st_mode), ML_E_IO, "cannot read '%.*s': not a regular file", ML__SHOWN_PATH, path);
     out->n_bytes = (uint64_t)about.st_size;
+    out->written_seconds = about.st_mtim.tv_sec;
+    out->written_nanoseconds = about.st_mtim.tv_nsec;
     ML__CHECK(out->n_bytes <= max_bytes, ML_E_LIMIT, "'%.*s' has %llu bytes, more than max_bytes = %llu",
               ML__SHOWN_PATH, path, (unsigned long long)out->n_bytes, (unsigned long long)max_bytes);
 done:
@@ -109,7 +111,7 @@ ml_status ml__input_unchanged(const ml__input *input)
     if (fstat(input->descriptor, &about) != 0)
         return ml__io_failure("examine", input->path, errno);
     ML__CHECK((uint64_t)about.st_size == input->n_bytes, ML_E_IO,
-              "'%.*s' changed from %llu to %llu bytes while it was being read", ML__SHOWN_PATH, input->path,
+              "'%.*s' has changed from %llu to %llu bytes since it was opened", ML__SHOWN_PATH, input->path,
               (unsigned long long)input->n_bytes, (unsigned long long)about.st_size);
     do
         got = pread(input->descriptor, &byte, 1, (off_t)input->n_bytes);
@@ -118,6 +120,8 @@ ml_status ml__input_unchanged(const ml__input *input)
         return ml__io_failure("read", input->path, errno);
     ML__CHECK(got == 0, ML_E_IO, "'%.*s' has more than the %llu bytes that the system tells", ML__SHOWN_PATH,
               input->path, (unsigned long long)input->n_bytes);
+    ML__CHECK(about.st_mtim.tv_sec == input->written_seconds && about.st_mtim.tv_nsec == input->written_nanoseconds,
+              ML_E_IO, "'%.*s' has been written to since it was opened", ML__SHOWN_PATH, input->path);
 done:
     return st;
 }

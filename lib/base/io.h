@@ -19,13 +19,14 @@ typedef struct ml__input {
     const char *path; /* for messages; the caller's */
     int descriptor;   /* -1: closed */
     uint64_t n_bytes;
+    int64_t written_seconds, written_nanoseconds; /* when it was written to last */
 } ml__input;
 
 /* Open a regular file of at most max_bytes. ML_E_IO, ML_E_LIMIT; on failure there is nothing to close. */
 ml_status ml__input_open(const char *path, uint64_t max_bytes, ml__input *out);
 /* n bytes at `offset`; ML_E_IO when the file ends before them. */
 ml_status ml__input_read(const ml__input *input, uint64_t offset, void *out, size_t n);
-/* ML_E_IO when the file's size is no longer what it was when it was opened. */
+/* ML_E_IO when the file's size, or the time when it was written to, is no longer what it was when it was opened. */
 ml_status ml__input_unchanged(const ml__input *input);
 void ml__input_close(ml__input *input); /* once or more often */
 

@@ -93,6 +93,11 @@ done:
     return st;
 }
 
+static ml_status check_unchanged(ml__source *source)
+{
+    return ml__dataset_unchanged(((const transformed *)source)->rows);
+}
+
 static void close_rows(ml__source *source)
 {
     transformed *t = (transformed *)source;
@@ -133,7 +138,7 @@ static ml_status transform_on_reading(const ml_model *step, bool own, const ml_d
 
     if (!t)
         return st;
-    t->source = (ml__source){read_rows, close_rows};
+    t->source = (ml__source){read_rows, close_rows, check_unchanged};
     t->context = step->context;
     t->step = step;
     t->own = NULL;

@@ -120,6 +120,11 @@ static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype 
     return ml__float_end(host, st);
 }
 
+static ml_status check_unchanged(ml__source *source)
+{
+    return ml__input_unchanged(&((const stream *)source)->file.input);
+}
+
 static void close_stream(ml__source *source)
 {
     stream *from = (stream *)source;
@@ -143,7 +148,7 @@ static ml_status begin(ml_context *context, const char *path, const ml_csv_optio
 
     if (!made)
         return ML_E_MEMORY;
-    made->source = (ml__source){read_rows, close_stream};
+    made->source = (ml__source){read_rows, close_stream, check_unchanged};
     made->file.context = context;
     made->file.input.descriptor = -1;
     im = &made->im;

@@ -47,17 +47,23 @@ static void free_outputs(ml__column *columns, ml__output *outputs, size_t n)
 static void table_release(ml__table *table)
 {
     ml_context *context;
+    ml__table *lender;
 
     if (!table || atomic_fetch_sub(&table->n_references, 1) != 1)
         return;
     context = table->context;
-    free_outputs(table->columns, table->schema.outputs, table->schema.n_outputs);
+    lender = table->lender;
+    if (lender)
+        ml__free(table->schema.outputs);
+    else
+        free_outputs(table->columns, table->schema.outputs, table->schema.n_outputs);
     ml__arena_free(&table->arena);
-    ml__free(table->weights);
+    ml__free(lender ? NULL : table->weights);
     ml__free(table->owned);
     if (table->source)
         table->source->close(table->source);
     ml__free(table);
+    table_release(lender);
     ml__context_release(context);
 }
 
@@ -91,8 +97,10 @@ void ml_dataset_free(ml_dataset *dataset)
     if (!dataset)
         return;
     table = dataset->table;
-    ml__free(dataset->rows);
-    ml__free(dataset->weights);
+    if (!dataset->is_borrowing) {
+        ml__free(dataset->rows);
+        ml__free(dataset->weights);
+    }
     ml__free(dataset);
     table_release(table);
 }
@@ -421,6 +429,25 @@ done:
     return st;
 }
 
+ml_status ml__dataset_borrow_outputs(ml_dataset *dataset, ml__table *from)
+{
+    ml__table *table = dataset->table;
+    const size_t n = from->schema.n_outputs;
+    ml_status st = ML_OK;
+
+    if (n)
+        ML__TRY((table->schema.outputs = ml__alloc_array(table->context, n, sizeof(ml__output))) ? ML_OK : ML_E_MEMORY);
+    for (size_t o = 0; o < n; o++)
+        table->schema.outputs[o] = from->schema.outputs[o];
+    table->schema.n_outputs = n;
+    table->columns = from->columns;
+    table->weights = from->weights;
+    table->lender = from->lender ? from->lender : from;
+    atomic_fetch_add(&table->lender->n_references, 1);
+done:
+    return st;
+}
+
 static ml_status check_targets(const double *values, size_t n_rows, const char *name)
 {
     const ml__float_state host = ml__float_begin();
@@ -649,8 +676,9 @@ static ml_status read_source(const ml_dataset *dataset, size_t first, size_t n, 
 {
     const size_t row_size = dataset->table->schema.n_features * ml__dtype_size(dtype), end = first + n;
     ml__source *source = dataset->table->source;
-    ml_status st = ML_OK;
+    ml_status st = dataset->watch ? dataset->watch->look(dataset->watch->argument) : ML_OK;
 
+    ML__TRY(st);
     for (size_t next; first < end; first = next) {
         const size_t row = ml__dataset_row_of(dataset, first);
 
@@ -677,6 +705,13 @@ ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml
     for (size_t i = 0; i < n; i++)
         read_row(dataset->table, ml__dataset_row_of(dataset, first + i), dtype, (char *)out + i * row_size);
     return ML_OK;
+}
+
+ml_status ml__dataset_unchanged(const ml_dataset *dataset)
+{
+    ml__source *source = dataset->table->source;
+
+    return source && source->unchanged ? source->unchanged(source) : ML_OK;
 }
 
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype)

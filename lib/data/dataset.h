@@ -74,6 +74,9 @@ ml_dtype ml__dataset_dtype(const ml_dataset *dataset);
 /* Rows [first, first + n) as dense row-major n x d of `dtype` (ML_FLOAT32 or ML_FLOAT64, through ml__to_float). ML_E_IO from
  * streamed rows only. */
 ml_status ml__dataset_read(const ml_dataset *dataset, size_t first, size_t n, ml_dtype dtype, void *out);
+/* ML_E_IO when the file that rows are read from has another size or was written to since it was opened: asked before and after
+ * all of them are gone over, as reading alone may not tell. */
+ml_status ml__dataset_unchanged(const ml_dataset *dataset);
 /* The whole matrix when it is in memory, already dense row-major of that dtype, and the rows are in order; else NULL. */
 const void *ml__dataset_dense(const ml_dataset *dataset, ml_dtype dtype);
 /* Is a cell missing, and which is the first? */
@@ -85,6 +88,15 @@ void ml__dataset_read_targets(const ml_dataset *dataset, size_t output, double *
 bool ml__dataset_has_weights(const ml_dataset *dataset);
 void ml__dataset_read_weights(const ml_dataset *dataset, double *out); /* 1 when there are none */
 
+/* Called before rows are read from a file, on the thread that reads; what is not ML_OK is what the reading ends with. */
+typedef struct ml__watch {
+    ml_status (*look)(void *argument);
+    void *argument;
+} ml__watch;
+
+/* A view of streamed rows that is watched, as are views of it and what reads through them; NULL where rows are in memory or
+ * watched already. `dataset` and `watch` outlive it. */
+ml_status ml__dataset_watched(const ml_dataset *dataset, const ml__watch *watch, ml_dataset **out);
 /* A view of the same rows, for what must keep them. */
 ml_status ml__dataset_share(const ml_dataset *dataset, ml_dataset **out);
 /* A view of the same rows with other weights (n_rows, copied; NULL: none). */

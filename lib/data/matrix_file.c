@@ -176,6 +176,11 @@ static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype 
                                                  : read_pieces(file, first, n, dtype, out);
 }
 
+static ml_status check_unchanged(ml__source *source)
+{
+    return ml__input_unchanged(&((const matrix_file *)source)->input);
+}
+
 static void close_file(ml__source *source)
 {
     matrix_file *file = (matrix_file *)source;
@@ -215,11 +220,11 @@ static ml_status create_file(opening *o, const char *path)
     if (!file)
         return ML_E_MEMORY;
     o->file = file;
-    file->source = (ml__source){read_rows, close_file};
+    file->source = (ml__source){read_rows, close_file, check_unchanged};
     file->input.descriptor = -1;
     ml__arena_init(&file->arena, o->context);
     ML__TRY((copy = ml__arena_text(&file->arena, path)) ? ML_OK : ML_E_MEMORY);
-    ML__TRY(ml__input_open(copy, UINT64_MAX, &file->input));
+    ML__TRY(ml__input_open(copy, o->options.max_bytes ? o->options.max_bytes : UINT64_MAX, &file->input));
 done:
     return st;
 }

@@ -34,6 +34,11 @@ static ml_status read_rows(ml__source *source, size_t first, size_t n, ml_dtype 
     return st;
 }
 
+static ml_status check_unchanged(ml__source *source)
+{
+    return ml__dataset_unchanged(((const selection *)source)->rows);
+}
+
 static void close_rows(ml__source *source)
 {
     selection *s = (selection *)source;
@@ -51,7 +56,7 @@ ml_status ml__dataset_select_streamed(const ml_dataset *dataset, const int64_t *
 
     if (!s)
         return st;
-    s->source = (ml__source){read_rows, close_rows};
+    s->source = (ml__source){read_rows, close_rows, check_unchanged};
     s->d = dataset->table->schema.n_features;
     s->n = features->n_features;
     ml__arena_init(&s->arena, dataset->table->context);

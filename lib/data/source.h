@@ -14,6 +14,8 @@ struct ml__source {
      * that it can no longer be understood. */
     ml_status (*read)(ml__source *source, size_t first, size_t n, ml_dtype dtype, void *out);
     void (*close)(ml__source *source); /* frees itself */
+    /* ML_E_IO when what is read from has been written to since it was opened; NULL: that never happens. */
+    ml_status (*unchanged)(ml__source *source);
 };
 
 /* A dataset of n_rows >= 1 rows that are read from a source, which it takes over, also on failure. `dtype` is the one
@@ -21,7 +23,8 @@ struct ml__source {
  * default names. */
 ml_status ml__dataset_of_source(ml_context *context, ml__source *source, size_t n_rows, ml_dtype dtype, bool may_miss,
                                 const ml__schema *features, ml_dataset **out);
-/* The same rows, outputs and weights as `dataset` has, with features that are read from a source. */
+/* The same rows, outputs and weights as `dataset` has, with features that are read from a source, which keeps the rows of
+ * `dataset` alive. */
 ml_status ml__dataset_with_source(const ml_dataset *dataset, ml__source *source, ml_dtype dtype, bool may_miss,
                                   const ml__schema *features, ml_dataset **out);
 

@@ -24,7 +24,9 @@ typedef struct ml__column {
     double *values; /* reals, NaN missing; NULL for labels */
 } ml__column;
 
-typedef struct ml__table {
+typedef struct ml__table ml__table;
+
+struct ml__table {
     ml_context *context;
     atomic_size_t n_references;
     size_t n_rows;
@@ -37,16 +39,19 @@ typedef struct ml__table {
     ml__arena arena;   /* schema.features and what they point to */
     ml__schema schema; /* outputs[o] is a copy of columns[o].output */
     ml__column *columns;
-    double *weights; /* n_rows, or NULL */
-} ml__table;
+    double *weights;   /* n_rows, or NULL */
+    ml__table *lender; /* whose columns and weights these are, held by a reference; NULL: the table's own */
+};
 
 struct ml_dataset {
     ml__table *table;
     bool is_view;
     bool has_own_weights; /* `weights` stands for those of the table, also when it is NULL: then there are none */
+    bool is_borrowing;    /* `rows` and `weights` are another dataset's, which outlives this one */
     size_t n_rows;
     size_t *rows; /* of the table; NULL: all, in order */
     double *weights;
+    const ml__watch *watch; /* of those who read it, or NULL */
 };
 
 /* The table's row behind row i of the dataset. */
@@ -65,6 +70,8 @@ ml_status ml__dataset_view(const ml_dataset *dataset, size_t *rows, size_t n_row
 /* ml__dataset_select() for a dataset that is streamed (selection.c): so is the new one. `features` are those selected. */
 ml_status ml__dataset_select_streamed(const ml_dataset *dataset, const int64_t *columns, const ml__schema *features,
                                       ml_dataset **out);
+/* Outputs and weights of `from`, a table of as many rows, for one that has none yet: they are shared, not copied. */
+ml_status ml__dataset_borrow_outputs(ml_dataset *dataset, ml__table *from);
 /* ML_E_ARGUMENT, ML_E_STATE unless outputs, weights and names of this dataset may be set. */
 ml_status ml__dataset_check_writable(const ml_dataset *dataset);
 /* Weights of all rows: finite, >= 0, with a positive and finite sum. */

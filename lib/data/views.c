@@ -24,6 +24,7 @@ static ml_status fill_view(const ml_dataset *from, ml_dataset *view)
     ml_status st = ML_OK;
 
     view->is_view = true;
+    view->watch = from->watch;
     view->has_own_weights = from->has_own_weights;
     if (from->weights) {
         view->weights = ml__alloc_array(from->table->context, view->n_rows, sizeof *view->weights);
@@ -106,6 +107,25 @@ ml_status ml__dataset_share(const ml_dataset *dataset, ml_dataset **out)
     view->table = dataset->table;
     view->n_rows = dataset->n_rows;
     view->is_view = true;
+    view->watch = dataset->watch;
+    return ML_OK;
+}
+
+ml_status ml__dataset_watched(const ml_dataset *dataset, const ml__watch *watch, ml_dataset **out)
+{
+    ml_dataset *view;
+
+    *out = NULL;
+    if (!dataset->table->source || dataset->watch)
+        return ML_OK;
+    view = ml__alloc_array(dataset->table->context, 1, sizeof *view);
+    if (!view)
+        return ML_E_MEMORY;
+    *view = *dataset;
+    atomic_fetch_add(&view->table->n_references, 1);
+    view->is_view = view->is_borrowing = true;
+    view->watch = watch;
+    *out = view;
     return ML_OK;
 }
 
@@ -225,6 +245,22 @@ done:
     return st;
 }
 
+/* The same for rows that are read from a source: what a table has for all of its rows in order is shared, so that it is there
+ * once however many datasets follow from each other. */
+static ml_status complete_streamed(const ml_dataset *dataset, ml_dataset *made, ml_dataset **out)
+{
+    ml_status st;
+
+    if (dataset->rows || dataset->has_own_weights)
+        return complete(dataset, made, out);
+    st = ml__dataset_borrow_outputs(made, dataset->table);
+    if (st == ML_OK)
+        *out = made;
+    else
+        ml_dataset_free(made);
+    return st;
+}
+
 /* Takes over x, also on failure. */
 static ml_status own_features(const ml_dataset *dataset, double *x, const ml__schema *features, ml_dataset **out)
 {
@@ -242,7 +278,7 @@ ml_status ml__dataset_with_source(const ml_dataset *dataset, ml__source *source,
         ml__dataset_of_source(dataset->table->context, source, dataset->n_rows, dtype, may_miss, features, &made);
 
     *out = NULL;
-    return st == ML_OK ? complete(dataset, made, out) : st;
+    return st == ML_OK ? complete_streamed(dataset, made, out) : st;
 }
 
 /* Room for d features of all rows. */

@@ -177,7 +177,8 @@ static ml_status create_problem(ml__fit *f, const params *options, problem *p)
     ML__CHECK(ml__size_mul(n_sums + 1, p->slots.n, &n_values), ML_E_MEMORY,
               "%zu classes of %zu features do not fit in memory", f->K, f->d);
     ML__NEW(f->scratch, p->partial, n_values);
-    ML__NEW(f->scratch, p->U, f->n * f->d);
+    p->U = ml__arena_take(f->scratch, f->n * f->d, sizeof *p->U);
+    ML__TRY(p->U ? ML_OK : ml__fit_blame_copy(f, ML_E_MEMORY));
     ML__NEW(f->scratch, p->Z, f->n * f->K);
     ML__NEW(f->scratch, p->mean, f->d);
     ML__NEW(f->scratch, p->t, f->d);

@@ -8,6 +8,7 @@
 #include "model/model.h"
 
 #include <float.h>
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
@@ -37,37 +38,111 @@ void ml__run_leave(ml__run *run, size_t length)
 
 static const double POLL_SECONDS = 0.05;
 
-ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value)
+static ml_status fail_cancelled(const ml__run *run, uint64_t done, uint64_t total)
+{
+    return ml__fail(ML_E_CANCELLED, "the monitor stopped the fit at %s, step %llu of %llu", run->path,
+                    (unsigned long long)done, (unsigned long long)total);
+}
+
+static ml_status report(ml__run *run, uint64_t done, uint64_t total, const char *metric, double value)
 {
     const ml_progress progress = {.struct_size = sizeof progress,
-                                  .stage = f->run->path,
+                                  .stage = run->path,
                                   .done = done,
                                   .total = total,
                                   .metric = metric,
                                   .value = value};
-    ml__run *run = f->run;
     const int32_t answer = run->monitor ? run->monitor(run->monitor_user, &progress) : ML_MONITOR_CONTINUE;
 
     if (answer == ML_MONITOR_CONTINUE)
         return ML_OK;
     if (answer != ML_MONITOR_STOP || !run->can_stop)
-        return ml__fail(ML_E_CANCELLED, "the monitor stopped the fit at %s, step %llu of %llu", run->path,
-                        (unsigned long long)done, (unsigned long long)total);
+        return fail_cancelled(run, done, total);
     run->is_stopped = true;
     return ML_OK;
 }
 
-ml_status ml__fit_poll(ml__fit *f, uint64_t done, uint64_t total)
+ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value)
+{
+    f->run->done = done;
+    f->run->total = total;
+    return report(f->run, done, total, metric, value);
+}
+
+static ml_status poll(ml__run *run, uint64_t done, uint64_t total)
 {
     double now;
 
-    if (!f->run->monitor)
+    if (!run->monitor)
         return ML_OK;
     now = monotonic_seconds();
-    if (now < f->run->next_poll)
+    if (now < run->next_poll)
         return ML_OK;
-    f->run->next_poll = now + POLL_SECONDS;
-    return ml__fit_step(f, done, total, "", NAN);
+    run->next_poll = now + POLL_SECONDS;
+    return report(run, done, total, "", NAN);
+}
+
+ml_status ml__fit_poll(ml__fit *f, uint64_t done, uint64_t total)
+{
+    return poll(f->run, done, total);
+}
+
+/* ---- rows that are read from a file ---- */
+
+/* A fit that goes over such rows, whatever its kind, can take long between its steps. */
+typedef struct reading {
+    ml__run *run;
+    pthread_t caller;
+    atomic_bool is_cancelled; /* then what other threads read ends, too */
+    ml__watch watch;
+    ml_dataset *data, *validation; /* watched, or NULL */
+} reading;
+
+static ml_status look(void *argument)
+{
+    reading *r = argument;
+    ml_status st;
+
+    if (atomic_load(&r->is_cancelled))
+        return fail_cancelled(r->run, r->run->done, r->run->total);
+    if (!pthread_equal(r->caller, pthread_self()))
+        return ML_OK;
+    st = poll(r->run, r->run->done, r->run->total);
+    if (st != ML_OK)
+        atomic_store(&r->is_cancelled, true);
+    return st;
+}
+
+/* *data and *validation become what is watched, where there is a monitor and something to watch. */
+static ml_status begin_reading(reading *r, ml__run *run, const ml_dataset **data, const ml_dataset **validation)
+{
+    ml_status st;
+
+    r->run = run;
+    r->caller = pthread_self();
+    r->watch = (ml__watch){look, r};
+    atomic_init(&r->is_cancelled, false);
+    ML__TRY(ml__dataset_unchanged(*data));
+    if (*validation)
+        ML__TRY(ml__dataset_unchanged(*validation));
+    if (!run->monitor)
+        return ML_OK;
+    ML__TRY(ml__dataset_watched(*data, &r->watch, &r->data));
+    *data = r->data ? r->data : *data;
+    if (*validation)
+        ML__TRY(ml__dataset_watched(*validation, &r->watch, &r->validation));
+    *validation = r->validation ? r->validation : *validation;
+    if (r->data || r->validation) /* before other threads read */
+        ML__TRY(look(r));
+done:
+    return st;
+}
+
+static ml_status end_reading(const ml_dataset *data, const ml_dataset *validation)
+{
+    const ml_status st = ml__dataset_unchanged(data);
+
+    return st == ML_OK && validation ? ml__dataset_unchanged(validation) : st;
 }
 
 bool ml__fit_late(const ml__fit *f)
@@ -76,6 +151,26 @@ bool ml__fit_late(const ml__fit *f)
 }
 
 /* ---- data for learners ---- */
+
+ml_status ml__fit_blame_copy(const ml__fit *f, ml_status st)
+{
+    return st == ML_E_MEMORY
+               ? ml__blame(st, "%s keeps %zu x %zu features in memory: ", f->model->kind->name, f->n, f->d)
+               : st;
+}
+
+enum { COPIED_VALUES = 1 << 20 }; /* read at a time */
+
+/* All rows, in pieces, as the monitor is asked before each. */
+static ml_status copy_rows(const ml__fit *f, ml_dtype dtype, char *to)
+{
+    const size_t row_bytes = f->d * ml__dtype_size(dtype), most = COPIED_VALUES / f->d + 1;
+    ml_status st = ML_OK;
+
+    for (size_t i = 0; i < f->n && st == ML_OK; i += most)
+        st = ml__dataset_read(f->data, i, f->n - i < most ? f->n - i : most, dtype, to + i * row_bytes);
+    return st;
+}
 
 static ml_status fit_matrix(ml__fit *f, ml_dtype dtype, const void **out)
 {
@@ -88,8 +183,8 @@ static ml_status fit_matrix(ml__fit *f, ml_dtype dtype, const void **out)
         return ML_OK;
     ML__CHECK(ml__size_mul(f->n, f->d, &count), ML_E_MEMORY, "%zu x %zu values do not fit in memory", f->n, f->d);
     copy = ml__arena_take(f->scratch, count, ml__dtype_size(dtype));
-    ML__TRY(copy ? ML_OK : ML_E_MEMORY);
-    ML__TRY(ml__dataset_read(f->data, 0, f->n, dtype, copy));
+    ML__TRY(copy ? ML_OK : ml__fit_blame_copy(f, ML_E_MEMORY));
+    ML__TRY(copy_rows(f, dtype, copy));
     *out = copy;
 done:
     return st;
@@ -388,13 +483,20 @@ static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), 
     ml__arena scratch;
     ml__learned *learned = NULL;
     ml_dataset *labelled = NULL;
-    ml__fit f = {.data = data, .validation = validation, .scratch = &scratch, .run = run};
+    const uint64_t done_around = run->done, total_around = run->total;
+    reading rows = {0};
+    ml__fit f = {.scratch = &scratch, .run = run};
     const ml_model template = without_learned(model);
     int32_t task;
 
     *out = NULL;
+    run->done = 0;
+    run->total = 1;
     ml__arena_init(&scratch, model->context);
     ML__TRY(check_model(model));
+    ML__TRY(begin_reading(&rows, run, &data, &validation));
+    f.data = data;
+    f.validation = validation;
     ML__TRY(check_data(&template, data, &task));
     if (before)
         ML__TRY(check_continues(model->kind->name, before, ml__dataset_schema(data), task));
@@ -410,11 +512,16 @@ static ml_status train(const ml_model *model, ml_status (*of_kind)(ml__fit *f), 
         ml__log(f.context, ML_LOG_WARNING, "%s: output '%s' has one class only, '%s': every prediction will be it",
                 run->path, f.schema->outputs[0].name, f.schema->outputs[0].classes[0]);
     ML__TRY(learn(&f, of_kind, before, &learned));
+    ML__TRY(end_reading(data, validation));
     *out = learned;
     learned = NULL;
 done:
+    run->done = done_around;
+    run->total = total_around;
     ml__learned_free(learned);
     ml_dataset_free(labelled);
+    ml_dataset_free(rows.data);
+    ml_dataset_free(rows.validation);
     ml__arena_free(&scratch);
     return st;
 }

@@ -230,10 +230,11 @@ static inline const void *ml__tensor_data(const ml__learned *learned, const char
 typedef struct ml__run {
     ml_monitor monitor;
     void *monitor_user;
-    bool can_stop;    /* what was learned so far is of use: ML_MONITOR_STOP ends the run, elsewhere it cancels */
-    bool is_stopped;  /* the monitor has said so */
-    double deadline;  /* monotonic seconds; 0: none */
-    double next_poll; /* before which ml__fit_poll() does not call the monitor */
+    bool can_stop;        /* what was learned so far is of use: ML_MONITOR_STOP ends the run, elsewhere it cancels */
+    bool is_stopped;      /* the monitor has said so */
+    double deadline;      /* monotonic seconds; 0: none */
+    double next_poll;     /* before which ml__fit_poll() does not call the monitor */
+    uint64_t done, total; /* of the innermost fit, as its last step said */
     char path[512];
     size_t path_length;
 } ml__run;
@@ -264,6 +265,8 @@ struct ml__fit {
  * f->scratch, also of rows that are not in memory. *out is NULL on failure: ML_E_MEMORY, ML_E_IO. */
 ml_status ml__fit_matrix_f64(ml__fit *f, const double **out);
 ml_status ml__fit_matrix_f32(ml__fit *f, const float **out);
+/* ML_E_MEMORY of what holds all rows, in whatever form, tells that it does. */
+ml_status ml__fit_blame_copy(const ml__fit *f, ml_status st);
 /* Outputs of all rows, in f->scratch: labels of output o (n; -1 only with ML__MISSING_LABELS), targets (n x n_outputs,
  * row-major; NaN only with ML__MISSING_LABELS; class indices in the columns of labels), weights (n; all 1 when there are
  * none). NULL with message when out of memory. */
@@ -288,7 +291,8 @@ const double *ml__fit_weights(ml__fit *f);
  * thread that called fit only. */
 ml_status ml__fit_step(ml__fit *f, uint64_t done, uint64_t total, const char *metric, double value);
 /* Inside a long step, as often as wanted: the monitor hears of it, without a metric, every 50 ms at most. Costs a look at the
- * clock, and nothing without a monitor. Otherwise as ml__fit_step(). */
+ * clock, and nothing without a monitor. Otherwise as ml__fit_step(). Reading rows from a file does it by itself: kinds need no
+ * poll for passes over them. */
 ml_status ml__fit_poll(ml__fit *f, uint64_t done, uint64_t total);
 /* After a step: has the deadline passed, or did the monitor end the fit? Then end the loop and set learned->stop_reason =
  * ML_STOP_DEADLINE, which becomes ML_STOP_MONITOR where that was the reason. */

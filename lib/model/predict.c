@@ -241,8 +241,28 @@ static size_t block_rows(const application *a)
     return !rows ? 1 : rows < most ? rows : most;
 }
 
+/* Of a composite, the innermost member that takes no missing values; NULL: the model itself. */
+static const ml__member *find_refusing(const ml_model *model)
+{
+    const ml__members *members = ml__model_members(model);
+
+    for (size_t i = 0; i < members->n; i++)
+        if (!(ml__model_accepts(members->items[i].model) & ML__MISSING)) {
+            const ml__member *inner = find_refusing(members->items[i].model);
+            return inner ? inner : &members->items[i];
+        }
+    return NULL;
+}
+
 ml_status ml__refuse_missing(const ml_model *model, size_t row, const char *feature_name)
 {
+    const ml__member *refusing = find_refusing(model);
+
+    if (refusing)
+        return ml__fail(ML_E_DATA,
+                        "%s takes no missing values, row %zu of feature '%s' is missing (member '%s' (%s) refuses "
+                        "them, a simple_imputer before it helps)",
+                        model->kind->name, row, feature_name, refusing->name, refusing->model->kind->name);
     return ml__fail(ML_E_DATA,
                     "%s takes no missing values, row %zu of feature '%s' is missing (a simple_imputer before it helps)",
                     model->kind->name, row, feature_name);
@@ -424,7 +444,9 @@ static ml_status apply(application *a, size_t n)
     ML__TRY(check_size(a, n));
     a->n_in = model->learned->schema.n_features;
     a->missing_allowed = ml__model_accepts(model) & ML__MISSING;
+    ML__TRY(ml__dataset_unchanged(a->data));
     ML__TRY(apply_parts(a));
+    ML__TRY(ml__dataset_unchanged(a->data));
 done:
     return ml__float_end(host, st);
 }

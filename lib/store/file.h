@@ -18,7 +18,7 @@ ml__source ml__source_memory(const void *bytes, size_t n_bytes);
 
 /* A regular file, with the checks of ml__input_open(). */
 ml_status ml__source_open(const char *path, uint64_t max_bytes, ml__source *out);
-/* A file's size is still what it was when it was opened, see ml__input_unchanged(). */
+/* A file's size and time of writing are still what they were when it was opened, see ml__input_unchanged(). */
 ml_status ml__source_unchanged(const ml__source *source);
 void ml__source_close(ml__source *source);
 

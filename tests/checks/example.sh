@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # example.sh BUILD: the quickstart runs on a small table, twice with the same figures, without control characters when
-# redirected, and README shows the first program as it is.
+# redirected, README shows the first program as it is, and the table that is larger than the memory is learned from.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$here"
@@ -16,6 +16,10 @@ if LC_ALL=C grep -q "$(printf '[\001-\010\013-\037]')" "$1/example-1.txt"; then
     echo "control characters in redirected output"
     exit 1
 fi
+"$1/examples/larger_than_memory" "$1/example.npy" >"$1/example-3.txt"
+[ "$(grep -c '^cluster [0-3]: 25000 rows, 25000 of them of one blob$' "$1/example-3.txt")" -eq 4 ]
+grep -q '^100000 rows of 64 features in 25600128 bytes, learned within 12000000 bytes of memory$' "$1/example-3.txt"
+[ ! -e "$1/example.npy" ]
 sed -n '/^#include/,$p' examples/first.c >"$1/first.txt"
 awk '/^```c/ { on = 1; next } /^```/ { on = 0 } on' README.md | diff -u "$1/first.txt" - || {
     echo "README's program is not examples/first.c"

@@ -208,9 +208,12 @@ TEST(pipeline, accepts_missing_values_when_they_are_filled_in_time)
     CHECK_OK(ml_model_predict(pipe, holes, out, 506));
     for (int i = 0; i < 506; i++)
         CHECK(isfinite(out[i]));
-    CHECK_FAILS(ml_model_fit(late, holes, NULL), ML_E_DATA, "pipeline takes no missing values, row 0 of feature 'x0'");
+    CHECK_FAILS(ml_model_fit(late, holes, NULL), ML_E_DATA,
+                "pipeline takes no missing values, row 0 of feature 'x0' is missing (member 'last' (linear_regression) "
+                "refuses them");
     CHECK_OK(ml_model_fit(late, boston, NULL));
     CHECK_FAILS(ml_model_predict(late, holes, out, 506), ML_E_DATA, "pipeline takes no missing values, row 0");
+    CHECK(strstr(ml_last_error(), "member 'last' (linear_regression)"));
     ml_model_free(pipe);
     ml_model_free(late);
     ml_dataset_free(boston);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CSV files that stay where they are: the same datasets and the same complaints, wherever the borders of blocks fall. */
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "csv_stream.h"
@@ -600,6 +602,34 @@ TEST(csv_stream, a_file_that_changes_is_noticed_or_read_as_it_is)
             CHECK_FAILS(ml_dataset_row(data, 2, row, 3), ML_E_IO, CHANGES[i].message);
         else
             CHECK_OK(ml_dataset_row(data, 2, row, 3));
+        ml_dataset_free(data);
+    }
+    unlink(path);
+}
+
+/* Lines behind the last are no block's, and other values are as good as those before. */
+TEST(csv_stream, a_file_that_grows_or_is_rewritten_is_noticed_by_fits)
+{
+    static const char BEFORE[] = "v,w\n1,2\n2,3\n3,4\n";
+    static const char *const AFTER[] = {"v,w\n1,2\n2,3\n3,4\n4,5\n", "v,w\n5,2\n2,3\n3,4\n"};
+    char path[512];
+    double z[6];
+
+    snprintf(path, sizeof path, "%s", test_temporary_path("change.csv"));
+    for (size_t i = 0; i < 2; i++) {
+        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000}};
+        ml_dataset *data = opened(path, BEFORE);
+        ml_model *model;
+
+        CHECK_OK(ml_model_create(NULL, "standard_scaler", &model));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        write_bytes(path, AFTER[i], strlen(AFTER[i]));
+        CHECK(utimensat(AT_FDCWD, path, times, 0) == 0); /* whatever the file system's clock can tell apart */
+        CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_IO,
+                    i ? "change.csv' has been written to since it was opened"
+                      : "change.csv' has changed from 16 to 20 bytes since it was opened");
+        CHECK_FAILS(ml_model_transform(model, data, z, 6), ML_E_IO, "since it was opened");
+        ml_model_free(model);
         ml_dataset_free(data);
     }
     unlink(path);

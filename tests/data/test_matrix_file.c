@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix files: .npy and raw, hostile ones, and files that change while they are open. Headers are written byte for byte. */
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "data/dataset.h"
@@ -485,6 +488,133 @@ TEST(matrix_file, changes_after_opening_are_errors)
     }
     ml_dataset_free(memory);
     unlink(test_temporary_path("a.bin"));
+}
+
+/* Another time of writing, whatever the clock of the file system can tell apart. */
+static void write_later(const char *path, const char *bytes, size_t n)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+    struct stat about;
+
+    CHECK(stat(path, &about) == 0);
+    write_bytes("a.bin", bytes, n);
+    times[1] = about.st_mtim;
+    times[1].tv_sec += 2;
+    CHECK(utimensat(AT_FDCWD, path, times, 0) == 0);
+}
+
+/* What only grows, or has other values that are as good: fits and predictions notice, and so do steps of pipelines. */
+TEST(matrix_file, files_that_are_written_to_are_noticed)
+{
+    static const char *const KINDS[] = {"standard_scaler", "kmeans", "random_forest", "pipeline", "column_transformer"};
+    char bytes[1024] = {0}, other[1024];
+    const size_t n = write_matrix(ML_FLOAT64, bytes);
+    double out[N * D * 8];
+
+    memcpy(other, bytes + 8, n);
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++)
+        for (int grows = 0; grows < 2; grows++) {
+            const char *path = write_bytes("a.bin", bytes, n);
+            ml_dataset *data = open_raw(NULL, path), *view;
+            size_t n_before, n_after, rows[] = {4, 1, 6, 2, 5};
+            void *before, *after;
+            ml_model *model, *member;
+            int32_t what;
+
+            CHECK_OK(ml_dataset_set_targets(data, NULL, (const double[]){1, 2, 3, 4, 5, 6, 7}, N));
+            CHECK_OK(ml_dataset_subset(data, rows, 5, &view));
+            CHECK_OK(ml_model_create(NULL, KINDS[k], &model));
+            (void)ml_model_set_int(model, "n_clusters", 2);
+            if (k >= 3) {
+                CHECK_OK(ml_model_create(NULL, "standard_scaler", &member));
+                CHECK_OK(ml_model_add_member(model, "a", member));
+            }
+            if (k == 4)
+                CHECK_OK(ml_model_set_text(model, "columns", "a=#0,#2"));
+            CHECK_OK(ml_model_fit(model, data, NULL));
+            what = ml_model_width(model, ML_TRANSFORM) ? ML_TRANSFORM : ML_PREDICT;
+            before = test_saved(model, &n_before);
+            write_later(path, grows ? bytes : other, grows ? n + 24 : n);
+            CHECK_FAILS(ml_model_fit(model, data, NULL), ML_E_IO,
+                        grows ? "a.bin' has changed from 280 to 304 bytes since it was opened"
+                              : "a.bin' has been written to since it was opened");
+            CHECK_FAILS(ml_model_fit(model, view, NULL), ML_E_IO, "since it was opened");
+            if (what == ML_TRANSFORM)
+                CHECK_FAILS(ml_model_transform(model, data, out, N * ml_model_width(model, what)), ML_E_IO,
+                            "since it was opened");
+            else
+                CHECK_FAILS(ml_model_predict(model, data, out, N), ML_E_IO, "since it was opened");
+            after = test_saved(model, &n_after);
+            CHECK_SAME_BYTES(before, n_before, after, n_after);
+            ml_model_free(model);
+            ml_dataset_free(view);
+            ml_dataset_free(data);
+            free(before);
+            free(after);
+        }
+    unlink(test_temporary_path("a.bin"));
+}
+
+/* Another file's values come between two passes. */
+typedef struct rewriting {
+    const char *path, *bytes;
+    size_t n;
+} rewriting;
+
+static int32_t rewrite(void *user, const ml_progress *progress)
+{
+    const rewriting *r = user;
+
+    (void)progress;
+    write_later(r->path, r->bytes, r->n);
+    return ML_MONITOR_CONTINUE;
+}
+
+TEST(matrix_file, files_that_are_written_to_during_a_fit_are_noticed)
+{
+    static const char *const KINDS[] = {"standard_scaler", "pca", "kmeans", "gmm", "simple_imputer"};
+    char bytes[1024] = {0}, other[1024];
+    const size_t n = write_matrix(ML_FLOAT64, bytes);
+
+    memcpy(other, bytes + 8, n);
+    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
+        rewriting r = {write_bytes("a.bin", bytes, n), other, n};
+        const ml_fit_options options = {.struct_size = sizeof options, .monitor = rewrite, .monitor_user = &r};
+        ml_dataset *data = open_raw(NULL, r.path);
+        ml_model *model;
+
+        CHECK_OK(ml_model_create(NULL, KINDS[k], &model));
+        (void)ml_model_set_int(model, "n_clusters", 2);
+        CHECK_FAILS(ml_model_fit(model, data, &options), ML_E_IO, "a.bin' has been written to since it was opened");
+        CHECK(!ml_model_is_fitted(model));
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+    unlink(test_temporary_path("a.bin"));
+}
+
+TEST(matrix_file, files_beyond_max_bytes_are_refused)
+{
+    ml_matrix_options options = {.struct_size = sizeof options, .dtype = ML_FLOAT64, .n_cols = D};
+    char bytes[1024];
+    const size_t n = write_matrix(ML_FLOAT64, bytes);
+    const char *path = write_bytes("a.bin", bytes, n);
+    ml_dataset *data;
+
+    options.max_bytes = n;
+    CHECK_OK(ml_dataset_open_matrix(NULL, path, &options, &data));
+    ml_dataset_free(data);
+    options.max_bytes = n - 1;
+    CHECK_FAILS(ml_dataset_open_matrix(NULL, path, &options, &data), ML_E_LIMIT,
+                "a.bin' has 280 bytes, more than max_bytes = 279");
+    CHECK(!data);
+    options.struct_size = offsetof(ml_matrix_options, max_bytes); /* a caller that does not know the option */
+    CHECK_OK(ml_dataset_open_matrix(NULL, path, &options, &data));
+    ml_dataset_free(data);
+    CHECK(truncate(path, (off_t)1 << 40) == 0); /* no blocks on disk: refused by its size, not read */
+    options.struct_size = sizeof options;
+    CHECK_FAILS(ml_dataset_open_matrix(NULL, path, &options, &data), ML_E_LIMIT, "1099511627776 bytes");
+    unlink(path);
 }
 
 /* Outputs: 4 bytes per row for labels, 8 for reals, and 8 more while opening. */

@@ -95,7 +95,7 @@ static inline ml_dataset *toy_streamed(ml_context *context, const toy *t, atomic
     toy_source *source = malloc(sizeof *source);
     ml_dataset *data;
 
-    *source = (toy_source){{toy_read, toy_close}, t, n_reads, fail_at};
+    *source = (toy_source){{.read = toy_read, .close = toy_close}, t, n_reads, fail_at};
     CHECK_OK(ml__dataset_of_source(context, &source->source, t->n, ML_FLOAT64, true, &features, &data));
     CHECK(ml__dataset_is_streamed(data));
     return toy_weighted(t, data);
@@ -221,12 +221,12 @@ static inline void toy_release(void *user, void *block)
     free((char *)block - TOY_HEADER);
 }
 
-/* The most bytes that a fit on two threads takes at once, above what dataset and model take. */
+/* The most bytes that a fit on one thread takes at once, above what dataset and model take. */
 static inline size_t toy_peak(const char *kind, const char *const *settings, const toy *t, bool streamed)
 {
     toy_allocator allocator = {0};
     const ml_context_options options = {
-        .struct_size = sizeof options, .n_threads = 2, .allocator = {toy_allocate, toy_release, &allocator}};
+        .struct_size = sizeof options, .n_threads = 1, .allocator = {toy_allocate, toy_release, &allocator}};
     ml_context *context;
     ml_model *model;
     ml_dataset *data;

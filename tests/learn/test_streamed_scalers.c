@@ -374,7 +374,7 @@ static ml_status try_fit(ml_context *context, void *argument)
     ml_dataset *data = NULL;
     ml_status st;
 
-    *source = (toy_source){{toy_read, toy_close}, a->rows, NULL, 0};
+    *source = (toy_source){{.read = toy_read, .close = toy_close}, a->rows, NULL, 0};
     st = ml__dataset_of_source(context, &source->source, a->rows->n, ML_FLOAT64, true, &features, &data);
     if (st == ML_OK)
         st = ml_model_create(context, a->kind, &model);

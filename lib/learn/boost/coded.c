@@ -313,7 +313,8 @@ ml_status ml__coded_create(ml__fit *f, const ml__tree_params *base, size_t max_b
     ML__TRY(choose_rows(f, w, &data, &kept, &part));
     *c = (ml__coded){.context = f->context, .n = data.n, .d = f->d, .K = f->K};
     c->max_depth = base->max_depth ? (size_t)base->max_depth : ML__TREE_MAX_DEPTH;
-    ML__TRY(ml__bins_make(f->scratch, part ? part : f->data, &data, max_bins, &c->bins));
+    st = ml__bins_make(f->scratch, part ? part : f->data, &data, max_bins, &c->bins);
+    ML__TRY(ml__fit_blame_copy(f, st));
     c->kernels = c->bins.kernels;
     c->power = power;
     ML__NEW(f->scratch, c->w, c->n);

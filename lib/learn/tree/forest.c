@@ -607,7 +607,8 @@ static ml_status make_codes(forest *r, int64_t max_bins)
         ML__TRY(ml__fit_matrix_f32(r->f, &r->data.X));
         return ml__codes_of(&r->growth, r->data.X, r->data.n, r->data.d, &r->data.codes);
     }
-    ML__TRY(ml__bins_make(&r->growth, r->f->data, &r->data, (size_t)max_bins, &r->bins));
+    st = ml__bins_make(&r->growth, r->f->data, &r->data, (size_t)max_bins, &r->bins);
+    ML__TRY(ml__fit_blame_copy(r->f, st));
     ML__TRY(make_growers(r, n_new));
 done:
     return st;
