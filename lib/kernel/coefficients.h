@@ -3,6 +3,8 @@
 #ifndef ML__KERNEL_COEFFICIENTS_H
 #define ML__KERNEL_COEFFICIENTS_H
 
+#include <stdint.h>
+
 static const float LOG2_E_f32 = 0x1.715476p+0f;
 static const float LN2_HIGH_f32 = 0x1.62e4p-1f;
 static const float LN2_LOW_f32 = 0x1.7f7d1cp-20f;
@@ -48,6 +50,21 @@ static const double TANH_f64[] = {
     -0x1.226e2ec23f7bp-7,   0x1.d6d3103730166p-9,  -0x1.7d9bce0c158b4p-10, 0x1.3521483d928f2p-11,
     -0x1.f336d6f5e3794p-13, 0x1.8d7c951ca076ep-14, -0x1.2eb77e7fc44a5p-15, 0x1.9e1b604be78b8p-17,
     -0x1.cafb954887275p-19, 0x1.5f6177516a4d1p-21, -0x1.0d44242afc9acp-24,
+};
+
+static const double LN2_16_HIGH_f64 = 0x1.62e42fefa4p-1;
+static const double LN2_16_LOW_f64 = -0x1.8432a1b0e2634p-43;
+
+/* relative error 2^-56.3, with rounded coefficients 2^-56.3 */
+static const double EXP_16_f64[] = {
+    0x1.fffffffffffb9p-2, 0x1.555555548f86cp-3, 0x1.55555558fb99dp-5, 0x1.11123ab019337p-7, 0x1.6c14c76cea0d5p-10,
+};
+
+_Alignas(64) static const uint64_t ROOTS[] = {
+    0x3ff0000000000000, 0x3fefb5586cf9890f, 0x3fef72b83c7d517b, 0x3fef387a6e756238,
+    0x3fef06fe0a31b715, 0x3feedea64c123422, 0x3feebfdad5362a27, 0x3feeab07dd485429,
+    0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
+    0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da,
 };
 
 #endif

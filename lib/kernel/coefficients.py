@@ -9,9 +9,13 @@ where the leading terms of the function are taken exactly:
     log(1+f) = f + f^2 Q(f)            -1/4 <= f <= 1/2
     tanh(x)  = x + x z Q(z), z = x^2   0 <= x <= 1
 
+ROOTS are 2^(j/16), each less j in the bits where j 2^48 added to a number's pattern would count; with them exp needs
+|r| <= ln(2)/32 only (EXP_16).
+
 so that the weighted error  (leading factor) (Q - P) / function  is the relative error of the result; the exchange makes
 its largest value smallest. Printed with each array: that value in bits, and again after rounding the coefficients.
 """
+import struct
 from decimal import Decimal as D, getcontext
 
 getcontext().prec = 60
@@ -183,6 +187,8 @@ print("""/* SPDX-License-Identifier: Apache-2.0 */
 /* Written by coefficients.py, which explains them. Polynomials have their lowest coefficient first. */
 #ifndef ML__KERNEL_COEFFICIENTS_H
 #define ML__KERNEL_COEFFICIENTS_H
+
+#include <stdint.h>
 """)
 HALF_LN2 = LN2 / 2 * D("1.00001")  # what rounding of the multiple leaves over
 for single in (True, False):
@@ -193,4 +199,12 @@ for single in (True, False):
     polynomial("EXP", exp_q, exp_weight, -HALF_LN2, HALF_LN2, 5 if single else 10, single)
     polynomial("LOG", log_q, log_weight, D("-0.25"), D("0.5"), 10 if single else 21, single)
     polynomial("TANH", tanh_q, tanh_weight, D(0), D(1), 7 if single else 15, single)
+split_constant("LN2_16", LN2, 39, False)
+print()
+polynomial("EXP_16", exp_q, exp_weight, -HALF_LN2 / 16, HALF_LN2 / 16, 5, False)
+print("_Alignas(64) static const uint64_t ROOTS[] = {")
+for j in range(16):
+    pattern = struct.unpack("<Q", struct.pack("<d", float(round_to((LN2 * j / 16).exp(), 53))))[0]
+    print("    0x%x," % (pattern - (j << 48)))
+print("};\n")
 print("#endif")

@@ -4,7 +4,12 @@
 
 #include "kernel/tables.h"
 
-enum { LANES = ML__MIXTURE_GROUP };
+enum { LANES = ML__MIXTURE_GROUP, PRODUCTS = 256 /* columns at a time */ };
+
+static size_t whole_groups_within(size_t n)
+{
+    return ml__whole_groups(n < PRODUCTS ? n : PRODUCTS);
+}
 
 /* x becomes x, or 0 where it is NaN */
 static void observe(size_t n, double *x, double *seen)
@@ -41,9 +46,31 @@ void ML__PORTABLE_F64(mixture_statistics)(ml__squares squares, size_t n, size_t 
     if (squares == ML__NORM)
         norms(n_columns, d, x, ldt, t);
     for (size_t i = 0; i < d && squares >= ML__SQUARES; i++)
-        for (size_t j = squares == ML__PAIRS ? 0 : i; j <= i; j++, t += ldt)
-            for (size_t l = 0; l < n_columns; l++)
-                t[l] = x[i * ldt + l] * x[j * ldt + l];
+        for (size_t l = 0; l < n_columns; l++)
+            t[i * ldt + l] = x[i * ldt + l] * x[i * ldt + l];
+}
+
+/* Of n <= PRODUCTS columns and one component */
+static void quadratic(size_t d, const double *W, size_t n, const double *T, size_t ldt, double *q)
+{
+    double sums[PRODUCTS];
+
+    for (size_t i = 0; i < n; i++)
+        q[i] = *W;
+    W++;
+    for (size_t a = 1; a <= d; a++, W += a) {
+        ML__PORTABLE_F64(gemm_nn)(1, n, a + 1, W, a + 1, T, ldt, 0, sums, n);
+        for (size_t i = 0; i < n; i++)
+            q[i] += T[a * ldt + i] * sums[i];
+    }
+}
+
+void ML__PORTABLE_F64(mixture_quadratics)(size_t k, size_t d, size_t n, const double *W, const double *T, size_t ldt,
+                                          double *L, size_t ldl)
+{
+    for (size_t i = 0; i < n; i += PRODUCTS)
+        for (size_t c = 0; c < k; c++)
+            quadratic(d, W + c * (1 + d) * (2 + d) / 2, whole_groups_within(n - i), T + i, ldt, L + c * ldl + i);
 }
 
 /* Of one column; returns its lse. */
@@ -73,19 +100,42 @@ void ML__PORTABLE_F64(mixture_shares)(size_t k, size_t n, double *L, size_t ldl,
             L[c * ldl + i] = 0;
 }
 
+/* P += r t */
+static void add_terms(size_t n, const double *r, const double *t, double *P)
+{
+    double sums[LANES] = {0};
+
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            sums[l] += r[i + l] * t[i + l];
+    for (size_t l = 0; l < LANES; l++)
+        P[l] += sums[l];
+}
+
 void ML__PORTABLE_F64(mixture_add)(size_t k, size_t p, size_t n, const double *R, size_t ldr, const double *T,
                                    size_t ldt, double *P)
 {
     for (size_t c = 0; c < k; c++)
-        for (size_t s = 0; s < p; s++, P += LANES) {
-            double sums[LANES] = {0};
+        for (size_t s = 0; s < p; s++, P += LANES)
+            add_terms(n, R + c * ldr, T + s * ldt, P);
+}
 
-            for (size_t i = 0; i < n; i += LANES)
-                for (size_t l = 0; l < LANES; l++)
-                    sums[l] += R[c * ldr + i + l] * T[s * ldt + i + l];
-            for (size_t l = 0; l < LANES; l++)
-                P[l] += sums[l];
-        }
+void ML__PORTABLE_F64(mixture_add_pairs)(size_t k, size_t d, size_t n, const double *R, size_t ldr, const double *T,
+                                         size_t ldt, double *P)
+{
+    const size_t p = (1 + d) * (2 + d) / 2;
+    double products[PRODUCTS];
+
+    for (size_t i = 0; i < n; i += PRODUCTS)
+        for (size_t a = 0, s = 0; a <= d; a++)
+            for (size_t b = 0; b <= a; b++, s++) {
+                const size_t n_columns = whole_groups_within(n - i);
+
+                for (size_t l = 0; l < n_columns; l++)
+                    products[l] = T[a * ldt + i + l] * T[b * ldt + i + l];
+                for (size_t c = 0; c < k; c++)
+                    add_terms(n_columns, R + c * ldr + i, products, P + (c * p + s) * LANES);
+            }
 }
 
 void ML__PORTABLE_F64(mixture_sum)(size_t n, const double *P, double *S)

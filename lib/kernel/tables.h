@@ -72,7 +72,8 @@ extern const ml__kernels ml__kernels_cblas;
 #define ML__SLOTS(OP) ML__MATRIX_SLOTS(OP), ML__LAYER_SLOTS(OP), ML__STATISTIC_SLOTS(OP), ML__VECTOR_SLOTS(OP)
 #define ML__MIXTURE_SLOTS(OP)                                                           \
     .mixture_statistics = OP(mixture_statistics), .mixture_shares = OP(mixture_shares), \
-    .mixture_add = OP(mixture_add), .mixture_sum = OP(mixture_sum)
+    .mixture_quadratics = OP(mixture_quadratics), .mixture_add = OP(mixture_add),       \
+    .mixture_add_pairs = OP(mixture_add_pairs), .mixture_sum = OP(mixture_sum)
 #define ML__TREE_SLOTS(OP)                                                                                      \
     .tree_encode = OP(tree_encode), .tree_encode_rows = OP(tree_encode_rows), .tree_compare = OP(tree_compare), \
     .tree_next = OP(tree_next), .tree_move = OP(tree_move), .tree_move_ids = OP(tree_move_ids),                 \

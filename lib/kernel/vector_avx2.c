@@ -253,6 +253,15 @@ INLINE vec_f64 split_f64(vec_f64 x, vec_f64 *k)
     return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_sub_epi64(bits, _mm256_slli_epi64(exponent, 52)), one));
 }
 
+/* 2^n of n + ROUND_16 */
+INLINE vec_f64 sixteenths_f64(vec_f64 rounded)
+{
+    const __m256i n = _mm256_castpd_si256(rounded), which = _mm256_and_si256(n, _mm256_set1_epi64x(15));
+    const __m256i roots = _mm256_i64gather_epi64((const long long *)ROOTS, which, 8);
+
+    return _mm256_castsi256_pd(_mm256_add_epi64(roots, _mm256_slli_epi64(n, 48)));
+}
+
 INLINE double largest_lane_f64(vec_f64 v)
 {
     const __m128d two = _mm_max_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));

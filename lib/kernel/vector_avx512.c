@@ -221,6 +221,15 @@ INLINE vec_f64 split_f64(vec_f64 x, vec_f64 *k)
     return m;
 }
 
+/* 2^n of n + ROUND_16 */
+INLINE vec_f64 sixteenths_f64(vec_f64 rounded)
+{
+    const __m512i n = _mm512_castpd_si512(rounded);
+    const __m512i roots = _mm512_permutex2var_epi64(_mm512_load_si512(ROOTS), n, _mm512_load_si512(ROOTS + 8));
+
+    return _mm512_castsi512_pd(_mm512_add_epi64(roots, _mm512_slli_epi64(n, 48)));
+}
+
 INLINE double largest_lane_f64(vec_f64 v)
 {
     return _mm512_reduce_max_pd(v);

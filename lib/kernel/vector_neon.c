@@ -251,6 +251,15 @@ INLINE vec_f64 split_f64(vec_f64 x, vec_f64 *k)
     return vreinterpretq_f64_u64(vaddq_u64(vsubq_u64(bits, vshlq_n_u64(exponent, 52)), one));
 }
 
+/* 2^n of n + ROUND_16 */
+INLINE vec_f64 sixteenths_f64(vec_f64 rounded)
+{
+    const uint64x2_t n = vreinterpretq_u64_f64(rounded);
+    const uint64x2_t roots = {ROOTS[n[0] & 15], ROOTS[n[1] & 15]};
+
+    return vreinterpretq_f64_u64(vaddq_u64(roots, vshlq_n_u64(n, 48)));
+}
+
 INLINE double largest_lane_f64(vec_f64 v)
 {
     return vmaxvq_f64(v);

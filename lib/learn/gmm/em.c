@@ -13,14 +13,15 @@
  *
  * Symbols     n rows, d features, k components, p statistics; i row, j feature, c component; a = reg_covar
  *             X [n x d] rows less their centre (start.c), so that a large common offset costs no digits; w [n] weights of mean 1
- * Blocks      of rows, a column for each: statistics T [p x rows], log-densities W'T, soft-max, sums R T'. Nothing of n x k or,
- *             unless rows are few, n x p is kept (lib/kernel/mixture.h).
+ * Blocks      of rows, a column for each: statistics T [p x rows], log-densities W'T, soft-max, sums R T'; of full covariances
+ *             only 1 and x are kept, products are made where they are used. Nothing of n x k
+ *             is kept, and T of few rows only (lib/kernel/mixture.h).
  * Moments     about an origin o_c: with z = x - o_c, S1 = Σ w r z, S2 = Σ w r z z', e = mu_c - o_c:
  *                 N_c Sigma_c = S2 - S1 e' - e S1' + N e e'
  *             Those of T(x) have origin 0 and lose digits when a component is far from it (statistics.c): then, and for full
  *             covariances of many features, z is formed for each component, with the old mean as origin, and with the new
- *             one in a second pass when it moved too far. Densities are computed from x - mu in the same cases, but not where
- *             one component leads by so much that statistics tell which.
+ *             one in a second pass when it moved too far. Densities are computed from x - mu where a component is far, but
+ *             not where one component leads by so much that statistics tell which.
  * Streams     each pass reads the rows block by block (window.h); random shares are made from a key and the row's number
  * Missing     the expected values of x and x x' given what was observed, under the mixture before, stand in their place.
  *             Diagonal: mu_cj and mu_cj² + sigma_cj² for a missing x_j. Full: missing.c.
@@ -43,9 +44,13 @@ static const double LARGEST_ERROR = 1e5;
 /* A component this much less dense than another has no share: exp underflows. */
 static const double LARGEST_LEAD = 800;
 
+/* Up to which shares are left out of moments about origins. N_c has 10 eps more than its shares: next to that 2^40 of these
+ * move a mean by 2^-61 of the distance of their rows at most. */
+static const double LEAST_SHARE = 0x1p-150;
+
 enum {
-    BLOCK_VALUES = 1 << 14, /* of statistics in a block: 128 KiB */
-    BLOCK_UNIT = 16,        /* rows of a block are a multiple of it */
+    BLOCK_VALUES = 1 << 14, /* of statistics and shares in a block: 128 KiB */
+    BLOCK_UNIT = 32,        /* rows of a block are a multiple of it */
     BLOCK_LEAST = 64,       /* rows */
     HELD_VALUES = 1 << 16,  /* of statistics that are made once. More would be read no faster than they are made */
     MOST_SLOTS = 32,
@@ -77,7 +82,7 @@ static size_t most(size_t a, size_t b)
 typedef struct workspace {
     size_t number;    /* of em->rooms; n_rooms: allocated for this task */
     double *room;     /* all that follows */
-    double *T;        /* p x ld: a column for each row; or what is held of them */
+    double *T;        /* n_kept x ld: a column for each row; or what is held of them */
     double *R;        /* k x ld: log-densities, then shares */
     double *lse;      /* rows */
     double *P;        /* k x p partial sums of R T' */
@@ -93,7 +98,7 @@ static bool has_patterns(const ml__em *em)
 
 static size_t n_partial_sums(const ml__em *em)
 {
-    return em->next.k * em->p * ML__MIXTURE_GROUP;
+    return em->is_summed ? em->next.k * em->p * ML__MIXTURE_GROUP : 0;
 }
 
 /* One that no other task has. Only an executor of the host may run more tasks than there are rooms. */
@@ -109,7 +114,7 @@ static ml_status take_workspace(const ml__em *em, workspace *s)
     if (!s->room)
         return ML_E_MEMORY;
     s->T = s->room;
-    s->R = s->T + ld * em->p;
+    s->R = s->T + ld * em->n_kept;
     s->lse = s->R + ld * k;
     s->P = s->lse + ld;
     s->Z = s->P + n_partial_sums(em);
@@ -133,8 +138,8 @@ static bool count_work(const ml__em *em, size_t k, size_t d, size_t *out)
     size_t n, m, pattern = 0;
 
     /* log-densities of rows stand behind Z and Y before they are turned */
-    if (!ml__size_mul(2 * d + em->p + 1, em->ld, &n) || !ml__size_mul(k, 2 * em->ld, &m) || !ml__size_add(n, m, &n) ||
-        !ml__size_add(n, n_partial_sums(em), &n))
+    if (!ml__size_mul(2 * d + em->n_kept + 1, em->ld, &n) || !ml__size_mul(k, 2 * em->ld, &m) ||
+        !ml__size_add(n, m, &n) || !ml__size_add(n, n_partial_sums(em), &n))
         return false;
     if (has_patterns(em) &&
         (!ml__size_mul(k, ml__pattern_doubles(d) + 1, &pattern) || !ml__size_add(pattern, 2 * d, &pattern)))
@@ -192,6 +197,30 @@ static double shares(const ml__em *em, size_t first, size_t n, double *R, double
     return kernels->f64.dot(n, w, lse);
 }
 
+/* ln pi + log-densities of the columns of T */
+static void densities_of_statistics(const ml__em *em, size_t n, const workspace *s)
+{
+    const ml__kernels *kernels = ml__kernels_best();
+    const size_t k = em->next.k, ld = em->ld;
+
+    if (em->next.type == ML__FULL)
+        kernels->mixture.mixture_quadratics(k, em->points.d, n, em->W, s->T, ld, s->R, ld);
+    else
+        kernels->f64.gemm_nn(k, ml__whole_groups(n), em->p, em->W, em->p, s->T, ld, 0, s->R, ld);
+}
+
+/* R T' comes to P. */
+static void add_statistics(const ml__em *em, size_t n, const workspace *s)
+{
+    const ml__mixture_kernels *kernels = &ml__kernels_best()->mixture;
+    const size_t k = em->next.k, ld = em->ld;
+
+    if (em->next.type == ML__FULL)
+        kernels->mixture_add_pairs(k, em->points.d, n, s->R, ld, s->T, ld, s->P);
+    else
+        kernels->mixture_add(k, em->p, n, s->R, ld, s->T, ld, s->P);
+}
+
 /* Do log-densities of statistics give the shares, and the sum of all to as many digits as others? In every row one
  * component has to lead by more than rounding, and to be far away. */
 static bool are_decided(const pass *p, size_t n, const workspace *s)
@@ -207,17 +236,16 @@ static void densities(const pass *p, const double *X, size_t n, const workspace 
 {
     const ml__kernels_f64 *kernels = &ml__kernels_best()->f64;
     const ml__mixture *m = p->m;
-    const size_t k = m->k, p_values = p->em->p, ld = p->em->ld;
     double *L = s->patterns; /* which full covariances with missing entries have, and nothing else */
 
     if (p->statistics_in_E || p->is_first)
-        kernels->gemm_nn(k, ml__whole_groups(n), p_values, p->em->W, p_values, s->T, ld, 0, s->R, ld);
+        densities_of_statistics(p->em, n, s);
     if (p->statistics_in_E || (p->is_first && are_decided(p, n, s)))
         return;
-    if (p_values && !p->em->has_missing) {
+    if (p->em->p && p->em->is_summed && !p->em->has_missing) {
         if (!p->statistics_in_M && !p->em->held)
-            ml__kernels_best()->mixture.mixture_statistics(ML__NO_SQUARES, n, m->d, X, s->T, ld);
-        ml__log_densities_of_columns(m, s->T + ld, ml__whole_groups(n), ld, s->Z, s->R);
+            ml__kernels_best()->mixture.mixture_statistics(ML__NO_SQUARES, n, m->d, X, s->T, p->em->ld);
+        ml__log_densities_of_columns(m, s->T + p->em->ld, ml__whole_groups(n), p->em->ld, s->Z, s->R);
         return;
     }
     if (p->em->has_missing)
@@ -225,12 +253,12 @@ static void densities(const pass *p, const double *X, size_t n, const workspace 
     else
         ml__log_densities(m, kernels, X, n, s->Z, L);
     ml__add_log_weights(m, n, L);
-    turn(n, k, L, s->R, ld);
+    turn(n, m->k, L, s->R, p->em->ld);
 }
 
 /* ---- moments of a block about the origins: N [k], S1 [k x d], S2 as covariances ---- */
 
-/* Rows with a share in component c; a missing entry (diagonal) is the old mean. */
+/* Rows with a share in component c that counts; a missing entry (diagonal) is the old mean. */
 static size_t gather(const pass *p, const double *X, size_t n, size_t c, const workspace *s, double *share)
 {
     const size_t d = p->em->points.d;
@@ -239,7 +267,7 @@ static size_t gather(const pass *p, const double *X, size_t n, size_t c, const w
 
     for (size_t i = 0; i < n; i++, X += d) {
         double *z = s->Z + n_shared * d;
-        if (!(R[i] > 0))
+        if (!(R[i] > LEAST_SHARE))
             continue;
         for (size_t j = 0; j < d; j++)
             z[j] = X[j] - o[j];
@@ -400,7 +428,7 @@ static void add_block(const pass *p, const double *X, size_t first, size_t n, co
         given_shares(em, first, n, s->R);
     }
     if (p->statistics_in_M)
-        kernels->mixture_add(em->next.k, em->p, n, s->R, em->ld, s->T, em->ld, s->P);
+        add_statistics(em, n, s);
     else
         add_moments(p, X, n, s, sums + 1);
 }
@@ -430,7 +458,7 @@ static ml_status add_rows(const pass *p, size_t first, size_t end, workspace *s,
         n = least(end - i, em->rows);
         ML__TRY(ml__window_at(&window, i, n, &X));
         if (has_statistics(em))
-            s->T = em->held + i / ML__SLOT_BLOCK * em->p * em->ld;
+            s->T = em->held + i / ML__SLOT_BLOCK * em->n_kept * em->ld;
         if (!has_patterns(em)) {
             add_block(p, X, i, n, s, sums);
             continue;
@@ -505,111 +533,14 @@ done:
     return st;
 }
 
-/* ---- the mixture from sums ---- */
-
-/* Sums of statistics, k x p at S, in the place of N, S1 and S2. */
-static void unpack_statistics(const ml__em *em, const ml__mixture *old, const double *S, double *N, double *S1,
-                              double *S2)
-{
-    const ml__mixture *next = &em->next;
-    const size_t d = next->d;
-
-    for (size_t c = 0; c < next->k; c++, S += em->p) {
-        const double *linear = S + 1 + (em->has_missing ? d : 0), *square = linear + d;
-        double *to = S2 + ml__covariance_at(next, c);
-
-        N[c] = S[0];
-        memcpy(S1 + c * d, linear, d * sizeof *S1);
-        for (size_t i = 0; i < d && next->type == ML__FULL; i++, square += i)
-            memcpy(to + i * d, square, (i + 1) * sizeof *to);
-        if (next->type == ML__DIAG || next->type == ML__SPHERICAL)
-            memcpy(to, square, ml__covariance_size(next->type, d) * sizeof *to);
-        for (size_t j = 0; j < d && em->has_missing; j++) { /* diagonal */
-            const double missing = S[0] - S[1 + j], mu = old->means[c * d + j];
-            S1[c * d + j] += missing * mu;
-            to[j] += missing * (mu * mu + old->covariances[c * d + j]);
-        }
-    }
-    if (next->type == ML__TIED)
-        memcpy(S2, em->second, d * d * sizeof *S2);
-}
-
-/* Take N_c times the spread of the mean about the origin off S2, with S1 = Σ r z and e = mu - o. */
-static void centre_moments(const ml__mixture *m, double N, const double *S1, const double *e, double *S2)
-{
-    const size_t d = m->d;
-
-    for (size_t i = 0; i < d; i++) {
-        const double rest = N * e[i] - S1[i];
-        if (m->type == ML__DIAG)
-            S2[i] += (rest - S1[i]) * e[i];
-        else if (m->type == ML__SPHERICAL)
-            *S2 += (rest - S1[i]) * e[i];
-        for (size_t j = 0; j <= i && m->type < ML__DIAG; j++)
-            S2[i * d + j] += rest * e[j] - e[i] * S1[j];
-    }
-}
-
-static void scale_covariance(const ml__mixture *m, double N, double reg_covar, double *Sigma)
-{
-    const size_t d = m->d, n = ml__covariance_size(m->type, d), step = m->type < ML__DIAG ? d + 1 : 1;
-
-    for (size_t i = 0; i < d && m->type < ML__DIAG; i++)
-        for (size_t j = 0; j <= i; j++)
-            Sigma[j * d + i] = Sigma[i * d + j];
-    for (size_t v = 0; v < n; v++)
-        Sigma[v] /= m->type == ML__SPHERICAL ? N * (double)d : N;
-    for (size_t v = 0; v < n; v += step)
-        Sigma[v] += reg_covar;
-}
-
-/* em->next from the sums, with a prior that of the posterior. */
-static void update(ml__em *em, const ml__mixture *old, bool of_statistics)
-{
-    ml__mixture *m = &em->next;
-    const size_t k = m->k, d = m->d;
-    double *S1 = m->means, total = 0;
-    const double *sums = em->partial + 1;
-
-    if (of_statistics) {
-        unpack_statistics(em, old, sums, m->weights, S1, m->covariances);
-    } else {
-        memcpy(m->weights, sums, k * sizeof *sums);
-        memcpy(S1, sums + k, k * d * sizeof *sums);
-        memcpy(m->covariances, sums + k + k * d, ml__covariance_numbers(m) * sizeof *sums);
-    }
-    for (size_t c = 0; c < k; c++) {
-        const double N = m->weights[c], more = 10 * DBL_EPSILON;
-        double *e = em->work;
-
-        for (size_t j = 0; j < d; j++)
-            e[j] = (S1[c * d + j] - (of_statistics ? 0 : more * em->origin[c * d + j])) / (N + more);
-        centre_moments(m, N, S1 + c * d, e, m->covariances + ml__covariance_at(m, c));
-        for (size_t j = 0; j < d; j++)
-            m->means[c * d + j] = (of_statistics ? 0 : em->origin[c * d + j]) + e[j];
-        m->weights[c] = N + more;
-        total += m->weights[c];
-        if (m->type != ML__TIED)
-            scale_covariance(m, m->weights[c], em->reg_covar, m->covariances + ml__covariance_at(m, c));
-    }
-    if (m->type == ML__TIED)
-        scale_covariance(m, total, em->reg_covar, m->covariances);
-    for (size_t c = 0; c < k; c++) {
-        m->counts[c] = m->weights[c];
-        m->weights[c] /= total;
-    }
-    if (em->prior)
-        em->explained = ml__posterior_update(em->prior, em->is_started ? old : NULL, em->reg_covar, m, em->work);
-}
-
-/* ---- how exact that is ---- */
+/* ---- how exact the next mixture is ---- */
 
 static ml_status weigh_component(void *argument, size_t c)
 {
     ml__em *em = argument;
     double *P = em->work + (em->next.type == ML__FULL ? c * em->points.d * em->points.d : 0);
 
-    em->errors[c] = ml__statistics_weights(&em->next, c, em->has_missing, em->W + c * em->p, P);
+    em->errors[c] = ml__statistics_weights(&em->next, c, em->has_missing, LARGEST_ERROR, em->W + c * em->p, P);
     return ML_OK;
 }
 
@@ -685,9 +616,11 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
     bool is_last = false;
     ml_status st;
 
-    p.is_first = em->is_started && !em->is_near && !em->is_far && em->p && !em->has_missing && old->type != ML__TIED;
+    p.is_first = em->is_started && !em->is_near && !em->is_far && em->p && em->is_summed && !em->has_missing &&
+                 old->type != ML__TIED;
     memcpy(em->origin, old->means, n_means * sizeof *em->origin);
-    for (p.statistics_in_M = em->p && !em->is_far && (em->is_started || !em->of_sample);; p.statistics_in_M = false) {
+    for (p.statistics_in_M = em->p && em->is_summed && !em->is_far && (em->is_started || !em->of_sample);;
+         p.statistics_in_M = false) {
         bool is_exact;
 
         ML__TRY(run_pass(&p));
@@ -695,7 +628,7 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
         if (p.statistics_in_E && old->type == ML__TIED)
             *bound -= shared_part(em, old);
         *bound /= em->total;
-        update(em, old, p.statistics_in_M);
+        ml__em_update(em, old, p.statistics_in_M);
         st = ml__mixture_factor(em->context, &em->next, em->reg_covar, em->prior != NULL, em->work);
         if (st == ML_OK && em->is_started && em->reg_covar == 0 && !em->prior) /* a start may be single rows */
             st = ml__mixture_check_rounding(&em->next);
@@ -834,10 +767,10 @@ done:
 static ml_status hold_statistics(ml__arena *arena, ml__em *em)
 {
     const ml__points *points = &em->points;
-    const size_t n_values = em->p * em->ld;
+    const size_t n_values = em->n_kept * em->ld;
     ml_status st = ML_OK;
 
-    if (!points->X || !em->p || points->n > HELD_VALUES / em->p || em->rows != ML__SLOT_BLOCK)
+    if (!points->X || !em->n_kept || points->n > HELD_VALUES / em->n_kept || em->rows != ML__SLOT_BLOCK)
         return ML_OK;
     em->held = ml__arena_room(arena, em->slots.n_blocks * n_values, sizeof *em->held);
     ML__TRY(em->held ? ML_OK : ML_E_MEMORY);
@@ -851,14 +784,15 @@ done:
 
 static ml_status measure(ml__em *em, size_t k, size_t n_numbers)
 {
-    const size_t n = em->points.n, d = em->points.d, per_block = em->p ? BLOCK_VALUES / em->p : ML__SLOT_BLOCK;
+    const size_t n = em->points.n, d = em->points.d,
+                 per_block = em->n_kept ? BLOCK_VALUES / (em->n_kept + k) : ML__SLOT_BLOCK;
     size_t n_sums, n_statistics, n_work, n_partial;
     ml_status st = ML_OK;
 
     em->rows = least(ML__SLOT_BLOCK, most(BLOCK_LEAST, per_block / BLOCK_UNIT * BLOCK_UNIT));
     em->ld = em->rows + ML__MIXTURE_GROUP; /* an odd number of groups: columns spread over the sets of a cache */
     ML__CHECK(ml__size_mul(k, d + 1, &n_sums) && ml__size_add(n_sums, most(n_numbers, d * d), &n_sums) &&
-                  ml__size_mul(k, em->p, &n_statistics) && count_work(em, k, d, &em->room),
+                  ml__size_mul(k, em->is_summed ? em->p : 0, &n_statistics) && count_work(em, k, d, &em->room),
               ML_E_MEMORY, "%zu components of %zu features do not fit in memory", k, d);
     em->stride = 1 + most(n_sums, n_statistics);
     em->slots = ml__slots_make(n, em->stride);
@@ -882,6 +816,8 @@ ml_status ml__em_create(ml__arena *arena, ml_context *context, const ml__points 
     n_numbers = ml__covariance_numbers(&out->next);
     out->has_missing = points->stream ? points->stream->may_miss : ml__has_missing(points->X, points->n * d);
     out->p = ml__statistics_size(type, d, out->has_missing);
+    out->is_summed = ml__statistics_are_summed(type, d);
+    out->n_kept = ml__statistics_rows(type, d, out->has_missing);
     ML__TRY(measure(out, k, n_numbers));
     ML__NEW(arena, out->partial, out->slots.n * out->stride);
     ML__NEW(arena, out->rooms, out->n_rooms * out->room);

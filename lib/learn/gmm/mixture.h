@@ -5,6 +5,7 @@
  *     mixture.c      the mixture: sizes, factors, densities of rows
  *     statistics.c   sufficient statistics of rows: log-densities and moments as two matrix products
  *     em.c           a step of EM, block by block
+ *     mstep.c        the next mixture from its sums
  *     missing.c      rows with missing entries
  *     start.c        what EM starts from
  *     hierarchical.c clusters by agglomeration, for a start
@@ -96,11 +97,16 @@ const ml__mixture *ml__gmm_mixture(const ml_model *model);
 
 /* Values of T(x). 0: too many to be of use. */
 size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing);
-/* What the kernels make T(x) of. */
+/* Are moments sums of T(x) too? */
+bool ml__statistics_are_summed(ml__covariance type, size_t d);
+/* Rows of a block's T that the kernels make T(x) of, */
+size_t ml__statistics_rows(ml__covariance type, size_t d, bool has_missing);
+/* and what there is of x in them. */
 ml__squares ml__statistics_squares(ml__covariance type, bool has_missing);
 /* W[size] of component c: ln pi_c + ln N(x | c) = T(x)' W_c, but for x'Px that all share where they are tied.
- * work: d x d. Returns what |T|'|W| of a row near the component comes to: times eps the error that is to be expected. */
-double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work);
+ * work: d x d, where they are tied as component 0 left it. Returns what |T|'|W| of a row near the component comes to: times
+ * eps the error that is to be expected. Beyond `most` W may be NaN. */
+double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double most, double *W, double *work);
 
 /* What |T|'|W| of n rows x [d x ld], in columns up to a whole group, comes to at most, whatever the component:
  * d trace P (max |x_j| + max |mu_j|)². */
@@ -195,7 +201,9 @@ typedef struct ml__em {
     uint64_t key;       /* random shares, drawn with this key */
     ml__mixture next;
     size_t p;       /* values of T(x), 0: not used */
-    double *held;   /* T of all blocks, p x ld each; NULL: it is made anew in each pass */
+    size_t n_kept;  /* rows of a block's T */
+    bool is_summed; /* moments are sums of T(x) */
+    double *held;   /* T of all blocks, n_kept x ld each; NULL: it is made anew in each pass */
     double *W;      /* [k x p] */
     double *second; /* Σ w x x' [d x d], tied */
     double *origin; /* [k x d] what moments are about */
@@ -224,6 +232,8 @@ ml_status ml__em_begin_from(ml__em *em, const ml__mixture *m);
 /* E- and M-step: the next mixture, and the mean log-likelihood of the rows under the one before; with a prior the lower bound
  * of the next one. */
 ml_status ml__em_step(ml__em *em, ml__mixture *m, double *bound);
+/* em->next from the sums behind em->partial[0], of statistics or about origins; with a prior that of the posterior. (mstep.c) */
+void ml__em_update(ml__em *em, const ml__mixture *old, bool of_statistics);
 
 /* ---- fits ---- */
 

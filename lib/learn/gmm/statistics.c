@@ -4,7 +4,8 @@
  * component are sums of T(x). One matrix product gives the log-densities of a block of rows under all components, another
  * the sums of all.
  *
- *     full       T = [1, x, x_i x_j for j <= i]     W = [c, P mu, -P_ij for j < i, -P_ii / 2]
+ *     full       T = [1, then x_i, x_i x_j for j <= i, by i], which the kernels make of 1 and x
+ *                                                   W = [c, then (P mu)_i, -P_ij for j < i, -P_ii / 2]
  *     tied       T = [1, x]                         W = [c, P mu]; x'P x / 2 is the same for all components
  *     diagonal   T = [1, x, x²]                     W = [c, mu / sigma², -1 / (2 sigma²)]
  *     spherical  T = [1, x, |x|²]                   W = [c, mu / sigma², -1 / (2 sigma²)]
@@ -21,8 +22,9 @@
 
 #include "learn/gmm/mixture.h"
 
-enum {
-    MOST_FEATURES = 32 /* of full covariances: 561 statistics. With more it pays to leave rows without share out */
+enum {                     /* of full covariances */
+       MOST_SUMMED = 32,   /* 561 statistics. With more it pays to leave rows without share out */
+       MOST_FEATURES = 128 /* whose rows of a tile are in the first cache */
 };
 
 size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing)
@@ -39,9 +41,21 @@ size_t ml__statistics_size(ml__covariance type, size_t d, bool has_missing)
     }
 }
 
+bool ml__statistics_are_summed(ml__covariance type, size_t d)
+{
+    return type != ML__FULL || d <= MOST_SUMMED;
+}
+
+size_t ml__statistics_rows(ml__covariance type, size_t d, bool has_missing)
+{
+    const size_t p = ml__statistics_size(type, d, has_missing);
+
+    return type == ML__FULL && p > 0 ? 1 + d : p;
+}
+
 ml__squares ml__statistics_squares(ml__covariance type, bool has_missing)
 {
-    static const ml__squares OF[] = {ML__PAIRS, ML__NO_SQUARES, ML__SQUARES, ML__NORM};
+    static const ml__squares OF[] = {ML__NO_SQUARES, ML__NO_SQUARES, ML__SQUARES, ML__NORM};
 
     return has_missing ? ML__OBSERVED : OF[type];
 }
@@ -60,22 +74,23 @@ static double weights_of_matrix(const ml__mixture *m, size_t c, const double *P,
 {
     const size_t d = m->d;
     const double *mu = m->means + c * d;
-    double *linear = W + 1, *square = W + 1 + d, q = 0, error = 0;
+    double *next = W + 1, *reaches = W + ml__statistics_size(m->type, d, false) - d, q = 0, error = 0;
 
+    for (size_t i = 0; i < d; i++) /* where W comes to stand later */
+        reaches[i] = reach(m, c, i);
     for (size_t i = 0; i < d; i++) {
-        const double *row = P + i * d;
-        const double reach_i = reach(m, c, i);
+        const double *row = P + i * d, reach_i = reaches[i];
         double sum = 0, size = 0;
 
         for (size_t j = 0; j < d; j++)
             sum += row[j] * mu[j];
-        for (size_t j = 0; j <= i; j++)
-            size += (j < i ? 2 : 1) * fabs(row[j]) * reach(m, c, j);
-        linear[i] = sum;
+        for (size_t j = i; j < d; j++)
+            size += (j > i ? 2 : 1) * fabs(row[j]) * reaches[j];
+        *next++ = sum;
         q += sum * mu[i];
         error += size * reach_i;
-        for (size_t j = 0; j <= i && m->type == ML__FULL; j++, square++)
-            *square = j < i ? -row[j] : -0.5 * row[j];
+        for (size_t j = 0; j <= i && m->type == ML__FULL; j++)
+            *next++ = j < i ? -row[j] : -0.5 * row[j];
     }
     W[0] = m->log_weights[c] + m->log_norms[c] - 0.5 * q;
     return error;
@@ -101,14 +116,40 @@ static double weights_of_diagonal(const ml__mixture *m, size_t c, bool has_missi
     return error;
 }
 
-double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double *W, double *work)
+/* What is in the error of a matrix at least: the squares. U: its factor. */
+static double error_of_squares(const ml__mixture *m, size_t c, const double *U)
+{
+    const size_t d = m->d;
+    double error = 0;
+
+    for (size_t i = 0; i < d; i++) {
+        const double from_0 = reach(m, c, i);
+        double p = 0;
+
+        for (size_t j = i; j < d; j++)
+            p += U[i * d + j] * U[i * d + j];
+        error += p * from_0 * from_0;
+    }
+    return error;
+}
+
+double ml__statistics_weights(const ml__mixture *m, size_t c, bool has_missing, double most, double *W, double *work)
 {
     const size_t d = m->d;
     const double *U = m->factors + ml__covariance_at(m, c);
 
     if (m->type == ML__DIAG || m->type == ML__SPHERICAL)
         return weights_of_diagonal(m, c, has_missing, W);
-    ml__kernels_best()->f64.gemm_nt(d, d, d, U, d, U, d, 0, work, d);
+    if (!ml__statistics_are_summed(m->type, d)) { /* P takes as long as many rows */
+        const double error = error_of_squares(m, c, U);
+
+        for (size_t v = 0; v < ml__statistics_size(m->type, d, false) && !(error <= most); v++)
+            W[v] = NAN;
+        if (!(error <= most))
+            return error;
+    }
+    if (c == 0 || m->type == ML__FULL)
+        ml__kernels_best()->f64.gemm_nt(d, d, d, U, d, U, d, 0, work, d);
     return weights_of_matrix(m, c, work, W);
 }
 
