@@ -305,8 +305,8 @@ ML_API ml_status ml_model_score_samples(const ml_model *model, const ml_dataset 
  * they are made whenever they are read, one pass to check them aside, by a copy of the model, so that a table larger than
  * memory can be prepared once and given to several models.
  *
- * @param[out] out  a dataset in the model's context, the caller's (ml_dataset_free()); NULL on failure. It needs neither `model` nor
- *                  `data` any longer, but what `data` borrows
+ * @param[out] out  a dataset in the context of `data`, the caller's (ml_dataset_free()); NULL on failure. It needs neither `model`
+ *                  nor `data` any longer, but what `data` borrows
  * @return as ml_model_transform(), and ML_E_DATA when a new value is infinite (its row and column are named).
  * Threads: as ml_model_predict(). @since 0.1
  */

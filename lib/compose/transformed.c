@@ -101,10 +101,12 @@ static ml_status check_unchanged(ml__source *source)
 static void close_rows(ml__source *source)
 {
     transformed *t = (transformed *)source;
+    ml_dataset *rows = t->rows;
+    ml_model *own = t->own;
 
-    ml_dataset_free(t->rows);
-    ml_model_free(t->own);
-    ml__free(t);
+    ml__free(t); /* before the last that may keep its context */
+    ml_dataset_free(rows);
+    ml_model_free(own);
 }
 
 static ml_status check_part(void *argument, size_t part)

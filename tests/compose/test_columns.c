@@ -582,12 +582,13 @@ TEST(feature_union, a_deadline_in_any_member_is_its_stop_reason)
 
 /* ---- new features as a dataset ---- */
 
+static const ml_csv_options IRIS = {.struct_size = sizeof IRIS, .target = "target", .task = ML_TASK_CLASSIFY};
+
 static ml_dataset *iris_in_file(void)
 {
-    const ml_csv_options options = {.struct_size = sizeof options, .target = "target", .task = ML_TASK_CLASSIFY};
     ml_dataset *data;
 
-    CHECK_OK(ml_dataset_open_csv(NULL, test_data_path("iris.csv"), &options, &data));
+    CHECK_OK(ml_dataset_open_csv(NULL, test_data_path("iris.csv"), &IRIS, &data));
     return data;
 }
 
@@ -634,6 +635,29 @@ TEST(transform_dataset, has_the_new_features_and_the_old_outputs)
         CHECK(ml_model_n_classes(bayes, 0) == 3);
         ml_model_free(bayes);
         ml_dataset_free(made);
+    }
+}
+
+TEST(transform_dataset, outlives_the_contexts_of_model_and_data)
+{
+    for (int shared = 0; shared < 2; shared++) {
+        test_allocator for_model = {0}, for_data = {0};
+        ml_context *a = test_context(&for_model, 1), *b = shared ? a : test_context(&for_data, 1);
+        ml_dataset *iris, *made;
+        ml_model *both;
+        double row[6];
+
+        CHECK_OK(ml_dataset_open_csv(b, test_data_path("iris.csv"), &IRIS, &iris));
+        both = scaled_beside_components(a, iris);
+        CHECK_OK(ml_model_transform_dataset(both, iris, &made));
+        ml_model_free(both);
+        ml_dataset_free(iris);
+        ml_context_free(a);
+        if (!shared)
+            ml_context_free(b);
+        CHECK_OK(ml_dataset_row(made, 149, row, 6));
+        ml_dataset_free(made);
+        CHECK(!for_model.n_live && !for_data.n_live);
     }
 }
 

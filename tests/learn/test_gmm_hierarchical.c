@@ -122,6 +122,25 @@ TEST(gmm_hierarchical, weights_are_repeated_rows_whatever_their_unit)
     free(m.X);
 }
 
+TEST(gmm_hierarchical, weights_may_span_the_range_of_double)
+{
+    matrix m = blobs(50, 2, 2, 3, 9);
+
+    for (double small = 1e-322; small < 1; small *= 1e100) {
+        ml_dataset *data = dataset(NULL, &m);
+        ml_model *model = unfitted(NULL, SETTINGS("n_components=2", START));
+        double w[50];
+
+        for (size_t i = 0; i < 50; i++)
+            w[i] = i ? small : 1;
+        CHECK_OK(ml_dataset_set_weights(data, w, 50));
+        CHECK_OK(ml_model_fit(model, data, NULL));
+        ml_model_free(model);
+        ml_dataset_free(data);
+    }
+    free(m.X);
+}
+
 TEST(gmm_hierarchical, rows_without_weight_do_not_matter)
 {
     matrix all = blobs(160, 2, 2, 4, 3), half = make_matrix(80, 2);

@@ -117,7 +117,10 @@ static void sort_rows(sample *s)
     }
 }
 
-/* The distinct rows X [n x d] in order, and their weights N, the median of which is 1. */
+/* Of the largest weight: the unit is no less. */
+static const double LEAST_UNIT = 1e-200;
+
+/* The distinct rows X [n x d] in order, and their weights N, the median of which is 1 unless some are out of all proportion. */
 static ml_status collect(ml__arena *arena, const sample *s, double **X, double **N)
 {
     const size_t n = s->n_distinct, d = s->d;
@@ -136,7 +139,7 @@ static ml_status collect(ml__arena *arena, const sample *s, double **X, double *
     for (size_t g = 0; g < n; g++)
         values[g] = (ml__weighted){(*N)[g], 1};
     ml__weighted_sort(values, n);
-    unit = values[(n - 1) / 2].value;
+    unit = fmax(values[(n - 1) / 2].value, values[n - 1].value * LEAST_UNIT);
     for (size_t g = 0; g < n; g++)
         (*N)[g] /= unit;
 done:
