@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Build and run all tests: sh tests/run.sh [Meson option…], for example -Dblas=builtin or -Db_sanitize=address,undefined.
 # Closes with a line "N passed, N failed"; every program and check it runs counts. The library's tests run once on each table
-# of kernels that the processor has, or on those of them that TABLES names, in parts, as many at a time as there are processors.
+# of kernels that the processor has, or on those of them that TABLES names (best: the last of all), in parts, as many at a
+# time as there are processors.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
@@ -33,8 +34,10 @@ run() {
 
 n_jobs=$(getconf _NPROCESSORS_ONLN)
 jobs="kernel-check kernels"
-for kernels in $("$build/tests/kernel-check" -l); do
-    case " ${TABLES:-$kernels} " in
+tables=$("$build/tests/kernel-check" -l)
+best=$(echo "$tables" | tail -n 1)
+for kernels in $tables; do
+    case " $(echo "${TABLES:-$kernels}" | sed "s/best/$best/") " in
     *" $kernels "*)
         for part in $(seq "$n_jobs"); do
             jobs="$jobs invar-tests $kernels:$part/$n_jobs"
