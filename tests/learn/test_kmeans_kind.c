@@ -37,6 +37,25 @@ static void check_given(const ml_model *model, const ml_dataset *data, const dou
     ml_model_free(given);
 }
 
+/* The cluster of a row by the definition, ties to the lowest, and the square of its distance. */
+static size_t nearest_to(const double *x, const double *centres, size_t k, size_t d, double *least)
+{
+    size_t nearest = 0;
+
+    *least = INFINITY;
+    for (size_t c = 0; c < k; c++) {
+        double sum = 0;
+
+        for (size_t j = 0; j < d; j++)
+            sum += (x[j] - centres[c * d + j]) * (x[j] - centres[c * d + j]);
+        if (sum < *least) {
+            *least = sum;
+            nearest = c;
+        }
+    }
+    return nearest;
+}
+
 /* Labels by the definition: the distances from the rows as they came, ties to the lowest. */
 static void check_labels(const ml_model *model, const double *x, size_t n, size_t d, size_t k)
 {
@@ -47,18 +66,9 @@ static void check_labels(const ml_model *model, const double *x, size_t n, size_
     CHECK_OK(ml_model_predict(model, data, labels, n));
     CHECK_OK(ml_model_score_samples(model, data, score, n));
     for (size_t i = 0; i < n; i++) {
-        double least = INFINITY;
-        size_t nearest = 0;
+        double least;
+        const size_t nearest = nearest_to(x + i * d, centres, k, d, &least);
 
-        for (size_t c = 0; c < k; c++) {
-            double sum = 0;
-            for (size_t j = 0; j < d; j++)
-                sum += (x[i * d + j] - centres[c * d + j]) * (x[i * d + j] - centres[c * d + j]);
-            if (sum < least) {
-                least = sum;
-                nearest = c;
-            }
-        }
         CHECK_MSG(labels[i] == (double)nearest, "row %zu: cluster %g, expected %zu", i, labels[i], nearest);
         CHECK(score[i] == -least);
         inertia += least;
@@ -511,16 +521,9 @@ static void iterate(const double *x, size_t n, size_t d, size_t k, double *centr
     size_t *count = calloc(k, sizeof *count);
 
     for (size_t i = 0; i < n; i++) {
-        double least = INFINITY;
-        size_t nearest = 0;
+        double least;
+        const size_t nearest = nearest_to(x + i * d, centres, k, d, &least);
 
-        for (size_t c = 0; c < k; c++) {
-            double sum = 0;
-            for (size_t j = 0; j < d; j++)
-                sum += (x[i * d + j] - centres[c * d + j]) * (x[i * d + j] - centres[c * d + j]);
-            nearest = sum < least ? c : nearest;
-            least = fmin(least, sum);
-        }
         count[nearest]++;
         for (size_t j = 0; j < d; j++)
             S[nearest * d + j] += x[i * d + j];

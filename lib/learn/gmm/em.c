@@ -589,14 +589,6 @@ static bool stayed(const ml__em *em)
     return true;
 }
 
-static bool is_finite(const double *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(x[i]))
-            return false;
-    return true;
-}
-
 /* ---- a step ---- */
 
 /* Σ w x'P x / 2, which log-densities of statistics lack where covariances are tied. */
@@ -646,9 +638,11 @@ static ml_status advance(ml__em *em, const ml__mixture *old, double *bound)
         /* again, exactly: about the new means where these are known */
         em->is_far = em->is_far || (em->is_started && p.statistics_in_M);
         p.statistics_in_E = p.is_first = false; /* W is of the next mixture by now */
-        is_last = is_finite(em->next.means, n_means) || !p.statistics_in_M;
-        if (is_finite(em->next.means, n_means))
+        is_last = !p.statistics_in_M;
+        if (ml__all_finite(em->next.means, n_means)) {
+            is_last = true;
             memcpy(em->origin, em->next.means, n_means * sizeof *em->origin);
+        }
     }
 done:
     return st;

@@ -96,7 +96,7 @@ static void transpose(size_t d, double *A)
         }
 }
 
-static bool all_finite(const double *x, size_t n)
+bool ml__all_finite(const double *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(x[i]))
@@ -122,7 +122,7 @@ static bool factor(const ml__mixture *m, const double *Sigma, double *L, double 
             U[j] = 1 / sqrt(Sigma[j]);
         }
     }
-    return all_finite(U, n) && all_finite(Sigma, n);
+    return ml__all_finite(U, n) && ml__all_finite(Sigma, n);
 }
 
 /* A covariance that is no density's, and what would help. */

@@ -66,6 +66,7 @@ static inline size_t ml__covariance_numbers(const ml__mixture *m)
     return ml__covariance_count(m->type, m->k) * ml__covariance_size(m->type, m->d);
 }
 
+bool ml__all_finite(const double *x, size_t n);
 /* Free parameters, for AIC and BIC. */
 double ml__mixture_n_parameters(const ml__mixture *m);
 
